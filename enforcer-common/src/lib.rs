@@ -1,1 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The contract between the eBPF programs and the daemon.
+//!
+//! Map and program names, keys, values and verdict codes stand here once and are compiled into both
+//! sides. Layouts are `#[repr(C)]` with fixed widths and explicit padding, because the kernel compares
+//! keys byte by byte. Nothing in here decides anything about policy.
+#![no_std]
 
+/// Version of every layout below; it is part of the pin path, so that two generations never share a map.
+pub const ABI_VERSION: u32 = 1;
+
+/// Depth below the attach cgroup at which a session's cgroup stands: `<cgroup>/enforcer/<session>`.
+pub const SESSION_DEPTH_BELOW_ATTACH: u32 = 2;
+
+/// Folder below the attach cgroup that holds one cgroup for each session.
+pub const SESSIONS_CGROUP: &str = "enforcer";
+
+/// Names of the maps, as they appear in the object and as pin file names.
+pub mod map {
+    /// `ARRAY[1]` of [`super::Settings`].
+    pub const SETTINGS: &str = "SETTINGS";
+    /// `HASH` cgroup id (`u64`) → [`super::Label`].
+    pub const GUARDED: &str = "GUARDED";
+    /// `LRU_HASH` [`super::OriginKey`] → [`super::Origin`].
+    pub const ORIGINS: &str = "ORIGINS";
+    /// `SK_STORAGE` of [`super::Origin`]: lives and dies with the client socket.
+    pub const SOCKET_ORIGIN: &str = "SOCKET_ORIGIN";
+    /// `RINGBUF` of [`super::Event`].
+    pub const EVENTS: &str = "EVENTS";
+    /// `PERCPU_ARRAY[1]` of `u64`: events that found the ring full. Never changes a verdict.
+    pub const EVENTS_LOST: &str = "EVENTS_LOST";
+}
+
+/// Capacities of the maps, in entries (the ring: in bytes).
+pub mod capacity {
+    /// Sessions alive at once.
+    pub const GUARDED: u32 = 4096;
+    /// Redirected connections whose origin was not taken yet; an evicted one is refused, never guessed.
+    pub const ORIGINS: u32 = 65_536;
+    /// Bytes of the event ring; a power of two and a multiple of the page size.
+    pub const EVENTS_BYTES: u32 = 512 * 1024;
+}
+
+/// What the programs need to know about the daemon. Zero ports mean: refuse every guarded connect.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Cookie of the network namespace in which the proxy listens.
+    pub netns_cookie: u64,
+    /// Absolute cgroup v2 level of the session cgroups (root is 0).
+    pub session_level: u32,
+    /// TCP port of the proxy on 127.0.0.1 and ::1, host byte order.
+    pub proxy_port: u16,
+    /// UDP port of the resolver on 127.0.0.1 and ::1, host byte order.
+    pub resolver_port: u16,
+}
+
+/// Longest agent name that a label carries, in bytes.
+pub const AGENT_NAME_BYTES: usize = 56;
+
+/// Who a guarded cgroup is. The daemon rebuilds its sessions from these after a crash.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Session id (see `enforcer_core::model::SessionId`).
+    pub session: u64,
+    /// Agent name, UTF-8, padded with zero bytes.
+    pub agent: [u8; AGENT_NAME_BYTES],
+}
+
+/// Where a redirected flow comes from: the key under which the proxy finds the origin of a peer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OriginKey {
+    /// Source address as IPv6; IPv4 is stored mapped (`::ffff:a.b.c.d`), in network byte order.
+    pub address: [u8; 16],
+    /// Source port, host byte order.
+    pub port: u16,
+    /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
+    pub protocol: u16,
+}
+
+/// What the kernel knew when a guarded process connected.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Session id from the label.
+    pub session: u64,
+    /// Cookie of the client socket.
+    pub cookie: u64,
+    /// Original destination, as in [`OriginKey::address`].
+    pub address: [u8; 16],
+    /// Process id (thread group) in the initial namespace.
+    pub tgid: u32,
+    /// Effective user id in the initial namespace.
+    pub uid: u32,
+    /// Original port, host byte order.
+    pub port: u16,
+    /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
+    pub protocol: u16,
+    /// Always zero.
+    pub padding: u32,
+    /// Command name of the thread, padded with zero bytes.
+    pub comm: [u8; 16],
+}
+
+/// `IPPROTO_TCP`.
+pub const PROTOCOL_TCP: u16 = 6;
+/// `IPPROTO_UDP`.
+pub const PROTOCOL_UDP: u16 = 17;
+
+/// Which program saw an attempt. Numbers are part of the ABI and never reused.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// `cgroup/connect4` and `connect6`.
+    Connect = 1,
+    /// `cgroup/sendmsg4` and `sendmsg6`.
+    Sendmsg = 2,
+    /// `cgroup/sock_create`.
+    SockCreate = 3,
+    /// `cgroup_skb/egress`.
+    Egress = 4,
+}
+
+/// Why the kernel refused. Numbers are part of the ABI and never reused.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A datagram that is not a DNS query to port 53.
+    Datagram = 1,
+    /// A socket type or protocol outside the allow-list (raw, SCTP, MPTCP, ping, UDP-Lite, …).
+    SocketKind = 2,
+    /// A packet of a guarded socket on a device other than loopback.
+    Device = 3,
+    /// A connect straight to the proxy's or the resolver's own port.
+    OwnPort = 4,
+    /// A connect from a network namespace in which no proxy listens.
+    Namespace = 5,
+    /// The programs have no settings, or no memory for the origin: closed by default.
+    NotReady = 6,
+}
+
+/// One refused attempt, as put on the ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// `bpf_ktime_get_boot_ns`.
+    pub at_boot_ns: u64,
+    /// Session id from the label.
+    pub session: u64,
+    /// A [`Hook`].
+    pub hook: u32,
+    /// A [`Refusal`].
+    pub refusal: u32,
+    /// Process id (thread group); zero where no task is current.
+    pub tgid: u32,
+    /// Effective user id; zero where no task is current.
+    pub uid: u32,
+    /// Destination, as in [`OriginKey::address`]; zero where there is none.
+    pub address: [u8; 16],
+    /// Destination port, host byte order; zero where there is none.
+    pub port: u16,
+    /// Address family of the socket (`AF_*`).
+    pub family: u16,
+    /// Socket type (`SOCK_*`).
+    pub socket_type: u16,
+    /// IP protocol number (MPTCP's 262 fits).
+    pub protocol: u16,
+    /// Command name of the thread, padded with zero bytes.
+    pub comm: [u8; 16],
+}
+
+impl TryFrom<u32> for Hook {
+    type Error = u32;
+    fn try_from(value: u32) -> Result<Self, u32> {
+        match value {
+            1 => Ok(Self::Connect),
+            2 => Ok(Self::Sendmsg),
+            3 => Ok(Self::SockCreate),
+            4 => Ok(Self::Egress),
+            other => Err(other),
+        }
+    }
+}
+
+impl TryFrom<u32> for Refusal {
+    type Error = u32;
+    fn try_from(value: u32) -> Result<Self, u32> {
+        match value {
+            1 => Ok(Self::Datagram),
+            2 => Ok(Self::SocketKind),
+            3 => Ok(Self::Device),
+            4 => Ok(Self::OwnPort),
+            5 => Ok(Self::Namespace),
+            6 => Ok(Self::NotReady),
+            other => Err(other),
+        }
+    }
+}
+
+/// Writes an IPv4 address (network byte order) in its mapped form.
+#[must_use]
+#[inline]
+pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = address;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+const _: () = assert!(size_of::<Settings>() == 16);
+const _: () = assert!(size_of::<Label>() == 64);
+const _: () = assert!(size_of::<OriginKey>() == 20);
+const _: () = assert!(size_of::<Origin>() == 64);
+const _: () = assert!(size_of::<Event>() == 72);
+
+#[cfg(feature = "user")]
+#[expect(unsafe_code, reason = "the shared layouts are plain bytes on both sides")]
+mod pod {
+    // SAFETY: `repr(C)`, only integers and byte arrays, no implicit padding (asserted by size above).
+    unsafe impl aya::Pod for super::Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Label {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::OriginKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Origin {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Event {}
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Why something was refused, in the two forms that must never be mixed up: what the agent may see, and
+//! what the operator sees.
+
+use serde::{Deserialize, Serialize};
+
+use super::RuleId;
+
+/// Stable reason codes. They are part of the wire answer, the record and the docs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenyReason {
+    /// The request names another authority than the connection was opened for.
+    AuthorityMismatch,
+    /// The client did not accept the certificate: it does not trust the CA, or pins.
+    CaUntrusted,
+    /// The daemon is draining and takes no new work.
+    Draining,
+    /// A fault inside Enforcer.
+    Internal,
+    /// Nothing can be recorded, so nothing may happen.
+    JournalUnavailable,
+    /// A limit of connections, headers or time was reached.
+    Limit,
+    /// No endpoint of the bundle names this destination.
+    NotAnEndpoint,
+    /// The peer has no recorded origin: it did not come through the kernel's redirect.
+    OriginUnknown,
+    /// A rule forbids it, or no rule permits it.
+    Policy,
+    /// The bytes are not the protocol of the endpoint.
+    ProtocolError,
+    /// The answer had to be masked and could not be understood.
+    ResponseUndecodable,
+    /// The client hello names no server.
+    SniMissing,
+    /// The protocol upgrade is not supported.
+    UpgradeUnsupported,
+    /// The upstream certificate does not verify.
+    UpstreamCertificate,
+    /// The upstream name does not resolve.
+    UpstreamName,
+    /// The upstream does not answer.
+    UpstreamUnreachable,
+}
+
+impl DenyReason {
+    /// The code as written on the wire and in the record.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::AuthorityMismatch => "authority_mismatch",
+            Self::CaUntrusted => "ca_untrusted",
+            Self::Draining => "draining",
+            Self::Internal => "internal",
+            Self::JournalUnavailable => "journal_unavailable",
+            Self::Limit => "limit",
+            Self::NotAnEndpoint => "not_an_endpoint",
+            Self::OriginUnknown => "origin_unknown",
+            Self::Policy => "policy",
+            Self::ProtocolError => "protocol_error",
+            Self::ResponseUndecodable => "response_undecodable",
+            Self::SniMissing => "sni_missing",
+            Self::UpgradeUnsupported => "upgrade_unsupported",
+            Self::UpstreamCertificate => "upstream_certificate",
+            Self::UpstreamName => "upstream_name",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+        }
+    }
+
+    /// HTTP status of the answer (RFC 9110 section 15). 403 for what waiting cannot cure.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::AuthorityMismatch => 421,
+            Self::Draining | Self::Internal | Self::JournalUnavailable | Self::Limit => 503,
+            Self::ProtocolError => 400,
+            Self::ResponseUndecodable
+            | Self::UpstreamCertificate
+            | Self::UpstreamName
+            | Self::UpstreamUnreachable => 502,
+            Self::UpgradeUnsupported => 501,
+            Self::CaUntrusted
+            | Self::NotAnEndpoint
+            | Self::OriginUnknown
+            | Self::Policy
+            | Self::SniMissing => 403,
+        }
+    }
+
+    /// One sentence for the agent's developer. Never holds a path, another rule or matched text.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::AuthorityMismatch => "the request names another host than the connection was opened for",
+            Self::CaUntrusted => "the client does not trust the certificate authority of this host",
+            Self::Draining => "the enforcement point is restarting",
+            Self::Internal => "the enforcement point failed and refuses to guess",
+            Self::JournalUnavailable => "the exchange cannot be recorded, so it is refused",
+            Self::Limit => "a limit of the enforcement point was reached",
+            Self::NotAnEndpoint => "this destination is not an endpoint of the policy",
+            Self::OriginUnknown => "the origin of this connection is unknown",
+            Self::Policy => "the policy of this host does not permit this request",
+            Self::ProtocolError => "the request is not valid for this endpoint",
+            Self::ResponseUndecodable => "the answer had to be masked and could not be understood",
+            Self::SniMissing => "the TLS client hello names no server",
+            Self::UpgradeUnsupported => "protocol upgrades are not supported through this enforcement point",
+            Self::UpstreamCertificate => "the certificate of the provider could not be verified",
+            Self::UpstreamName => "the name of the provider does not resolve",
+            Self::UpstreamUnreachable => "the provider does not answer",
+        }
+    }
+}
+
+/// A refusal as the agent may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied {
+    /// Stable code.
+    pub reason: DenyReason,
+    /// The rules that denied; empty when no rule permits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleId>,
+    /// The operator's own words for the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Denied {
+    /// A refusal without a rule.
+    #[must_use]
+    pub const fn because(reason: DenyReason) -> Self {
+        Self { reason, rules: Vec::new(), message: None }
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a policy may know about an exchange. Facts are recorded as they were judged, so that a replay
+//! judges the same ones.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AgentName, DetectorName, EndpointName};
+
+/// Everything one decision is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Who asks.
+    pub agent: AgentName,
+    /// Where to.
+    pub endpoint: EndpointName,
+    /// Detectors that found something in the request; `context.detected` in rules.
+    pub detected: BTreeSet<DetectorName>,
+    /// What is asked.
+    pub operation: Operation,
+}
+
+/// What the codec understood: the action and its own facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Operation {
+    /// A chat completion.
+    Chat(Chat),
+    /// A passed-through connection, judged by name only.
+    Connect(Connect),
+    /// A request that no codec understands.
+    Http(Http),
+    /// A request whose body a codec should understand and cannot.
+    Opaque(Opaque),
+}
+
+impl Operation {
+    /// Name of the action in rules.
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::Chat(_) => "chat",
+            Self::Connect(_) => "connect",
+            Self::Http(_) => "http",
+            Self::Opaque(_) => "opaque",
+        }
+    }
+}
+
+/// Facts of the action `chat`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chat {
+    /// The model asked for, as sent.
+    pub model: String,
+    /// True if the answer is asked for as a stream.
+    pub stream: bool,
+    /// Number of messages.
+    pub message_count: i64,
+    /// Names of the tools offered to the model.
+    pub tools: BTreeSet<String>,
+    /// Upper bound of the answer in tokens, if the request names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<i64>,
+    /// Tokens of the request, counted before sending; an estimate for models without a public vocabulary.
+    pub input_tokens: i64,
+}
+
+/// Facts of the action `connect`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connect {
+    /// Server name the client asked for (SNI), lower case.
+    pub host: String,
+    /// Port of the original destination.
+    pub port: u16,
+}
+
+/// Facts of the action `http`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http {
+    /// Request method, upper case.
+    pub method: String,
+    /// Path without query.
+    pub path: String,
+}
+
+/// Facts of the action `opaque`: there are no half-known facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opaque {
+    /// Request method, upper case.
+    pub method: String,
+    /// Path without query.
+    pub path: String,
+    /// Bytes of the body that were seen.
+    pub size: i64,
+    /// Why the body was not understood.
+    pub cause: OpaqueCause,
+}
+
+/// Why a body was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpaqueCause {
+    /// It has a `Content-Encoding` that is not decoded, or does not decode.
+    Encoding,
+    /// Valid JSON whose fields are not those of the API.
+    Fields,
+    /// It is not JSON.
+    NotJson,
+    /// It is larger than the limit.
+    TooLarge,
+    /// It ended before its declared length.
+    Truncated,
+}
+
+impl OpaqueCause {
+    /// The cause as rules see it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Encoding => "encoding",
+            Self::Fields => "fields",
+            Self::NotJson => "not_json",
+            Self::TooLarge => "too_large",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+/// Tokens that the provider says it used; the only truth for accounting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the request.
+    pub input_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+}

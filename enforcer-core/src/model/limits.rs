@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Every bound of the product, with its unit, in one place. Nothing waits, queues or grows without one.
+
+use std::time::Duration;
+
+/// Connections served at once; more wait in the kernel's accept queue.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// Time for a client to show what it speaks and to finish its TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of the first flight that are looked at to tell the protocol; RFC 8446 caps a hello far above use.
+pub const SNIFF_BYTES_MAX: usize = 16 * 1024;
+/// Time for a client to send a request head on an idle connection before it is closed.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a request head.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Headers of a request.
+pub const HEADERS_MAX: usize = 128;
+/// Bytes of a request body that a codec looks at; a larger one is `opaque`.
+pub const REQUEST_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Time for a client to send a request body that a codec has to see whole.
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a plain answer that has to be masked whole; a larger one is refused.
+pub const RESPONSE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one Server-Sent Event; a larger one ends the stream with an error event.
+pub const SSE_EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Distinct texts followed at once inside one streamed answer (choices, tool calls).
+pub const STREAM_TEXTS_MAX: usize = 256;
+/// Depth to which JSON is followed; deeper is not understood.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Bytes a streaming masker may hold back, waiting for the rest of a match.
+pub const MASK_HOLD_BYTES_MAX: usize = 1024;
+/// Time for one upstream address to accept a connection and finish TLS.
+pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for an upstream to send a response head; models may think long.
+pub const UPSTREAM_HEAD_TIMEOUT: Duration = Duration::from_secs(600);
+/// Time without a byte of an answer after which it is cut off.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Idle upstream connections kept warm for each endpoint name.
+pub const UPSTREAM_IDLE_MAX: usize = 32;
+/// Time an idle upstream connection is kept warm.
+pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Concurrent streams on one downstream HTTP/2 connection.
+pub const H2_STREAMS_MAX: u32 = 128;
+/// Minted leaves kept; the least used one goes first.
+pub const LEAVES_MAX: u64 = 1024;
+/// Address-to-name memories kept; the oldest one goes first.
+pub const NAMES_MAX: usize = 16_384;
+/// Longest time an address is remembered for a name, whatever its TTL says.
+pub const NAME_TTL_MAX: Duration = Duration::from_secs(3600);
+/// Shortest time an address is remembered: clients connect a little after they asked.
+pub const NAME_TTL_MIN: Duration = Duration::from_secs(60);
+/// Time for the host's resolver to answer one query.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// DNS queries in flight; more are answered SERVFAIL.
+pub const RESOLVES_MAX: usize = 512;
+/// Journal events waiting for the writer; a full queue denies.
+pub const JOURNAL_QUEUE_MAX: usize = 8192;
+/// Time an exchange waits for a place in the journal queue before it is denied.
+pub const JOURNAL_WAIT: Duration = Duration::from_secs(2);
+/// Records in one group commit.
+pub const JOURNAL_BATCH_MAX: usize = 64;
+/// Time the writer waits for a group to fill.
+pub const JOURNAL_BATCH_WAIT: Duration = Duration::from_millis(5);
+/// Bytes of one journal record; larger content goes into a body file.
+pub const JOURNAL_RECORD_BYTES_MAX: usize = 4096;
+/// Bytes of one stored body; the rest is counted and not kept.
+pub const STORED_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Time for running exchanges to end after SIGTERM.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the bundle folder is compared with what is loaded.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of all files of a bundle together.
+pub const BUNDLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes of an admin request body.
+pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Time for the admin API to answer the command line.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The words of the product as types: who, where, what, and what was decided.
+//!
+//! Every room speaks these; nothing in here does anything.
+
+mod decision;
+mod deny;
+mod facts;
+mod ids;
+pub mod limits;
+
+pub use decision::{Decision, Effect, Obligations, RecordDepth};
+pub use deny::{Denied, DenyReason};
+pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Usage};
+pub use ids::{
+    AgentName, DetectorName, EndpointName, ExchangeId, MaskName, PolicyVersion, RuleId, SessionId,
+    UnixMillis,
+};

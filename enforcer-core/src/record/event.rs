@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The events of a session, in the order in which they happened.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    AgentName, Decision, Denied, EndpointName, ExchangeId, Facts, PolicyVersion, SessionId,
+    UnixMillis, Usage,
+};
+
+/// One record of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// Counted from 0 within the session, without gaps.
+    pub sequence: u64,
+    /// When it happened, by the daemon's clock.
+    pub at: UnixMillis,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventBody {
+    /// A connection was refused before any exchange.
+    ConnectionRefused {
+        /// Process that connected, as the kernel saw it.
+        process: Process,
+        /// Original destination.
+        destination: String,
+        /// Server name of the client hello, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server_name: Option<String>,
+        /// Why.
+        denied: Denied,
+        /// What the operator needs to know beyond the reason; never content.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// An exchange ended.
+    ExchangeClosed(ExchangeClosed),
+    /// An exchange was judged; written before a byte of it goes upstream.
+    ExchangeOpened(Box<ExchangeOpened>),
+    /// The policy in force changed (host session).
+    PolicyLoaded {
+        /// The version now in force.
+        policy: PolicyVersion,
+    },
+    /// The kernel refused something that never became a connection.
+    NetworkRefused(NetworkRefused),
+    /// A name was asked for that no endpoint of the policy uses.
+    ResolveRefused {
+        /// Process that asked, where known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<Process>,
+        /// The name.
+        name: String,
+    },
+    /// The last process of the session is gone.
+    SessionClosed {},
+    /// A session began.
+    SessionOpened(SessionOpened),
+    /// A passed-through connection ended.
+    TunnelClosed {
+        /// The exchange it belongs to.
+        exchange: ExchangeId,
+        /// Bytes to the server.
+        bytes_up: u64,
+        /// Bytes to the agent.
+        bytes_down: u64,
+    },
+}
+
+/// A process as the kernel saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id in the initial namespace.
+    pub pid: u32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Command name of the thread (at most 15 bytes).
+    pub comm: String,
+}
+
+/// The root process of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionOpened {
+    /// The agent it was started as.
+    pub agent: AgentName,
+    /// The process that asked for the session; its command replaces it.
+    pub process: Process,
+    /// The command, as typed.
+    pub command: Vec<String>,
+    /// The policy in force at the start.
+    pub policy: PolicyVersion,
+}
+
+/// An exchange was judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeOpened {
+    /// Its id.
+    pub exchange: ExchangeId,
+    /// Process whose connection carries it.
+    pub process: Process,
+    /// Original destination.
+    pub destination: String,
+    /// Host of the request.
+    pub host: String,
+    /// Method and path as sent, without query.
+    pub request_line: String,
+    /// What the policy saw.
+    pub facts: Facts,
+    /// What it answered.
+    pub decision: Decision,
+    /// The refusal that the agent received, where it was denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied: Option<Denied>,
+    /// The request as it goes upstream (masked); of a denied one, masked with every mask of the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<BodyRef>,
+    /// Places masked in the request.
+    pub masked: u64,
+}
+
+/// An exchange ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeClosed {
+    /// Its id.
+    pub exchange: ExchangeId,
+    /// How.
+    pub outcome: ExchangeOutcome,
+    /// HTTP status that the agent received, where one was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The answer as the agent received it (masked).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<BodyRef>,
+    /// Places masked in the answer.
+    pub masked: u64,
+    /// What the provider says it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Milliseconds from the decision to the end.
+    pub took_ms: u64,
+    /// What the operator needs to know beyond the outcome; never content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExchangeOutcome {
+    /// The agent went away before the end.
+    Aborted,
+    /// The whole answer reached the agent.
+    Completed,
+    /// It was refused after the decision (upstream, limits, undecodable answer).
+    Denied(Denied),
+}
+
+/// Something the kernel refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRefused {
+    /// The process; pid 0 where the kernel had no current task.
+    pub process: Process,
+    /// Program that refused: `connect`, `sendmsg`, `sock_create`, `egress`.
+    pub hook: String,
+    /// Why, in words: `datagram`, `socket_kind`, `device`, `own_port`, `namespace`, `not_ready`.
+    pub refusal: String,
+    /// Where to, where there was a destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// Socket kind in words: `inet/raw/255`.
+    pub socket: String,
+}
+
+/// A stored body: content-addressed, so that the record proves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyRef {
+    /// BLAKE3 of the stored (uncompressed) bytes, 64 hexadecimal digits.
+    pub hash: String,
+    /// Bytes stored.
+    pub stored_bytes: u64,
+    /// Bytes seen; larger than stored when the limit cut it.
+    pub seen_bytes: u64,
+}
