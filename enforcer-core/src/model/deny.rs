@@ -30,6 +30,8 @@ pub enum DenyReason {
     Policy,
     /// The bytes are not the protocol of the endpoint.
     ProtocolError,
+    /// The request had to be masked and could not be understood.
+    RequestUndecodable,
     /// The answer had to be masked and could not be understood.
     ResponseUndecodable,
     /// The client hello names no server.
@@ -59,6 +61,7 @@ impl DenyReason {
             Self::OriginUnknown => "origin_unknown",
             Self::Policy => "policy",
             Self::ProtocolError => "protocol_error",
+            Self::RequestUndecodable => "request_undecodable",
             Self::ResponseUndecodable => "response_undecodable",
             Self::SniMissing => "sni_missing",
             Self::UpgradeUnsupported => "upgrade_unsupported",
@@ -74,7 +77,7 @@ impl DenyReason {
         match self {
             Self::AuthorityMismatch => 421,
             Self::Draining | Self::Internal | Self::JournalUnavailable | Self::Limit => 503,
-            Self::ProtocolError => 400,
+            Self::ProtocolError | Self::RequestUndecodable => 400,
             Self::ResponseUndecodable
             | Self::UpstreamCertificate
             | Self::UpstreamName
@@ -102,6 +105,7 @@ impl DenyReason {
             Self::OriginUnknown => "the origin of this connection is unknown",
             Self::Policy => "the policy of this host does not permit this request",
             Self::ProtocolError => "the request is not valid for this endpoint",
+            Self::RequestUndecodable => "the request had to be masked and could not be understood",
             Self::ResponseUndecodable => "the answer had to be masked and could not be understood",
             Self::SniMissing => "the TLS client hello names no server",
             Self::UpgradeUnsupported => "protocol upgrades are not supported through this enforcement point",

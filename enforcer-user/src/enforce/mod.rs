@@ -1,2 +1,126 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! enforce
+//! The exchange page: the one path that every request takes, whatever carried it.
+//!
+//! One policy version for the whole exchange; facts, decision, obligations, upstream, answer, record.
+//! Every `?` ends as one [`Denied`], which `deny` alone turns into an answer. Errs to denial.
+
+mod answer;
+mod content;
+mod deny;
+mod facts;
+mod forward;
+mod mask;
+mod record;
+mod tunnel;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use enforcer_core::model::{Denied, DenyReason, Effect};
+use enforcer_core::policy::{Endpoint, Policy};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+pub use answer::AnswerBody;
+pub use deny::answer as deny_answer;
+use forward::forward;
+pub use record::{connection_refused, resolve_refused};
+use record::{NotRecorded, OpenRecord};
+pub use tunnel::{Tunnel, tunnel};
+
+use crate::intake::Origin;
+use crate::runtime::Clock;
+use crate::store::Journal;
+use crate::upstream::{Target, Upstream};
+
+/// What every exchange needs, put together once by the daemon.
+#[derive(Debug)]
+pub struct Enforcer {
+    /// The policy in force.
+    pub policy: ArcSwap<Policy>,
+    /// Where everything is written down.
+    pub journal: Journal,
+    /// The way to the providers.
+    pub upstream: Upstream,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The connection that carries an exchange.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    /// Where it was meant to go, and who made it.
+    pub origin: Arc<Origin>,
+    /// Where its exchanges go: the proven server name and the original port.
+    pub target: Target,
+}
+
+/// Judges one request, carries out what the policy obliges to, and answers.
+pub async fn exchange(
+    cx: &Enforcer,
+    conn: &Conn,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let policy = cx.policy.load_full();
+    let Some(endpoint) = policy.endpoint(&conn.target.host, conn.target.port) else {
+        // The bundle changed under an open connection.
+        return refuse(cx, conn, None, Denied::because(DenyReason::NotAnEndpoint));
+    };
+    match judged(cx, conn, &policy, endpoint, request).await {
+        Ok(answer) => answer,
+        Err(NotRecorded) => {
+            let denied = Denied::because(DenyReason::JournalUnavailable);
+            deny::answer(endpoint.protocol, &denied, None)
+        }
+    }
+}
+
+async fn judged(
+    cx: &Enforcer,
+    conn: &Conn,
+    policy: &Policy,
+    endpoint: &Endpoint,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, NotRecorded> {
+    let mut content = content::read(endpoint.protocol, request).await;
+    let facts = facts::decode(&mut content, conn, endpoint, policy);
+    let decision = policy.decide(&facts);
+    let sent = match decision.effect {
+        Effect::Allow => mask::request(&mut content, policy, &decision.obligations),
+        Effect::Deny => Err(Denied {
+            reason: DenyReason::Policy,
+            rules: decision.because.clone(),
+            message: decision.message.clone(),
+        }),
+    };
+    let denied = sent.as_ref().err().cloned();
+    let mut record =
+        OpenRecord::open(cx, conn, policy, &mut content, facts, &decision, denied).await?;
+    let answered = match sent {
+        Ok(_masked) => forward(cx, conn, policy, &decision.obligations, content, &mut record).await,
+        Err(denied) => Err(denied),
+    };
+    Ok(match answered {
+        Ok((head, body)) => Response::from_parts(head, body.into_answer(record)),
+        Err(denied) => {
+            let answer = deny::answer(endpoint.protocol, &denied, Some(record.id()));
+            record.denied(denied, answer.status());
+            answer
+        }
+    })
+}
+
+/// Refuses a request that never became an exchange, and says so in the record.
+pub fn refuse(
+    cx: &Enforcer,
+    conn: &Conn,
+    detail: Option<String>,
+    denied: Denied,
+) -> Response<AnswerBody> {
+    let policy = cx.policy.load();
+    let endpoint = policy.endpoint(&conn.target.host, conn.target.port);
+    let protocol = endpoint.map_or(enforcer_core::policy::Protocol::Http, |found| found.protocol);
+    let answer = deny::answer(protocol, &denied, None);
+    record::connection_refused(cx, &conn.origin, Some(conn.target.host.clone()), denied, detail);
+    answer
+}

@@ -1,2 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! intake
+//! The door: accepts redirected connections, finds out where they were meant to go and who makes them,
+//! and looks at the first bytes to tell what they speak. A peer without an origin is refused.
+
+mod listener;
+mod prefixed;
+mod sniff;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use enforcer_core::model::{AgentName, SessionId};
+use enforcer_core::record::Process;
+use tokio::net::TcpStream;
+
+pub use listener::{Doors, Error, accept};
+pub use prefixed::Prefixed;
+pub use sniff::{Sniffed, sniff};
+
+/// Where a connection was meant to go, and who made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Original destination.
+    pub destination: SocketAddr,
+    /// The session.
+    pub session: SessionId,
+    /// The agent of that session.
+    pub agent: AgentName,
+    /// The process, as the kernel saw it at connect time.
+    pub process: Process,
+}
+
+/// Finds the origin of a peer; made by the daemon from the kernel's map, or by a test.
+pub trait Origins: Send + Sync {
+    /// Takes the origin of the peer, so that it cannot serve a second connection.
+    fn take(&self, peer: SocketAddr) -> Option<Origin>;
+}
+
+/// A connection with its origin.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The agent's side.
+    pub stream: TcpStream,
+    /// Where it was meant to go.
+    pub origin: Arc<Origin>,
+}

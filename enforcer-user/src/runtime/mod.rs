@@ -1,2 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! runtime
+//! The few things every room may use: the clock, the drain signal, supervised tasks.
+
+mod clock;
+mod drain;
+mod tasks;
+
+pub use clock::Clock;
+pub use drain::{Drain, Draining};
+pub use tasks::spawn;

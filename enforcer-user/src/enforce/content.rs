@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The request as far as its codec needs it: whole where facts come from the body, streamed otherwise.
+//! Bounded by [`limits::REQUEST_BODY_BYTES_MAX`] and [`limits::REQUEST_BODY_TIMEOUT`].
+
+use bytes::{Bytes, BytesMut};
+use enforcer_core::model::{OpaqueCause, limits};
+use enforcer_core::policy::Protocol;
+use enforcer_core::protocol::openai;
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::CONTENT_ENCODING;
+use hyper::http::request::Parts;
+
+/// A request on its way through the page.
+pub(super) struct Content {
+    /// Method, path, headers.
+    pub(super) head: Parts,
+    /// The codec that understands it, if one does.
+    pub(super) route: Option<openai::Route>,
+    /// Its body.
+    pub(super) body: Body,
+    /// Places masked in it.
+    pub(super) masked: u64,
+}
+
+/// How much of a body is known.
+pub(super) enum Body {
+    /// A codec should understand it and cannot; what was read comes first.
+    Opaque { cause: OpaqueCause, seen: Bytes, rest: Option<Incoming> },
+    /// Nothing asks for its content.
+    Stream(Incoming),
+    /// All of it.
+    Whole(Bytes),
+}
+
+/// Reads what the codec of this endpoint needs.
+pub(super) async fn read(protocol: Protocol, request: Request<Incoming>) -> Content {
+    let (head, body) = request.into_parts();
+    let route = match protocol {
+        Protocol::Http => None,
+        Protocol::OpenAi => openai::route(head.method.as_str(), head.uri.path()),
+    };
+    let body = match route {
+        None => Body::Stream(body),
+        Some(_) if is_encoded(&head) => {
+            Body::Opaque { cause: OpaqueCause::Encoding, seen: Bytes::new(), rest: Some(body) }
+        }
+        Some(_) => collect(body).await,
+    };
+    Content { head, route, body, masked: 0 }
+}
+
+fn is_encoded(head: &Parts) -> bool {
+    let mut encodings = head.headers.get_all(CONTENT_ENCODING).iter();
+    encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+async fn collect(mut body: Incoming) -> Body {
+    let mut seen = BytesMut::new();
+    let deadline = tokio::time::Instant::now() + limits::REQUEST_BODY_TIMEOUT;
+    let opaque = |cause, seen: BytesMut, rest| Body::Opaque { cause, seen: seen.freeze(), rest };
+    if body.size_hint().lower() > limits::REQUEST_BODY_BYTES_MAX as u64 {
+        return opaque(OpaqueCause::TooLarge, seen, Some(body));
+    }
+    loop {
+        match tokio::time::timeout_at(deadline, body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                // Trailers of a request carry nothing that an API of ours reads; they are dropped.
+                if let Ok(data) = frame.into_data() {
+                    seen.extend_from_slice(&data);
+                }
+            }
+            Ok(None) => return Body::Whole(seen.freeze()),
+            Ok(Some(Err(_))) | Err(_) => return opaque(OpaqueCause::Truncated, seen, None),
+        }
+        if seen.len() > limits::REQUEST_BODY_BYTES_MAX {
+            return opaque(OpaqueCause::TooLarge, seen, Some(body));
+        }
+    }
+}

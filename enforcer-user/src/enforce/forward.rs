@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Sends an allowed request upstream and prepares its answer.
+
+use std::error::Error as _;
+
+use bytes::Bytes;
+use enforcer_core::model::{Denied, DenyReason, Obligations};
+use enforcer_core::policy::Policy;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::response::Parts;
+
+use super::answer::{self, Prepared};
+use super::content::{Body, Content};
+use super::record::OpenRecord;
+use super::{Conn, Enforcer};
+use crate::upstream::RequestBody;
+
+/// Forwards the content; the head and the prepared body come back.
+pub(super) async fn forward(
+    cx: &Enforcer,
+    conn: &Conn,
+    policy: &Policy,
+    obligations: &Obligations,
+    content: Content,
+    record: &mut OpenRecord,
+) -> Result<(Parts, Prepared), Denied> {
+    let has_codec = content.route.is_some();
+    let request = request(content, record);
+    let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
+    let (response, lease) = sent.map_err(|error| {
+        record.detail(match error.source() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        });
+        Denied::because(error.reason())
+    })?;
+    let (mut head, body) = response.into_parts();
+    clean(&mut head.headers);
+    // RFC 7838: an alternative service would be a way around this connection.
+    head.headers.remove("alt-svc");
+    record.status(head.status);
+    let prepared =
+        answer::prepare(&mut head, body, lease, policy, obligations, has_codec, record).await;
+    match prepared {
+        Ok(prepared) => Ok((head, prepared)),
+        Err(why) => {
+            record.detail(why.to_owned());
+            Err(Denied::because(DenyReason::ResponseUndecodable))
+        }
+    }
+}
+
+fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
+    let Content { mut head, route, body, .. } = content;
+    clean(&mut head.headers);
+    // The carrier frames the body anew; a masked one has another length.
+    head.headers.remove(CONTENT_LENGTH);
+    if route.is_some() {
+        // What must be read cannot come compressed.
+        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    let body = match body {
+        Body::Whole(bytes) => whole(bytes),
+        Body::Stream(stream) => record.tee(stream),
+        Body::Opaque { seen, rest: Some(rest), .. } => record.tee_after(seen, rest),
+        Body::Opaque { seen, rest: None, .. } => whole(seen),
+    };
+    Request::from_parts(head, body)
+}
+
+fn whole(bytes: Bytes) -> RequestBody {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Removes what belongs to one hop only (RFC 9110 section 7.6.1).
+fn clean(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all("connection")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_one_hop_is_removed_and_nothing_else() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Secret-Hop"),
+            ("x-secret-hop", "1"),
+            ("te", "trailers"),
+            ("authorization", "Bearer k"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        clean(&mut headers);
+        assert_eq!(headers.len(), 1);
+        assert!(headers.contains_key("authorization"));
+    }
+}

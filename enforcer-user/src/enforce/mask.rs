@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Masking of what goes upstream. What has to be masked and cannot be is refused.
+
+use bytes::Bytes;
+use enforcer_core::model::{Denied, DenyReason, Obligations, OpaqueCause};
+use enforcer_core::policy::Policy;
+use enforcer_core::protocol::openai;
+
+use super::content::{Body, Content};
+
+/// Masks the request in place.
+pub(super) fn request(
+    content: &mut Content,
+    policy: &Policy,
+    obligations: &Obligations,
+) -> Result<(), Denied> {
+    let masker = policy.masker(&obligations.mask_request);
+    match &content.body {
+        // Its end never came: there is nothing whole to send.
+        Body::Opaque { cause: OpaqueCause::Truncated, .. } => {
+            Err(Denied::because(DenyReason::ProtocolError))
+        }
+        _ if masker.is_empty() && obligations.mask_request.is_empty() => Ok(()),
+        Body::Opaque { .. } | Body::Stream(_) => {
+            Err(Denied::because(DenyReason::RequestUndecodable))
+        }
+        Body::Whole(bytes) => {
+            let masked = openai::mask_chat_request(bytes, &masker)
+                .map_err(|_cause| Denied::because(DenyReason::RequestUndecodable))?;
+            content.masked = masked.count;
+            content.body = Body::Whole(Bytes::from(masked.bytes));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The record of one exchange: opened before a byte goes upstream, closed by itself however it ends.
+//!
+//! The place for the closing event is reserved when the record is opened, so that closing never waits and
+//! never fails. What is stored is masked with every mask of the bundle; bodies that no codec can mask are
+//! stored only where the bundle has no masks, and counted otherwise.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use enforcer_core::model::{
+    Decision, Denied, ExchangeId, Facts, RecordDepth, SessionId, UnixMillis, Usage,
+};
+use enforcer_core::policy::Policy;
+use enforcer_core::protocol::openai;
+use enforcer_core::record::{
+    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
+};
+use http_body_util::{BodyExt, Full};
+use hyper::StatusCode;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+
+use super::content::{Body, Content};
+use super::{Conn, Enforcer};
+use crate::intake::Origin;
+use crate::runtime::Clock;
+use crate::store::{BodyWriter, Journal, Place};
+use crate::upstream::RequestBody;
+
+/// The journal takes nothing, so nothing may happen.
+pub(super) struct NotRecorded;
+
+/// An exchange in progress. Dropped, it is closed as aborted.
+pub(super) struct OpenRecord {
+    id: ExchangeId,
+    place: Option<Place>,
+    journal: Journal,
+    clock: Clock,
+    started: UnixMillis,
+    keeps_bodies: bool,
+    keeps_raw_bodies: bool,
+    request: Option<Arc<Mutex<BodyWriter>>>,
+    response: Option<BodyWriter>,
+    closed: ExchangeClosed,
+}
+
+impl OpenRecord {
+    /// Writes down what was judged. For a denied exchange that is all there will be.
+    pub(super) async fn open(
+        cx: &Enforcer,
+        conn: &Conn,
+        policy: &Policy,
+        content: &mut Content,
+        facts: Facts,
+        decision: &Decision,
+        denied: Option<Denied>,
+    ) -> Result<Self, NotRecorded> {
+        let session = conn.origin.session;
+        let opening = reserve(&cx.journal).await?;
+        let place = match denied {
+            Some(_) => None,
+            None => Some(reserve(&cx.journal).await?),
+        };
+        let id = cx.journal.next_exchange(session);
+        let keeps_bodies = decision.obligations.record == RecordDepth::Full;
+        let everything = policy.masker_of_everything();
+        let mut bodies = Vec::new();
+        if keeps_bodies && let Body::Whole(bytes) = &content.body {
+            // Of a request that cannot be masked nothing is stored.
+            if let Ok(stored) = openai::mask_chat_request(bytes, &everything) {
+                let mut writer = cx.journal.body();
+                writer.write(&stored.bytes);
+                bodies.push(writer);
+            }
+        }
+        let started = cx.clock.now();
+        let opened = ExchangeOpened {
+            exchange: id,
+            process: conn.origin.process.clone(),
+            destination: conn.origin.destination.to_string(),
+            host: conn.target.host.clone(),
+            request_line: format!("{} {}", content.head.method, content.head.uri.path()),
+            facts,
+            decision: decision.clone(),
+            denied,
+            request: None,
+            masked: content.masked,
+        };
+        opening.record_with(session, started, bodies, move |stored| {
+            let request = stored.into_iter().next().flatten();
+            EventBody::ExchangeOpened(Box::new(ExchangeOpened { request, ..opened }))
+        });
+        Ok(Self {
+            id,
+            place,
+            journal: cx.journal.clone(),
+            clock: cx.clock.clone(),
+            started,
+            keeps_bodies,
+            keeps_raw_bodies: keeps_bodies && everything.is_empty(),
+            request: None,
+            response: None,
+            closed: closed(id),
+        })
+    }
+
+    pub(super) const fn id(&self) -> ExchangeId {
+        self.id
+    }
+
+    /// True if bodies are kept at all.
+    pub(super) const fn keeps_bodies(&self) -> bool {
+        self.keeps_bodies
+    }
+
+    /// True if bodies that no codec can mask may be kept.
+    pub(super) const fn keeps_raw_bodies(&self) -> bool {
+        self.keeps_raw_bodies
+    }
+
+    pub(super) fn status(&mut self, status: StatusCode) {
+        self.closed.status = Some(status.as_u16());
+    }
+
+    /// What the operator needs to know; never content.
+    pub(super) fn detail(&mut self, detail: String) {
+        self.closed.detail = Some(detail);
+    }
+
+    pub(super) fn masked(&mut self, places: u64) {
+        self.closed.masked = places;
+    }
+
+    pub(super) fn usage(&mut self, usage: Option<Usage>) {
+        self.closed.usage = self.closed.usage.or(usage);
+    }
+
+    /// Keeps a piece of the answer, already masked for storage.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        let journal = &self.journal;
+        self.response.get_or_insert_with(|| journal.body()).write(bytes);
+    }
+
+    /// A streamed request body that is kept while it passes.
+    pub(super) fn tee(&mut self, stream: Incoming) -> RequestBody {
+        self.tee_after(Bytes::new(), stream)
+    }
+
+    /// The same, with what was read already in front.
+    pub(super) fn tee_after(&mut self, seen: Bytes, rest: Incoming) -> RequestBody {
+        let kept = self.keeps_raw_bodies.then(|| Arc::new(Mutex::new(self.journal.body())));
+        self.request.clone_from(&kept);
+        if seen.is_empty() {
+            return Tee { seen: None, rest, kept }.boxed_unsync();
+        }
+        Tee { seen: Some(Full::new(seen)), rest, kept }.boxed_unsync()
+    }
+
+    /// The whole answer was handed to the agent's side.
+    pub(super) fn completed(mut self) {
+        self.close(ExchangeOutcome::Completed);
+    }
+
+    /// It was refused, at the decision or after it.
+    pub(super) fn denied(mut self, denied: Denied, status: StatusCode) {
+        self.status(status);
+        self.close(ExchangeOutcome::Denied(denied));
+    }
+
+    fn close(&mut self, outcome: ExchangeOutcome) {
+        let Some(place) = self.place.take() else { return };
+        let now = self.clock.now();
+        let mut closed = std::mem::replace(&mut self.closed, closed(self.id));
+        closed.outcome = outcome;
+        closed.took_ms = now.0.saturating_sub(self.started.0);
+        let has_request = self.request.is_some();
+        let request = self.request.take().map(|shared| {
+            let mut writer = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *writer, self.journal.body())
+        });
+        let bodies: Vec<BodyWriter> = request.into_iter().chain(self.response.take()).collect();
+        place.record_with(self.id.session, now, bodies, move |stored| {
+            let mut stored = stored.into_iter();
+            closed.request = if has_request { stored.next().flatten() } else { None };
+            closed.response = stored.next().flatten();
+            EventBody::ExchangeClosed(closed)
+        });
+    }
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        self.close(ExchangeOutcome::Aborted);
+    }
+}
+
+fn closed(exchange: ExchangeId) -> ExchangeClosed {
+    ExchangeClosed {
+        exchange,
+        outcome: ExchangeOutcome::Aborted,
+        status: None,
+        request: None::<BodyRef>,
+        response: None,
+        masked: 0,
+        usage: None,
+        took_ms: 0,
+        detail: None,
+    }
+}
+
+async fn reserve(journal: &Journal) -> Result<Place, NotRecorded> {
+    journal.reserve().await.map_err(|error| {
+        tracing::error!(%error, "exchange refused: it cannot be recorded");
+        NotRecorded
+    })
+}
+
+/// Writes down a connection that was refused before any exchange.
+pub fn connection_refused(
+    cx: &Enforcer,
+    origin: &Origin,
+    server_name: Option<String>,
+    denied: Denied,
+    detail: Option<String>,
+) {
+    tracing::info!(
+        agent = %origin.agent, pid = origin.process.pid, comm = %origin.process.comm,
+        destination = %origin.destination, server_name = server_name.as_deref().unwrap_or("-"),
+        reason = denied.reason.code(), detail = detail.as_deref().unwrap_or("-"),
+        "connection refused"
+    );
+    let process = origin.process.clone();
+    let destination = origin.destination.to_string();
+    let event =
+        EventBody::ConnectionRefused { process, destination, server_name, denied, detail };
+    cx.journal.append_or_count(origin.session, cx.clock.now(), event);
+}
+
+/// Writes down a name that was asked for and that no endpoint uses.
+pub fn resolve_refused(
+    cx: &Enforcer,
+    session: SessionId,
+    process: Option<Process>,
+    name: Option<&str>,
+) {
+    let Some(name) = name else { return };
+    let event = EventBody::ResolveRefused { process, name: name.to_owned() };
+    cx.journal.append_or_count(session, cx.clock.now(), event);
+}
+
+/// A request body that is kept while it passes.
+struct Tee {
+    seen: Option<Full<Bytes>>,
+    rest: Incoming,
+    kept: Option<Arc<Mutex<BodyWriter>>>,
+}
+
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+impl HttpBody for Tee {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match &mut self.seen {
+            Some(seen) => {
+                let Poll::Ready(frame) = Pin::new(seen).poll_frame(cx);
+                self.seen = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+            None => Pin::new(&mut self.rest)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(BodyError::from))),
+        };
+        if let (Some(kept), Poll::Ready(Some(Ok(frame)))) = (&self.kept, &frame)
+            && let Some(data) = frame.data_ref()
+        {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).write(data);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.seen.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.rest.size_hint();
+        let seen = self.seen.as_ref().map_or(0, |seen| seen.size_hint().lower());
+        let upper = hint.upper();
+        hint.set_lower(hint.lower().saturating_add(seen));
+        if let Some(upper) = upper {
+            hint.set_upper(upper.saturating_add(seen));
+        }
+        hint
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The passed-through connection as an exchange: the action `connect`, judged by the same policy.
+
+use enforcer_core::model::{
+    Connect, Denied, DenyReason, Effect, ExchangeId, Facts, Operation,
+};
+use enforcer_core::policy::{Endpoint, Policy};
+use enforcer_core::record::{EventBody, ExchangeOpened};
+
+use super::{Conn, Enforcer};
+use crate::runtime::Clock;
+use crate::store::Place;
+
+/// An allowed tunnel; dropped, it is recorded as closed without a byte.
+#[derive(Debug)]
+pub struct Tunnel {
+    id: ExchangeId,
+    clock: Clock,
+    place: Option<Place>,
+}
+
+impl Tunnel {
+    /// Writes down how much passed.
+    pub fn close(mut self, bytes_up: u64, bytes_down: u64) {
+        self.record(bytes_up, bytes_down);
+    }
+
+    fn record(&mut self, bytes_up: u64, bytes_down: u64) {
+        let Some(place) = self.place.take() else { return };
+        let event = EventBody::TunnelClosed { exchange: self.id, bytes_up, bytes_down };
+        place.record(self.id.session, self.clock.now(), event);
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.record(0, 0);
+    }
+}
+
+/// Judges a passed-through connection and writes the decision down.
+///
+/// # Errors
+/// [`DenyReason::Policy`] (recorded) and [`DenyReason::JournalUnavailable`].
+pub async fn tunnel(
+    cx: &Enforcer,
+    conn: &Conn,
+    policy: &Policy,
+    endpoint: &Endpoint,
+) -> Result<Tunnel, DenyReason> {
+    let connect = Connect { host: conn.target.host.clone(), port: conn.target.port };
+    let facts = Facts {
+        agent: conn.origin.agent.clone(),
+        endpoint: endpoint.name.clone(),
+        detected: std::collections::BTreeSet::new(),
+        operation: Operation::Connect(connect),
+    };
+    let decision = policy.decide(&facts);
+    let denied = (decision.effect == Effect::Deny).then(|| Denied {
+        reason: DenyReason::Policy,
+        rules: decision.because.clone(),
+        message: decision.message.clone(),
+    });
+    let session = conn.origin.session;
+    let unavailable = |error| {
+        tracing::error!(%error, "tunnel refused: it cannot be recorded");
+        DenyReason::JournalUnavailable
+    };
+    let opening = cx.journal.reserve().await.map_err(unavailable)?;
+    let place = cx.journal.reserve().await.map_err(unavailable)?;
+    let id = cx.journal.next_exchange(session);
+    let is_denied = denied.is_some();
+    let opened = ExchangeOpened {
+        exchange: id,
+        process: conn.origin.process.clone(),
+        destination: conn.origin.destination.to_string(),
+        host: conn.target.host.clone(),
+        request_line: format!("CONNECT {}:{}", conn.target.host, conn.target.port),
+        facts,
+        decision,
+        denied,
+        request: None,
+        masked: 0,
+    };
+    opening.record(session, cx.clock.now(), EventBody::ExchangeOpened(Box::new(opened)));
+    if is_denied {
+        return Err(DenyReason::Policy);
+    }
+    Ok(Tunnel { id, clock: cx.clock.clone(), place: Some(place) })
+}

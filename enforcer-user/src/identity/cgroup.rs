@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The cgroup file system, as far as sessions need it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use enforcer_core::record::Process;
+
+use super::Error;
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Cgroup { operation, path, source }
+}
+
+/// Makes the cgroup (its parent too) and returns its id: the inode number, as the kernel's helpers see it.
+pub(super) fn create(path: &Path) -> Result<u64, Error> {
+    fs::create_dir_all(path).map_err(failed("create", path))?;
+    fs::metadata(path).map(|found| found.ino()).map_err(failed("read", path))
+}
+
+/// Moves a whole process into the cgroup.
+pub(super) fn enter(path: &Path, pid: u32) -> Result<(), Error> {
+    fs::write(path.join("cgroup.procs"), pid.to_string()).map_err(failed("enter", path))
+}
+
+/// Removes the cgroup and what its processes made below it. All must be empty.
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    if let Ok(children) = fs::read_dir(path) {
+        for child in children.flatten() {
+            if child.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove(&child.path())?;
+            }
+        }
+    }
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// True while a process lives in the cgroup or below it.
+pub(super) fn is_populated(path: &Path) -> bool {
+    match fs::read_to_string(path.join("cgroup.events")) {
+        Ok(events) => events.lines().any(|line| line == "populated 1"),
+        // Unreadable for another reason than absence: assume the session lives, so the label stays.
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// True if the process is in a session's cgroup. Errs to true: what cannot be read is not trusted.
+#[must_use]
+pub fn is_guarded(pid: u32, sessions: &Path) -> bool {
+    let Ok(lines) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return true };
+    // The v2 line is `0::/path`; the path is relative to the mount, so compare the tail's components.
+    let Some(path) = lines.lines().find_map(|line| line.strip_prefix("0::/")) else { return true };
+    let own = sessions.components().rev();
+    let own: Vec<_> = own.take(depth_below_mount(sessions)).collect();
+    let wanted: std::path::PathBuf = own.into_iter().rev().collect();
+    Path::new(path).starts_with(&wanted)
+}
+
+fn depth_below_mount(path: &Path) -> usize {
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    let mut depth = 0;
+    let mut current = path;
+    while let Some(parent) = current.parent() {
+        // The sessions folder may not exist yet; its parent, the attach cgroup, does.
+        let here = device(current).or_else(|| device(parent));
+        if here != device(parent) {
+            break;
+        }
+        depth += 1;
+        current = parent;
+    }
+    depth
+}
+
+/// The process as the record names it; empty words where it is gone already.
+#[must_use]
+pub fn process(pid: u32, uid: u32) -> Process {
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Process { pid, uid, comm: comm.trim_end().to_owned() }
+}

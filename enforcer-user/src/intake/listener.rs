@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The listening sockets. Ports are below 1024, so that no unprivileged process can take the place of a
+//! daemon that is down; they are kept over a restart, because the pinned programs point at them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use enforcer_core::model::limits;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Accepted, Origins};
+use crate::runtime::{self, Draining};
+
+/// Ports that are tried when there is no earlier one to keep. Unassigned by IANA in this range.
+const PORTS: std::ops::RangeInclusive<u16> = 914..=952;
+/// Pause after a failed accept, for instance out of descriptors; the kernel's queue holds the rest.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Why the door could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port that the running programs point at is taken.
+    #[error("failed to listen on port {port} of the loopback addresses")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No free port in the whole range.
+    #[error("no free port in {}-{} on the loopback addresses", PORTS.start(), PORTS.end())]
+    NoPort,
+}
+
+/// The sockets of the daemon, on both loopback addresses.
+#[derive(Debug)]
+pub struct Doors {
+    /// TCP for redirected connections; IPv4, and IPv6 where the host has it.
+    pub tcp: Vec<TcpListener>,
+    /// UDP for redirected name queries, likewise.
+    pub udp: Vec<UdpSocket>,
+    /// Port of the TCP sockets.
+    pub proxy_port: u16,
+    /// Port of the UDP sockets.
+    pub resolver_port: u16,
+}
+
+impl Doors {
+    /// Opens the doors, on the recorded ports `(proxy, resolver)` if there are any.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if a recorded port is taken by somebody else: then guarded processes stay
+    /// refused rather than talk to a stranger.
+    pub async fn open(recorded: Option<(u16, u16)>) -> Result<Self, Error> {
+        if let Some((proxy, resolver)) = recorded {
+            let tcp = tcp(proxy).await.map_err(|source| Error::Listen { port: proxy, source })?;
+            let udp =
+                udp(resolver).await.map_err(|source| Error::Listen { port: resolver, source })?;
+            return Ok(Self { tcp, udp, proxy_port: proxy, resolver_port: resolver });
+        }
+        for port in PORTS {
+            if let (Ok(tcp), Ok(udp)) = (tcp(port).await, udp(port).await) {
+                return Ok(Self { tcp, udp, proxy_port: port, resolver_port: port });
+            }
+        }
+        Err(Error::NoPort)
+    }
+}
+
+const LOOPBACKS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+async fn tcp(port: u16) -> std::io::Result<Vec<TcpListener>> {
+    let mut open = Vec::new();
+    for ip in LOOPBACKS {
+        match TcpListener::bind(SocketAddr::new(ip, port)).await {
+            Ok(listener) => open.push(listener),
+            Err(error) if is_absent(ip, &error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(open)
+}
+
+async fn udp(port: u16) -> std::io::Result<Vec<UdpSocket>> {
+    let mut open = Vec::new();
+    for ip in LOOPBACKS {
+        match UdpSocket::bind(SocketAddr::new(ip, port)).await {
+            Ok(socket) => open.push(socket),
+            Err(error) if is_absent(ip, &error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(open)
+}
+
+/// A host without IPv6 has no `::1`; then no guarded process can be redirected to it either.
+fn is_absent(ip: IpAddr, error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    ip.is_ipv6()
+        && matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
+}
+
+/// Serves one listener until the drain begins. At most [`limits::CONNECTIONS_MAX`] at once over all
+/// listeners that share `places`; more wait in the kernel's queue.
+pub async fn accept<F>(
+    listener: TcpListener,
+    origins: Arc<dyn Origins>,
+    places: Arc<Semaphore>,
+    mut draining: Draining,
+    serve: impl Fn(Result<Accepted, SocketAddr>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = draining.begun() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "peer left at once");
+            continue;
+        }
+        let accepted = match origins.take(peer) {
+            Some(origin) => Ok(Accepted { stream, origin: Arc::new(origin) }),
+            None => Err(peer),
+        };
+        let served = serve(accepted);
+        drop(runtime::spawn("connection", hold(place, draining.clone(), served)));
+    }
+}
+
+async fn hold(place: OwnedSemaphorePermit, draining: Draining, served: impl Future<Output = ()>) {
+    served.await;
+    drop((place, draining));
+}
+
+/// Places for all listeners together.
+#[must_use]
+pub(crate) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(limits::CONNECTIONS_MAX))
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The HTTP carrier: frames HTTP/1.1 and HTTP/2 into one exchange at a time, after proving that the
+//! request names the host that the connection was opened for.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use enforcer_core::model::{Denied, DenyReason, limits};
+use hyper::body::Incoming;
+use hyper::header::{HOST, UPGRADE};
+use hyper::http::uri::Authority;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Proxy;
+use crate::enforce::{self, AnswerBody, Conn};
+use crate::intake::Origin;
+use crate::upstream::Target;
+
+/// Serves an opened TLS connection.
+pub(super) async fn serve<S>(proxy: &Proxy, stream: S, conn: Conn, is_h2: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let conn = &conn;
+    let exchange = async |request| exchange(proxy, conn, request).await;
+    carry(proxy, stream, is_h2, exchange).await;
+}
+
+/// Serves plain HTTP: each request names its host, and that name must be known for the address.
+pub(super) async fn serve_plain<S>(proxy: &Proxy, stream: S, origin: &Arc<Origin>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let exchange = async |request: Request<Incoming>| {
+        let named = authority(&request).ok().map(|found| found.host().to_ascii_lowercase());
+        let target = Target {
+            host: named.unwrap_or_default(),
+            port: origin.destination.port(),
+            is_tls: false,
+        };
+        let conn = Conn { origin: Arc::clone(origin), target };
+        // No certificate proves a plain name; only our own answer to the agent's query does.
+        if proxy.resolver.memory().is_known(&conn.target.host, origin.destination.ip()) {
+            return exchange(proxy, &conn, request).await;
+        }
+        let denied = Denied::because(DenyReason::NotAnEndpoint);
+        let detail = "plain HTTP to an address that was not resolved for this name";
+        enforce::refuse(&proxy.enforcer, &conn, Some(detail.to_owned()), denied)
+    };
+    carry(proxy, stream, false, exchange).await;
+}
+
+async fn carry<S>(
+    proxy: &Proxy,
+    stream: S,
+    is_h2: bool,
+    exchange: impl AsyncFn(Request<Incoming>) -> Response<AnswerBody>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let exchange = &exchange;
+    let service =
+        service_fn(move |request| async move { Ok::<_, Infallible>(exchange(request).await) });
+    let io = TokioIo::new(stream);
+    let mut draining = proxy.draining.clone();
+    let ended = if is_h2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::H2_STREAMS_MAX)
+            .max_header_list_size(u32::try_from(limits::HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+            .keep_alive_interval(limits::HEAD_TIMEOUT);
+        let mut connection = pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = draining.begun() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::HEAD_TIMEOUT)
+            .max_headers(limits::HEADERS_MAX)
+            .max_buf_size(limits::HEAD_BYTES_MAX);
+        let mut connection = pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = draining.begun() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "downstream connection ended");
+    }
+}
+
+async fn exchange(proxy: &Proxy, conn: &Conn, request: Request<Incoming>) -> Response<AnswerBody> {
+    match check(&request, &conn.target) {
+        Ok(()) => enforce::exchange(&proxy.enforcer, conn, request).await,
+        Err((reason, detail)) => {
+            let denied = Denied::because(reason);
+            enforce::refuse(&proxy.enforcer, conn, Some(detail.to_owned()), denied)
+        }
+    }
+}
+
+/// Authority = server name = endpoint, or the request is refused.
+fn check<B>(request: &Request<B>, target: &Target) -> Result<(), (DenyReason, &'static str)> {
+    if request.method() == Method::CONNECT {
+        return Err((DenyReason::UpgradeUnsupported, "CONNECT inside a connection"));
+    }
+    if request.headers().contains_key(UPGRADE) {
+        return Err((DenyReason::UpgradeUnsupported, "an `Upgrade` header"));
+    }
+    let authority = authority(request).map_err(|why| (DenyReason::ProtocolError, why))?;
+    let default = if target.is_tls { 443 } else { 80 };
+    let is_same = authority.host().eq_ignore_ascii_case(&target.host)
+        && authority.port_u16().unwrap_or(default) == target.port
+        && !authority.as_str().contains('@');
+    if is_same {
+        Ok(())
+    } else {
+        Err((DenyReason::AuthorityMismatch, "authority and server name differ"))
+    }
+}
+
+/// The one authority of a request. RFC 9112 section 3.2 and RFC 9113 section 8.3.1: all places that
+/// name one must agree.
+fn authority<B>(request: &Request<B>) -> Result<Authority, &'static str> {
+    let mut named = request.uri().authority().cloned();
+    for value in request.headers().get_all(HOST) {
+        let host = value.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
+        let host = host.ok_or("`Host` is not an authority")?;
+        match &named {
+            Some(first) if !first.as_str().eq_ignore_ascii_case(host.as_str()) => {
+                return Err("two different authorities in one request");
+            }
+            _ => named = Some(host),
+        }
+    }
+    if request.version() < Version::HTTP_11 && named.is_none() {
+        return Err("HTTP/1.0 without `Host`");
+    }
+    named.ok_or("no authority")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_host(uri: &str, hosts: &[&str]) -> Result<(), DenyReason> {
+        let mut request = Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let target = Target { host: "api.openai.com".into(), port: 443, is_tls: true };
+        check(&request.body(()).unwrap(), &target).map_err(|(reason, _)| reason)
+    }
+
+    #[test]
+    fn only_the_proven_host_is_served() {
+        assert_eq!(check_host("/v1", &["api.openai.com"]), Ok(()));
+        assert_eq!(check_host("/v1", &["API.OpenAI.com:443"]), Ok(()));
+        assert_eq!(check_host("https://api.openai.com/v1", &[]), Ok(()));
+        let mismatch = Err(DenyReason::AuthorityMismatch);
+        assert_eq!(check_host("/v1", &["evil.example"]), mismatch);
+        assert_eq!(check_host("/v1", &["api.openai.com:8443"]), mismatch);
+        assert_eq!(check_host("https://evil.example/v1", &[]), mismatch);
+        assert_eq!(check_host("/v1", &["user@api.openai.com"]), mismatch);
+        let invalid = Err(DenyReason::ProtocolError);
+        assert_eq!(check_host("/v1", &[]), invalid);
+        assert_eq!(check_host("/v1", &["api.openai.com", "evil.example"]), invalid);
+        assert_eq!(check_host("https://api.openai.com/", &["evil.example"]), invalid);
+    }
+}
