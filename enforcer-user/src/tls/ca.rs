@@ -143,7 +143,8 @@ fn open(dir: &Path, now: UnixTime) -> Result<Ca, Error> {
             return Err(malformed());
         }
         let validity = parsed.validity();
-        let valid = time_of(validity.not_before.timestamp())..time_of(validity.not_after.timestamp());
+        let valid =
+            time_of(validity.not_before.timestamp())..time_of(validity.not_after.timestamp());
         if !valid.contains(&now) {
             return Err(Error::Expired { path });
         }

@@ -81,8 +81,7 @@ pub(super) fn create_dir(path: &Path, mode: u32) -> Result<(), Error> {
 
 /// Sets the permission bits of a folder.
 pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
-    fs::set_permissions(path, Permissions::from_mode(mode))
-        .map_err(failed("set the mode of", path))
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))
 }
 
 /// Forces a folder's entries to disk, so that a rename survives a power cut.
@@ -105,7 +104,6 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
 
 fn holds(path: &Path, mode: u32, content: &[u8]) -> bool {
     let Ok(file) = open(path, false) else { return false };
-    let same_mode =
-        file.metadata().is_ok_and(|found| found.permissions().mode() & 0o7777 == mode);
+    let same_mode = file.metadata().is_ok_and(|found| found.permissions().mode() & 0o7777 == mode);
     same_mode && read(&file, path).is_ok_and(|found| found == content)
 }

@@ -55,7 +55,10 @@ pub fn client_config(roots: &[Root]) -> Result<Arc<ClientConfig>, Error> {
 pub fn system_roots() -> Vec<CertificateDer<'static>> {
     let loaded = rustls_native_certs::load_native_certs();
     for error in &loaded.errors {
-        tracing::warn!(error = error as &dyn std::error::Error, "part of the system store is unreadable");
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "part of the system store is unreadable"
+        );
     }
     loaded.certs
 }

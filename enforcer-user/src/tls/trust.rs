@@ -92,11 +92,7 @@ impl Trust {
 ///
 /// # Errors
 /// If a file or folder cannot be written.
-pub fn write_trust(
-    state: &Path,
-    ca: &Ca,
-    system: &[CertificateDer<'_>],
-) -> Result<Trust, Error> {
+pub fn write_trust(state: &Path, ca: &Ca, system: &[CertificateDer<'_>]) -> Result<Trust, Error> {
     let dir = state.join(FOLDER);
     files::create_dir(state, 0o711)?;
     let mode = fs::metadata(state).map_err(files::failed("examine", state))?.permissions().mode();
