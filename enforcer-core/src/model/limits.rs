@@ -43,6 +43,10 @@ pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const H2_STREAMS_MAX: u32 = 128;
 /// Minted leaves kept; the least used one goes first.
 pub const LEAVES_MAX: u64 = 1024;
+/// TLS sessions remembered for clients that resume without a ticket.
+pub const TLS_SESSIONS_MAX: usize = 4096;
+/// Bytes of one file of certificates or keys.
+pub const PEM_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Address-to-name memories kept; the oldest one goes first.
 pub const NAMES_MAX: usize = 16_384;
 /// Longest time an address is remembered for a name, whatever its TTL says.
@@ -53,6 +57,14 @@ pub const NAME_TTL_MIN: Duration = Duration::from_secs(60);
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// DNS queries in flight; more are answered SERVFAIL.
 pub const RESOLVES_MAX: usize = 512;
+/// Bytes of a DNS query; a question and its EDNS options need far less.
+pub const DNS_QUERY_BYTES_MAX: usize = 4096;
+/// Bytes of a DNS answer over UDP that we ask for and give; larger ones go over TCP (DNS flag day 2020).
+pub const DNS_UDP_BYTES_MAX: u16 = 1232;
+/// Time for the next query on a DNS connection, and for its answer to be taken.
+pub const DNS_TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Queries on one DNS connection before it is closed.
+pub const DNS_TCP_QUERIES_MAX: usize = 1024;
 /// Journal events waiting for the writer; a full queue denies.
 pub const JOURNAL_QUEUE_MAX: usize = 8192;
 /// Time an exchange waits for a place in the journal queue before it is denied.

@@ -1,2 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! protocol
+//! Push decoders without IO: bytes in, facts and rewritten bytes out.
+//!
+//! Nothing here connects, waits or decides. What a decoder does not understand it says so; it never
+//! passes a guess on.
+
+pub mod http;
+pub mod json_text;
+pub mod openai;
+pub mod sse;

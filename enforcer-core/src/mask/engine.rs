@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The incremental heart of the masker: windows over the text, and matches joined into regions.
+//!
+//! Overlapping matches become one region with one placeholder, so that no detector's match stays readable
+//! because another one claimed a part of it. The text of a region is not kept while the region grows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::detector::{Detector, Window};
+use super::masker::Style;
+
+/// Bytes kept before the next search, for what looks behind.
+const CONTEXT_BYTES: usize = 8;
+/// Hexadecimal digits of a hash placeholder; fewer than a card number has digits.
+const HASH_DIGITS: usize = 10;
+
+/// One detector with the way in which its matches are replaced.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) detector: Detector,
+    /// The detector's name as it stands in placeholders.
+    pub(super) label: String,
+    pub(super) style: Style,
+}
+
+/// Receives the masked text, in order.
+pub(super) trait Sink {
+    /// The next bytes stay as they are.
+    fn keep(&mut self, text: &str);
+    /// The next bytes go.
+    fn hide(&mut self, bytes: usize);
+    /// This stands for the bytes that were hidden last.
+    fn put(&mut self, placeholder: &str);
+}
+
+impl Sink for String {
+    fn keep(&mut self, text: &str) {
+        self.push_str(text);
+    }
+    fn hide(&mut self, _bytes: usize) {}
+    fn put(&mut self, placeholder: &str) {
+        self.push_str(placeholder);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Span {
+    start: usize,
+    end: usize,
+    layer: usize,
+}
+
+/// Matches that overlap, joined.
+#[derive(Clone, Debug)]
+struct Region {
+    end: usize,
+    style: Style,
+    /// The layer of the longest match; it names the placeholder.
+    layer: usize,
+    longest: usize,
+    /// The range that all matches have, if it is one and the same.
+    alone: Option<Range<usize>>,
+    hasher: blake3::Hasher,
+    /// The text, as long as its end may be shown.
+    text: String,
+}
+
+impl Region {
+    fn open(span: &Span, style: Style) -> Self {
+        Self {
+            end: span.end,
+            style,
+            layer: span.layer,
+            longest: span.end - span.start,
+            alone: Some(span.start..span.end),
+            hasher: blake3::Hasher::new(),
+            text: String::new(),
+        }
+    }
+
+    fn absorb(&mut self, span: &Span, style: Style) {
+        let length = span.end - span.start;
+        if (length, self.layer) > (self.longest, span.layer) {
+            (self.longest, self.layer) = (length, span.layer);
+        }
+        if self.alone.as_ref() != Some(&(span.start..span.end)) {
+            self.alone = None;
+            self.text.clear();
+        }
+        self.end = self.end.max(span.end);
+        self.style = self.style.max(style);
+    }
+
+    fn take(&mut self, text: &str) {
+        self.hasher.update(text.as_bytes());
+        if self.alone.is_some() && self.style == Style::Partial {
+            self.text.push_str(text);
+        }
+    }
+
+    fn placeholder(&self, layers: &[Layer]) -> String {
+        let Some(layer) = layers.get(self.layer) else { return "[masked]".to_owned() };
+        let label = &layer.label;
+        let shown = match self.style {
+            Style::Label => None,
+            Style::Hash => Some(self.hasher.finalize().to_hex().chars().take(HASH_DIGITS).collect()),
+            Style::Partial if self.alone.is_some() => {
+                layer.detector.tail(&self.text).map(ToOwned::to_owned)
+            }
+            Style::Partial => None,
+        };
+        shown.map_or_else(|| format!("[{label}]"), |shown: String| format!("[{label}:{shown}]"))
+    }
+}
+
+/// Joins matches and hands the text on as far as it is decided.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Joiner {
+    spans: Vec<Span>,
+    region: Option<Region>,
+    released: usize,
+    pub(super) count: u64,
+}
+
+impl Joiner {
+    /// Searches a whole text; the answer says whether anything was found.
+    pub(super) fn search_whole(&mut self, layers: &[Layer], text: &str) -> bool {
+        let mut found = Vec::new();
+        for (layer, it) in layers.iter().enumerate() {
+            it.detector.search(Window { text, from: 0, is_end: true }, &mut found);
+            self.add(layer, &mut found);
+        }
+        !self.spans.is_empty()
+    }
+
+    fn add(&mut self, layer: usize, found: &mut Vec<Range<usize>>) {
+        let span = |range: Range<usize>| Span { start: range.start, end: range.end, layer };
+        self.spans.extend(found.drain(..).map(span));
+    }
+
+    /// Hands on the text before `safe`: every match that starts before it is known.
+    pub(super) fn advance(&mut self, layers: &[Layer], text: &str, safe: usize, sink: &mut impl Sink) {
+        self.spans.sort_unstable();
+        self.spans.dedup();
+        let known = self.spans.partition_point(|span| span.start < safe);
+        for span in self.spans.drain(..known).collect::<Vec<_>>() {
+            let style = layers.get(span.layer).map_or(Style::Label, |layer| layer.style);
+            match &mut self.region {
+                Some(region) if span.start < region.end => region.absorb(&span, style),
+                _ => {
+                    self.close_region(layers, text, sink);
+                    self.keep_to(text, span.start, sink);
+                    self.region = Some(Region::open(&span, style));
+                }
+            }
+        }
+        match self.region.as_ref().map(|region| region.end) {
+            Some(end) if end > safe => self.hide_to(text, safe, sink),
+            Some(_) => self.close_region(layers, text, sink),
+            None => {}
+        }
+        if self.region.is_none() {
+            self.keep_to(text, safe, sink);
+        }
+    }
+
+    fn keep_to(&mut self, text: &str, to: usize, sink: &mut impl Sink) {
+        if let Some(part) = text.get(self.released..to).filter(|part| !part.is_empty()) {
+            sink.keep(part);
+            self.released = to;
+        }
+    }
+
+    fn hide_to(&mut self, text: &str, to: usize, sink: &mut impl Sink) {
+        let Some(part) = text.get(self.released..to) else { return };
+        if let Some(region) = &mut self.region {
+            region.take(part);
+        }
+        sink.hide(part.len());
+        self.released = to;
+    }
+
+    fn close_region(&mut self, layers: &[Layer], text: &str, sink: &mut impl Sink) {
+        if let Some(end) = self.region.as_ref().map(|region| region.end) {
+            self.hide_to(text, end, sink);
+        }
+        if let Some(region) = self.region.take() {
+            sink.put(&region.placeholder(layers));
+            self.count += 1;
+        }
+    }
+
+    /// Forgets the first bytes of the text; they were handed on.
+    fn shift(&mut self, bytes: usize) {
+        self.released -= bytes;
+        for span in &mut self.spans {
+            span.start -= bytes;
+            span.end -= bytes;
+        }
+        if let Some(region) = &mut self.region {
+            region.end -= bytes;
+            // Only compared for equality with later matches; those start behind what is forgotten.
+            let moved = |range: &Range<usize>| Some(range.start.checked_sub(bytes)?..range.end - bytes);
+            if let Some(range) = &region.alone
+                && let Some(range) = moved(range)
+            {
+                region.alone = Some(range);
+            }
+        }
+    }
+}
+
+/// Masks one text that arrives in pieces.
+#[derive(Clone, Debug)]
+pub(super) struct Engine {
+    layers: Arc<[Layer]>,
+    /// Context, then what is not decided.
+    text: String,
+    /// Where each detector goes on.
+    next: Vec<usize>,
+    joiner: Joiner,
+}
+
+impl Engine {
+    pub(super) fn new(layers: Arc<[Layer]>) -> Self {
+        let next = vec![0; layers.len()];
+        Self { layers, text: String::new(), next, joiner: Joiner::default() }
+    }
+
+    pub(super) fn push(&mut self, chunk: &str, sink: &mut impl Sink) {
+        if !chunk.is_empty() {
+            self.text.push_str(chunk);
+            self.run(false, sink);
+            self.forget();
+        }
+    }
+
+    /// Ends the text; the next push begins another one.
+    pub(super) fn finish(&mut self, sink: &mut impl Sink) {
+        self.run(true, sink);
+        self.text.clear();
+        self.next.fill(0);
+        self.joiner = Joiner { count: self.joiner.count, ..Joiner::default() };
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.joiner.count
+    }
+
+    fn run(&mut self, is_end: bool, sink: &mut impl Sink) {
+        let text = self.text.as_str();
+        let mut found = Vec::new();
+        for (layer, (it, next)) in self.layers.iter().zip(&mut self.next).enumerate() {
+            *next = it.detector.search(Window { text, from: *next, is_end }, &mut found);
+            self.joiner.add(layer, &mut found);
+        }
+        let safe = if is_end { None } else { self.next.iter().min().copied() };
+        let safe = text.floor_char_boundary(safe.unwrap_or(text.len()));
+        self.joiner.advance(&self.layers, text, safe, sink);
+    }
+
+    fn forget(&mut self) {
+        let earliest = self.next.iter().copied().min().unwrap_or(self.text.len());
+        let needed = earliest.min(self.joiner.released).saturating_sub(CONTEXT_BYTES);
+        let bytes = self.text.floor_char_boundary(needed);
+        self.text.drain(..bytes);
+        self.next.iter_mut().for_each(|next| *next -= bytes);
+        self.joiner.shift(bytes);
+    }
+}

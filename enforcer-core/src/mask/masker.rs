@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The masker: replaces what detectors find, in a whole text or in one that arrives in pieces.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Error;
+use super::detector::{Detector, DetectorSpec};
+use super::engine::{Engine, Joiner, Layer};
+
+/// How a match is replaced; the module's doc shows each. A stricter style is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Style {
+    /// By the name and a part that identifies no person or card.
+    Partial,
+    /// By the name and a short hash.
+    Hash,
+    /// By the name.
+    Label,
+}
+
+impl Style {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Partial, Self::Hash, Self::Label];
+
+    /// The name that stands in bundles.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Partial => "partial",
+            Self::Hash => "hash",
+            Self::Label => "label",
+        }
+    }
+
+    /// The style of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|style| style.name() == name)
+    }
+}
+
+/// A text after masking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Masked<'t> {
+    /// The text; borrowed where nothing was masked.
+    pub text: Cow<'t, str>,
+    /// Places masked.
+    pub count: u64,
+}
+
+/// Replaces what its detectors find. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Masker {
+    layers: Arc<[Layer]>,
+}
+
+impl Masker {
+    /// Builds a masker; the order of the layers only says which name wins among equals.
+    ///
+    /// # Errors
+    /// When a pattern is not valid or has no bounded longest match.
+    pub fn new(layers: Vec<(DetectorSpec, Style)>) -> Result<Self, Error> {
+        let layer = |(spec, style): (DetectorSpec, Style)| {
+            Ok(Layer {
+                detector: Detector::compile(&spec)?,
+                label: label(spec.name.as_str()),
+                style,
+            })
+        };
+        Ok(Self { layers: layers.into_iter().map(layer).collect::<Result<_, Error>>()? })
+    }
+
+    /// True if there is nothing to look for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Masks a whole text.
+    #[must_use]
+    pub fn mask<'t>(&self, text: &'t str) -> Masked<'t> {
+        let mut joiner = Joiner::default();
+        if !joiner.search_whole(&self.layers, text) {
+            return Masked { text: Cow::Borrowed(text), count: 0 };
+        }
+        let mut masked = String::with_capacity(text.len());
+        joiner.advance(&self.layers, text, text.len(), &mut masked);
+        Masked { text: Cow::Owned(masked), count: joiner.count }
+    }
+
+    /// Masks one text that arrives in pieces.
+    #[must_use]
+    pub fn stream(&self) -> MaskStream {
+        MaskStream { engine: self.engine() }
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        Engine::new(Arc::clone(&self.layers))
+    }
+}
+
+/// The name as it may stand inside any text, also inside JSON inside text.
+fn label(name: &str) -> String {
+    let safe = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
+    name.chars().map(safe).collect()
+}
+
+/// Masks one text that arrives in pieces: whatever the pieces, the outputs together are what
+/// [`Masker::mask`] makes of the whole. Only what can still become a match is held back.
+#[derive(Clone, Debug)]
+pub struct MaskStream {
+    engine: Engine,
+}
+
+impl MaskStream {
+    /// Takes the next piece and returns what is decided.
+    #[must_use]
+    pub fn push(&mut self, chunk: &str) -> String {
+        let mut out = String::new();
+        self.engine.push(chunk, &mut out);
+        out
+    }
+
+    /// Ends the text and returns the rest; the next push begins another text.
+    #[must_use]
+    pub fn finish(&mut self) -> String {
+        let mut out = String::new();
+        self.engine.finish(&mut out);
+        out
+    }
+
+    /// Places masked so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.engine.count()
+    }
+}
