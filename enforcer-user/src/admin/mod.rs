@@ -1,2 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! admin
+//! The admin API on a Unix socket, and its client. Every surface is a client of it.
+//!
+//! Who may ask: root and the group `enforcer`, by the permissions of the socket; never a guarded process,
+//! whatever it runs as.
+
+mod client;
+mod routes;
+mod server;
+
+use std::path::PathBuf;
+
+use enforcer_core::model::{AgentName, PolicyVersion, SessionId};
+use serde::{Deserialize, Serialize};
+
+pub use client::{Client, Error};
+pub use routes::{Host, Refusal};
+pub use server::{bind, serve};
+
+/// `POST /v1/sessions`: make the asking process an agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartSession {
+    /// The agent to become.
+    pub agent: AgentName,
+    /// The command that will replace the asking process, for the record.
+    pub command: Vec<String>,
+}
+
+/// The answer: the asking process is an agent now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StartedSession {
+    /// The session.
+    pub session: SessionId,
+    /// Variables that make language runtimes trust the CA.
+    pub environment: Vec<(String, String)>,
+}
+
+/// `GET /v1/status`: the state at a glance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// True if everything that can be checked is as it should be.
+    pub is_healthy: bool,
+    /// The policy in force.
+    pub policy: PolicyStatus,
+    /// Can it write down what happens.
+    pub journal: String,
+    /// The programs in the kernel.
+    pub programs: Vec<ProgramStatus>,
+    /// Kernel events that were lost because the ring was full; verdicts were not.
+    pub kernel_events_lost: u64,
+    /// Where the programs attach.
+    pub cgroup: PathBuf,
+    /// Sessions that are alive.
+    pub sessions: Vec<SessionStatus>,
+}
+
+/// The policy in force.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// Its version.
+    pub version: PolicyVersion,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its agents.
+    pub agents: Vec<AgentName>,
+    /// Why what is in the folder now is not in force, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// One program in the kernel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProgramStatus {
+    /// Its name.
+    pub name: String,
+    /// True if its link is in place.
+    pub is_attached: bool,
+}
+
+/// One session that is alive.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Its id.
+    pub id: SessionId,
+    /// Its agent.
+    pub agent: AgentName,
+}
+
+/// The body of every answer that is not 2xx.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}

@@ -1,2 +1,109 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! config
+//! The host's settings: `enforcer.toml`, read strictly, every problem reported at once with its place.
+//!
+//! What people may write stands in `KEYS`; rules live in the bundle and never here.
+
+pub mod bundle;
+mod read;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use enforcer_core::policy::Diagnostics;
+
+use crate::tls::Root;
+
+/// Where the settings are when nobody says otherwise.
+pub const DEFAULT_FILE: &str = "/etc/enforcer/enforcer.toml";
+
+/// The settings, complete.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The bundle's folder.
+    pub policies: PathBuf,
+    /// Journal, CA, counters.
+    pub state: PathBuf,
+    /// The admin API's socket.
+    pub socket: PathBuf,
+    /// Where the programs attach; the cgroup v2 root unless a test or a second instance says otherwise.
+    pub cgroup: PathBuf,
+    /// Where links and maps are pinned.
+    pub bpffs: PathBuf,
+    /// The way to the providers.
+    pub upstream: Upstream,
+}
+
+/// `[upstream]`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// What upstream certificates are verified against.
+    pub roots: Vec<Root>,
+    /// `[upstream.resolve]`: names answered here instead of by DNS.
+    pub resolve: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("failed to read the settings `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not right.
+    #[error("the settings `{path}` are not valid")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Its text, to show the places in.
+        text: String,
+        /// All problems.
+        #[source]
+        problems: Diagnostics,
+    },
+    /// No cgroup v2 to attach to.
+    #[error("no cgroup v2 hierarchy is mounted")]
+    Cgroup(#[source] crate::kernel::Error),
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// See [`Error`]; all problems of the file at once.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let written = read::read(&path.display().to_string(), &text)
+            .map_err(|problems| Error::Invalid { path: path.to_owned(), text, problems })?;
+        let cgroup = match written.cgroup {
+            Some(cgroup) => cgroup,
+            None => crate::kernel::find_cgroup2().map_err(Error::Cgroup)?,
+        };
+        Ok(Self {
+            policies: written.policies.unwrap_or_else(|| "/etc/enforcer/policies".into()),
+            state: written.state.unwrap_or_else(|| "/var/lib/enforcer".into()),
+            socket: written.socket.unwrap_or_else(|| "/run/enforcer/enforcer.sock".into()),
+            cgroup,
+            bpffs: written.bpffs.unwrap_or_else(|| "/sys/fs/bpf/enforcer".into()),
+            upstream: Upstream { roots: written.roots, resolve: written.resolve },
+        })
+    }
+
+    /// Where the journal is.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.state.join("journal")
+    }
+
+    /// The folder of all session cgroups.
+    #[must_use]
+    pub fn sessions(&self) -> PathBuf {
+        self.cgroup.join(enforcer_common::SESSIONS_CGROUP)
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The socket of the admin API: who may connect, and what it serves until the drain.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use nix::unistd::{Group, chown};
+use tokio::net::UnixListener;
+
+use super::routes::{self, Host};
+use crate::runtime::Draining;
+
+/// Members of this group may use the API without being root.
+const GROUP: &str = "enforcer";
+
+/// Who is asking.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Peer {
+    /// Process id at connect time; 0 where the kernel does not tell.
+    pub(super) pid: u32,
+    /// User id at connect time.
+    pub(super) uid: u32,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let Ok(found) = stream.io().peer_cred() else { return Self { pid: 0, uid: u32::MAX } };
+        let pid = found.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+        Self { pid, uid: found.uid() }
+    }
+}
+
+/// Opens the socket, replacing one that a killed daemon left.
+///
+/// # Errors
+/// If the folder or the socket cannot be made, or another daemon still answers on it.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers on it"));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    let group = Group::from_name(GROUP).ok().flatten();
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    if let Some(group) = group {
+        chown(path, None, Some(group.gid))?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(listener)
+}
+
+/// Serves the API until the drain begins.
+pub async fn serve(listener: UnixListener, host: Arc<dyn Host>, mut draining: Draining) {
+    let app = routes::router(host).into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+        draining.begun().await;
+    });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the admin API ended");
+    }
+}
