@@ -87,3 +87,11 @@ pub const BUNDLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Time for the admin API to answer the command line.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Words and signs of one rule; Cedar follows a rule by recursion.
+pub const RULE_TOKENS_MAX: usize = 4096;
+/// Depth to which one rule is nested.
+pub const RULE_DEPTH_MAX: usize = 64;
+/// Characters of a `@message`.
+pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
+/// Combinations of masks whose masker is kept ready; more are built anew each time.
+pub const MASKERS_MAX: usize = 256;

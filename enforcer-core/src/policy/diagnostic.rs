@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Problems of a bundle, each with its place.
+//!
+//! Values only: the command line draws them with source lines and carets, the daemon logs them as one line
+//! each. The text of a source is not kept here, only the place in it.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use super::SourceFile;
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The bundle is refused.
+    Error,
+    /// The bundle works, but something in it does nothing.
+    Warning,
+}
+
+/// A line and a column, both counted from 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// Line.
+    pub line: usize,
+    /// Column, in characters.
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of a byte offset in a text. An offset behind the end is the end.
+    #[must_use]
+    pub fn of(text: &str, offset: usize) -> Self {
+        let before: &str = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        Self { line, column }
+    }
+}
+
+/// One problem of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// The file, relative to the bundle.
+    pub file: String,
+    /// Bytes of the file that are wrong; none if the file itself is missing.
+    pub span: Option<Range<usize>>,
+    /// Where `span` begins.
+    pub place: Option<Place>,
+    /// What to write beside the caret; may be empty.
+    pub label: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error at a place in a file.
+    #[must_use]
+    pub fn error(file: &SourceFile, span: Range<usize>, message: impl Into<String>) -> Self {
+        let place = Some(Place::of(&file.text, span.start));
+        let file = file.path.clone();
+        let (message, span) = (message.into(), Some(span));
+        let severity = Severity::Error;
+        Self { severity, message, file, span, place, label: String::new(), help: None }
+    }
+
+    /// An error without a place, such as a missing file.
+    #[must_use]
+    pub fn without_place(file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            file: file.into(),
+            span: None,
+            place: None,
+            label: String::new(),
+            help: None,
+        }
+    }
+
+    /// The same problem as a warning.
+    #[must_use]
+    pub fn as_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    /// Sets what stands beside the caret.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Sets what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Sets the help to a suggestion if one of the known words is close to what was written.
+    #[must_use]
+    pub fn suggest<'a>(
+        mut self,
+        written: &str,
+        known: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Self {
+        if let Some(word) = closest(written, known.clone()) {
+            self.help = Some(format!("did you mean `{word}`?"));
+        } else {
+            let known: Vec<String> = known.into_iter().map(|word| format!("`{word}`")).collect();
+            self.help = Some(match known.len() {
+                0 => "there is none in this bundle".to_owned(),
+                1..=SUGGESTIONS_MAX => format!("known: {}", known.join(", ")),
+                more => format!("none of the {more} known names is close to it"),
+            });
+        }
+        self
+    }
+}
+
+/// Known names that are listed when none is close to what was written.
+const SUGGESTIONS_MAX: usize = 12;
+
+/// The known word that was probably meant.
+pub(super) fn closest<'a>(
+    written: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let nearest = known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(written, word), word))
+        .min_by(|left, right| left.cmp(right))?;
+    let allowed = (nearest.1.chars().count().min(written.chars().count()) / 3).max(1);
+    (nearest.0 <= allowed).then_some(nearest.1)
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Some(place) => write!(f, "{}:{}:{}: ", self.file, place.line, place.column)?,
+            None => write!(f, "{}: ", self.file)?,
+        }
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All problems that made a bundle unusable, in the order of files and places.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// How many of them are errors.
+    #[must_use]
+    pub fn error_count(&self) -> usize {
+        self.0.iter().filter(|found| found.severity == Severity::Error).count()
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, found) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            found.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// Sorts by place and drops what was found twice.
+pub(super) fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    found.sort_by(|left, right| {
+        let key = |d: &Diagnostic| (d.file != super::INVENTORY_FILE, d.file.clone());
+        let place = |d: &Diagnostic| d.span.as_ref().map(|span| (span.start, span.end));
+        (key(left), place(left), &left.message).cmp(&(key(right), place(right), &right.message))
+    });
+    found.dedup_by(|left, right| {
+        left.file == right.file && left.span == right.span && left.message == right.message
+    });
+    found
+}

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `policy.toml`: who the agents are, what the endpoints are, how to mask.
+//!
+//! Every section of the language is read strictly. What this version cannot act on is refused with its
+//! place: a policy must not look on while it cannot act. Names of broken entries are kept, so that rules
+//! which use them are not reported a second time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Style};
+use crate::model::{AgentName, DetectorName, EndpointName, MaskName};
+
+use super::hosts::{HostPattern, Hosts};
+use super::sheet::{Section, Sheet, Word};
+use super::{Diagnostic, SourceFile, sheet};
+
+/// What is spoken on an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP without a codec: method and path are all that is known.
+    Http,
+    /// The OpenAI API.
+    OpenAi,
+}
+
+/// Whether connections of an endpoint are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Opened, understood, judged by content.
+    Inspect,
+    /// Judged by name only and spliced.
+    Passthrough,
+}
+
+/// A named destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its name in rules.
+    pub name: EndpointName,
+    /// Host patterns.
+    pub hosts: Vec<HostPattern>,
+    /// Ports; 443 unless given.
+    pub ports: Vec<u16>,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Whether it is opened.
+    pub tls: Tls,
+    /// Groups it is in.
+    pub groups: Vec<String>,
+}
+
+/// A named way of masking.
+#[derive(Clone, Debug)]
+pub(super) struct Mask {
+    pub(super) detectors: Vec<DetectorName>,
+    pub(super) style: Style,
+    pub(super) span: Range<usize>,
+}
+
+/// Groups and place of an agent.
+#[derive(Clone, Debug)]
+pub(super) struct Agent {
+    pub(super) groups: Vec<String>,
+    pub(super) span: Range<usize>,
+}
+
+/// The checked inventory.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    pub(super) agents: BTreeMap<AgentName, Agent>,
+    pub(super) groups: BTreeSet<String>,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) endpoint_spans: Vec<Range<usize>>,
+    pub(super) endpoint_groups: BTreeSet<String>,
+    pub(super) hosts: Hosts,
+    /// Pattern of each detector of the bundle.
+    pub(super) detectors: BTreeMap<DetectorName, String>,
+    pub(super) masks: BTreeMap<MaskName, Mask>,
+}
+
+const LATER: &str = "not supported by this version yet";
+const TOP_KEYS: &[&str] = &[
+    "version", "mode", "agents", "endpoints", "detectors", "masks", "budgets", "approvals", "credentials",
+];
+const SELECTOR_KEYS: &[&str] =
+    &["exe", "sha256", "unit", "cgroup", "container", "user", "group", "parent", "any"];
+/// Detectors of the language that this version does not have.
+const DETECTORS_LATER: &[&str] = &["iban", "phone", "us-ssn"];
+/// Protocols of the language that this version does not speak.
+const PROTOCOLS_LATER: &[&str] =
+    &["anthropic", "gemini", "grpc", "mcp", "mysql", "pinecone", "postgres", "qdrant", "websocket"];
+
+/// Reads and checks the inventory. Nothing comes back only if the file is not TOML.
+pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Inventory> {
+    let table = match sheet::parse(file) {
+        Ok(table) => table,
+        Err(errors) => {
+            found.extend(errors);
+            return None;
+        }
+    };
+    let top = Section { table: table.get_ref(), head: 0..0 };
+    let mut sheet = Sheet::new(file);
+    sheet.only(&top, TOP_KEYS);
+    read_version(&mut sheet, &top);
+    read_mode(&mut sheet, &top);
+    let mut inventory = Inventory::default();
+    read_agents(&mut sheet, &top, &mut inventory);
+    read_endpoints(&mut sheet, &top, &mut inventory);
+    read_detectors(&mut sheet, &top, &mut inventory);
+    read_masks(&mut sheet, &top, &mut inventory);
+    refuse_later_sections(&mut sheet, &top);
+    found.extend(sheet.found);
+    Some(inventory)
+}
+
+fn read_version(sheet: &mut Sheet<'_>, top: &Section<'_>) {
+    if !top.table.contains_key("version") {
+        sheet.missing(top, "version");
+    }
+    if let Some((version, span)) = sheet.integer(top, "version")
+        && version != 1
+    {
+        sheet.error(span, format!("unknown version `{version}` of the policy language")).help =
+            Some("this version of Enforcer reads `version = 1`".to_owned());
+    }
+}
+
+fn read_mode(sheet: &mut Sheet<'_>, top: &Section<'_>) {
+    let Some(mode) = sheet.text(top, "mode") else { return };
+    match mode.text.as_str() {
+        "enforce" => {}
+        "observe" => {
+            sheet.error(mode.span, format!("mode `observe` is {LATER}")).help =
+                Some("every bundle enforces; try one with `enforcer policy test` and `enforcer replay`".to_owned());
+        }
+        other => unknown(sheet, &mode, &format!("unknown mode `{other}`"), &["enforce", "observe"]),
+    }
+}
+
+fn unknown(sheet: &mut Sheet<'_>, word: &Word, message: &str, known: &[&str]) {
+    let found = Diagnostic::error(sheet.file, word.span.clone(), message);
+    sheet.push(found.suggest(&word.text, known.iter().copied()));
+}
+
+fn read_agents(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
+    for (name, section) in sheet.named(top, "agents") {
+        sheet.only(&section, &["match", "groups", "capture"]);
+        if let Some((key, _)) = section.table.get_key_value("match") {
+            for selector in sheet.listed(&section, "match") {
+                check_selector(sheet, &selector);
+            }
+            sheet.error(key.span(), format!("`match` is {LATER}")).help = Some(format!(
+                "leave it out: `{0}` is then what `enforcer run --agent {0} -- CMD` starts",
+                name.text
+            ));
+        }
+        if let Some(capture) = sheet.text(&section, "capture") {
+            match capture.text.as_str() {
+                "all" => {}
+                "endpoints" => {
+                    let message = format!("capture `endpoints` is {LATER}");
+                    sheet.error(capture.span, message).help =
+                        Some("every byte of egress of an agent is taken (`all`)".to_owned());
+                }
+                other => {
+                    let message = format!("unknown capture `{other}`");
+                    unknown(sheet, &capture, &message, &["all", "endpoints"]);
+                }
+            }
+        }
+        let groups = read_groups(sheet, &section);
+        inventory.groups.extend(groups.iter().cloned());
+        let agent = Agent { groups, span: name.span };
+        inventory.agents.insert(AgentName::new(name.text), agent);
+    }
+}
+
+fn check_selector(sheet: &mut Sheet<'_>, selector: &Section<'_>) {
+    sheet.only(selector, SELECTOR_KEYS);
+    for key in SELECTOR_KEYS.iter().filter(|key| **key != "any") {
+        sheet.text(selector, key);
+    }
+    sheet.boolean(selector, "any");
+}
+
+fn read_groups(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<String> {
+    let words = sheet.texts(section, "groups").unwrap_or_default();
+    for word in &words {
+        sheet.check_name(word);
+    }
+    words.into_iter().map(|word| word.text).collect()
+}
+
+fn read_endpoints(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
+    for (name, section) in sheet.named(top, "endpoints") {
+        sheet.only(&section, &["hosts", "ports", "protocol", "tls", "groups"]);
+        let tls = read_tls(sheet, &section);
+        let protocol = read_protocol(sheet, &section, tls);
+        let ports = read_ports(sheet, &section);
+        let hosts = read_hosts(sheet, &section);
+        let groups = read_groups(sheet, &section);
+        inventory.endpoint_groups.extend(groups.iter().cloned());
+        claim(sheet, inventory, &hosts, &ports);
+        let hosts = hosts.into_iter().map(|(pattern, _)| pattern).collect();
+        let endpoint =
+            Endpoint { name: EndpointName::new(name.text), hosts, ports, protocol, tls, groups };
+        inventory.endpoints.push(endpoint);
+        inventory.endpoint_spans.push(name.span);
+    }
+}
+
+fn claim(
+    sheet: &mut Sheet<'_>,
+    inventory: &mut Inventory,
+    hosts: &[(HostPattern, Range<usize>)],
+    ports: &[u16],
+) {
+    let index = inventory.endpoints.len();
+    for (pattern, span) in hosts {
+        for port in ports {
+            let Some(other) = inventory.hosts.claim(pattern, *port, index) else { continue };
+            let owner = inventory.endpoints.get(other).map(|endpoint| endpoint.name.as_str());
+            let message = match owner {
+                Some(owner) => {
+                    format!("host `{pattern}` at port {port} belongs to endpoint `{owner}` already")
+                }
+                None => format!("host `{pattern}` at port {port} is named twice"),
+            };
+            let found = Diagnostic::error(sheet.file, span.clone(), message);
+            sheet.push(found.label("claimed again here"));
+        }
+    }
+}
+
+fn read_hosts(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<(HostPattern, Range<usize>)> {
+    if !section.table.contains_key("hosts") {
+        sheet.missing(section, "hosts");
+    }
+    let Some(words) = sheet.texts(section, "hosts") else { return Vec::new() };
+    if let Some(span) = sheet.empty_array(section, "hosts") {
+        sheet.error(span, "an endpoint needs at least one host");
+    }
+    let mut hosts = Vec::new();
+    for word in words {
+        match HostPattern::parse(&word.text) {
+            Ok(pattern) => hosts.push((pattern, word.span)),
+            Err(why) => {
+                let found = Diagnostic::error(
+                    sheet.file,
+                    word.span,
+                    format!("host `{}` cannot be used", word.text),
+                );
+                sheet.push(found.label(why));
+            }
+        }
+    }
+    hosts
+}
+
+fn read_ports(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<u16> {
+    let Some(numbers) = sheet.integers(section, "ports") else { return vec![443] };
+    let mut ports = Vec::new();
+    for (number, span) in numbers {
+        match u16::try_from(number) {
+            Ok(port) if port > 0 => ports.push(port),
+            _ => {
+                sheet.error(span, format!("`{number}` is not a port")).help =
+                    Some("1 to 65535".to_owned());
+            }
+        }
+    }
+    if let Some(span) = sheet.empty_array(section, "ports") {
+        sheet.error(span, "an endpoint without a port can match nothing").help =
+            Some("leave `ports` out for 443".to_owned());
+    }
+    ports
+}
+
+fn read_tls(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Tls {
+    let Some(tls) = sheet.text(section, "tls") else { return Tls::Inspect };
+    match tls.text.as_str() {
+        "inspect" => Tls::Inspect,
+        "passthrough" => Tls::Passthrough,
+        other => {
+            let message = format!("unknown tls `{other}`");
+            unknown(sheet, &tls, &message, &["inspect", "passthrough"]);
+            Tls::Inspect
+        }
+    }
+}
+
+fn read_protocol(sheet: &mut Sheet<'_>, section: &Section<'_>, tls: Tls) -> Protocol {
+    let Some(protocol) = sheet.text(section, "protocol") else { return Protocol::Http };
+    if tls == Tls::Passthrough {
+        sheet.error(
+            protocol.span.clone(),
+            "a passed-through endpoint is never opened, so its protocol cannot be judged",
+        )
+        .help = Some("remove `protocol`, or `tls = \"passthrough\"`".to_owned());
+    }
+    match protocol.text.as_str() {
+        "http" => Protocol::Http,
+        "openai" => Protocol::OpenAi,
+        later if PROTOCOLS_LATER.contains(&later) => {
+            sheet.error(protocol.span.clone(), format!("protocol `{later}` is {LATER}")).help =
+                Some("this version speaks `openai` and `http`".to_owned());
+            Protocol::Http
+        }
+        other => {
+            unknown(sheet, &protocol, &format!("unknown protocol `{other}`"), &["http", "openai"]);
+            Protocol::Http
+        }
+    }
+}
+
+fn read_detectors(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
+    for (name, section) in sheet.named(top, "detectors") {
+        sheet.only(&section, &["pattern"]);
+        if Builtin::from_name(&name.text).is_some() || DETECTORS_LATER.contains(&name.text.as_str()) {
+            let message = format!("detector `{}` is built in and cannot be defined again", name.text);
+            sheet.error(name.span.clone(), message);
+        }
+        if !section.table.contains_key("pattern") {
+            sheet.missing(&section, "pattern");
+        }
+        let pattern = sheet.text(&section, "pattern");
+        let detector = DetectorName::new(name.text);
+        if let Some(pattern) = &pattern {
+            let kind = DetectorKind::Pattern(pattern.text.clone());
+            let spec = DetectorSpec { name: detector.clone(), kind };
+            if let Err(error) = DetectorSet::compile(vec![spec]) {
+                let message = format!("pattern of detector `{detector}` cannot be used");
+                let found = Diagnostic::error(sheet.file, pattern.span.clone(), message);
+                sheet.push(found.label("this pattern").help(chain(&error)));
+            }
+        }
+        let pattern = pattern.map(|word| word.text).unwrap_or_default();
+        inventory.detectors.insert(detector, pattern);
+    }
+}
+
+/// An error and everything that caused it, as one text.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn read_masks(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
+    for (name, section) in sheet.named(top, "masks") {
+        sheet.only(&section, &["detectors", "style"]);
+        if !section.table.contains_key("detectors") {
+            sheet.missing(&section, "detectors");
+        }
+        let words = sheet.texts(&section, "detectors").unwrap_or_default();
+        if let Some(span) = sheet.empty_array(&section, "detectors") {
+            let message = format!("mask `{}` has no detector, so it would mask nothing", name.text);
+            sheet.error(span, message);
+        }
+        for word in &words {
+            check_detector(sheet, word, inventory);
+        }
+        let mask = Mask {
+            detectors: words.into_iter().map(|word| DetectorName::new(word.text)).collect(),
+            style: read_style(sheet, &section),
+            span: name.span,
+        };
+        inventory.masks.insert(MaskName::new(name.text), mask);
+    }
+}
+
+fn check_detector(sheet: &mut Sheet<'_>, word: &Word, inventory: &Inventory) {
+    let known = inventory.detector_names();
+    if known.iter().any(|name| name.as_str() == word.text) {
+        return;
+    }
+    let known: Vec<&str> = known.iter().map(DetectorName::as_str).collect();
+    if DETECTORS_LATER.contains(&word.text.as_str()) {
+        sheet.error(word.span.clone(), format!("detector `{}` is {LATER}", word.text)).help =
+            Some("define it under [detectors] with a `pattern` of your own name".to_owned());
+    } else {
+        unknown(sheet, word, &format!("unknown detector `{}`", word.text), &known);
+    }
+}
+
+fn read_style(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Style {
+    let Some(style) = sheet.text(section, "style") else { return Style::Label };
+    match style.text.as_str() {
+        "label" => Style::Label,
+        "hash" => Style::Hash,
+        "partial" => Style::Partial,
+        "token" => {
+            sheet.error(style.span, format!("style `token` is {LATER}")).help =
+                Some("this version masks with `label`, `hash` or `partial`".to_owned());
+            Style::Label
+        }
+        other => {
+            let message = format!("unknown style `{other}`");
+            unknown(sheet, &style, &message, &["label", "hash", "partial"]);
+            Style::Label
+        }
+    }
+}
+
+/// Sections of the language that have no effect yet: read strictly all the same, then refused.
+fn refuse_later_sections(sheet: &mut Sheet<'_>, top: &Section<'_>) {
+    for (kind, keys) in [
+        ("budgets", &["per", "tokens", "window"][..]),
+        ("approvals", &["by", "hold", "expire"]),
+        ("credentials", &["secret", "header", "value"]),
+    ] {
+        for (name, section) in sheet.named(top, kind) {
+            sheet.only(&section, keys);
+            for key in keys {
+                match *key {
+                    "tokens" => drop(sheet.integer(&section, key)),
+                    "by" => drop(sheet.texts(&section, key)),
+                    _ => drop(sheet.text(&section, key)),
+                }
+            }
+            sheet.error(name.span, format!("`[{kind}.{}]` is {LATER}", name.text)).help =
+                Some("remove it: it would have no effect".to_owned());
+        }
+    }
+}
+
+impl Inventory {
+    /// All detectors that this bundle may name: the built-in ones and its own.
+    pub(super) fn detector_names(&self) -> Vec<DetectorName> {
+        let builtin = Builtin::ALL.iter().map(|builtin| DetectorName::new(builtin.name()));
+        builtin.chain(self.detectors.keys().cloned()).collect()
+    }
+
+    /// How a detector is built.
+    pub(super) fn spec(&self, name: &DetectorName) -> Option<DetectorSpec> {
+        let kind = match Builtin::from_name(name.as_str()) {
+            Some(builtin) => DetectorKind::Builtin(builtin),
+            None => DetectorKind::Pattern(self.detectors.get(name)?.clone()),
+        };
+        Some(DetectorSpec { name: name.clone(), kind })
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Strict reading of a TOML file: every problem is collected, each with its place, and nothing that is not
+//! asked for is accepted.
+//!
+//! Serde would stop at the first problem; a person who writes a bundle wants all of them at once.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::{Diagnostic, SourceFile};
+
+/// A text and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) text: String,
+    pub(super) span: Range<usize>,
+}
+
+/// One table and where its head stands.
+#[derive(Clone, Debug)]
+pub(super) struct Section<'s> {
+    pub(super) table: &'s DeTable<'s>,
+    pub(super) head: Range<usize>,
+}
+
+/// The file being read and what was found wrong with it.
+#[derive(Debug)]
+pub(super) struct Sheet<'s> {
+    pub(super) file: &'s SourceFile,
+    pub(super) found: Vec<Diagnostic>,
+}
+
+impl<'s> Sheet<'s> {
+    pub(super) const fn new(file: &'s SourceFile) -> Self {
+        Self { file, found: Vec::new() }
+    }
+
+    pub(super) fn error(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.found.push(Diagnostic::error(self.file, span, message));
+        let last = self.found.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "one was just pushed")]
+        &mut self.found[last]
+    }
+
+    pub(super) fn push(&mut self, found: Diagnostic) {
+        self.found.push(found);
+    }
+
+    /// Reports every key that is not known.
+    pub(super) fn only(&mut self, section: &Section<'_>, known: &[&str]) {
+        for key in section.table.keys() {
+            if !known.contains(&key.get_ref().as_ref()) {
+                let found =
+                    Diagnostic::error(self.file, key.span(), format!("unknown key `{}`", key.get_ref()))
+                        .label("not a key of this table")
+                        .suggest(key.get_ref(), known.iter().copied());
+                self.push(found);
+            }
+        }
+    }
+
+    fn wrong(&mut self, value: &Spanned<DeValue<'_>>, expected: &str) {
+        let found = kind(value.get_ref());
+        let message = format!("expected {expected}, found {found}");
+        self.push(Diagnostic::error(self.file, value.span(), message).label(format!("{found} here")));
+    }
+
+    pub(super) fn missing(&mut self, section: &Section<'_>, key: &str) {
+        let message = format!("missing key `{key}`");
+        self.push(
+            Diagnostic::error(self.file, section.head.clone(), message)
+                .label(format!("needs `{key} = ...`")),
+        );
+    }
+
+    pub(super) fn text(&mut self, section: &Section<'_>, key: &str) -> Option<Word> {
+        let value = section.table.get(key)?;
+        self.word(value, "a string")
+    }
+
+    fn word(&mut self, value: &Spanned<DeValue<'_>>, expected: &str) -> Option<Word> {
+        if let DeValue::String(text) = value.get_ref() {
+            return Some(Word { text: text.to_string(), span: value.span() });
+        }
+        self.wrong(value, expected);
+        None
+    }
+
+    pub(super) fn texts(&mut self, section: &Section<'_>, key: &str) -> Option<Vec<Word>> {
+        let array = self.array(section, key, "an array of strings")?;
+        Some(array.iter().filter_map(|value| self.word(value, "a string")).collect())
+    }
+
+    /// The place of an array under a key that holds nothing.
+    pub(super) fn empty_array(&self, section: &Section<'_>, key: &str) -> Option<Range<usize>> {
+        let value = section.table.get(key)?;
+        let is_empty = matches!(value.get_ref(), DeValue::Array(array) if array.is_empty());
+        is_empty.then(|| value.span())
+    }
+
+    fn array<'v>(
+        &mut self,
+        section: &Section<'v>,
+        key: &str,
+        expected: &str,
+    ) -> Option<&'v DeArray<'v>> {
+        let value = section.table.get(key)?;
+        if let DeValue::Array(array) = value.get_ref() {
+            return Some(array);
+        }
+        self.wrong(value, expected);
+        None
+    }
+
+    pub(super) fn integer(&mut self, section: &Section<'_>, key: &str) -> Option<(i64, Range<usize>)> {
+        let value = section.table.get(key)?;
+        self.number(value)
+    }
+
+    fn number(&mut self, value: &Spanned<DeValue<'_>>) -> Option<(i64, Range<usize>)> {
+        let DeValue::Integer(integer) = value.get_ref() else {
+            self.wrong(value, "an integer");
+            return None;
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        if number.is_none() {
+            self.error(value.span(), "integer does not fit in 64 bits");
+        }
+        number.map(|number| (number, value.span()))
+    }
+
+    pub(super) fn integers(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+    ) -> Option<Vec<(i64, Range<usize>)>> {
+        let array = self.array(section, key, "an array of integers")?;
+        Some(array.iter().filter_map(|value| self.number(value)).collect())
+    }
+
+    pub(super) fn boolean(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
+        let value = section.table.get(key)?;
+        if let DeValue::Boolean(boolean) = value.get_ref() {
+            return Some(*boolean);
+        }
+        self.wrong(value, "true or false");
+        None
+    }
+
+    /// The table under a key.
+    pub(super) fn section<'v>(&mut self, section: &Section<'v>, key: &str) -> Option<Section<'v>> {
+        let (name, value) = section.table.get_key_value(key)?;
+        self.as_section(value, name.span())
+    }
+
+    fn as_section<'v>(
+        &mut self,
+        value: &'v Spanned<DeValue<'v>>,
+        head: Range<usize>,
+    ) -> Option<Section<'v>> {
+        if let DeValue::Table(table) = value.get_ref() {
+            return Some(Section { table, head });
+        }
+        self.wrong(value, "a table");
+        None
+    }
+
+    /// The named tables under a key: `[key.NAME]`.
+    pub(super) fn named<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<(Word, Section<'v>)> {
+        let Some(group) = self.section(section, key) else { return Vec::new() };
+        let mut named = Vec::new();
+        for (name, value) in group.table {
+            let word = Word { text: name.get_ref().to_string(), span: name.span() };
+            self.check_name(&word);
+            if let Some(section) = self.as_section(value, name.span()) {
+                named.push((word, section));
+            }
+        }
+        named.sort_by_key(|(word, _)| word.span.start);
+        named
+    }
+
+    /// The tables of an array under a key: `[[key]]` or `key = [{..}]`.
+    pub(super) fn listed<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<Section<'v>> {
+        let Some(array) = self.array(section, key, "an array of tables") else { return Vec::new() };
+        array.iter().filter_map(|value| self.as_section(value, value.span())).collect()
+    }
+
+    /// Names end in cgroup folders, headers and records; this set is safe in all of them.
+    pub(super) fn check_name(&mut self, word: &Word) {
+        if !is_name(&word.text) {
+            let message = format!("`{}` is not a name", word.text);
+            self.push(
+                Diagnostic::error(self.file, word.span.clone(), message)
+                    .help("1 to 63 letters, digits, `.`, `_` or `-`, the first one a letter or digit"),
+            );
+        }
+    }
+}
+
+/// Reads the file as TOML; on syntax errors all that are found are reported and nothing else is judged.
+pub(super) fn parse(file: &SourceFile) -> Result<Spanned<DeTable<'_>>, Vec<Diagnostic>> {
+    let (table, errors) = DeTable::parse_recoverable(&file.text);
+    if errors.is_empty() {
+        return Ok(table);
+    }
+    let found = errors.iter().map(|error| {
+        let span = error.span().unwrap_or(0..0);
+        Diagnostic::error(file, span, error.message().to_owned()).label("not valid TOML")
+    });
+    Err(found.collect())
+}
+
+/// Whether a text may name something of the bundle.
+pub(super) fn is_name(text: &str) -> bool {
+    let first_is_plain = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    first_is_plain && text.len() <= 63 && text.bytes().all(is_plain)
+}
+
+const fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
