@@ -45,22 +45,25 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers on it"));
     }
-    match std::fs::remove_file(path) {
+    // Made beside it and renamed when its permissions are right: nobody connects in between.
+    let fresh = path.with_extension("new");
+    match std::fs::remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
+    let listener = UnixListener::bind(&fresh)?;
     let group = Group::from_name(GROUP).ok().flatten();
     let mode = if group.is_some() { 0o660 } else { 0o600 };
     if let Some(group) = group {
-        chown(path, None, Some(group.gid))?;
+        chown(&fresh, None, Some(group.gid))?;
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
+    std::fs::rename(&fresh, path)?;
     Ok(listener)
 }
 
 /// Serves the API until the drain begins.
-pub async fn serve(listener: UnixListener, host: Arc<dyn Host>, mut draining: Draining) {
+pub async fn serve(listener: UnixListener, host: Arc<Host>, mut draining: Draining) {
     let app = routes::router(host).into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, app).with_graceful_shutdown(async move {
         draining.begun().await;

@@ -1,2 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! cli
+//! The command line: one file for each subcommand. Data goes to stdout, everything else to stderr.
+//!
+//! Exit codes: 0 fine, 1 a check found a difference or a denial, 2 usage, 3 the host cannot do it, 4 the
+//! policy is invalid, 5 privilege.
+
+mod daemon;
+mod failure;
+mod output;
+mod policy;
+mod replay;
+mod run;
+mod session;
+mod source;
+mod status;
+mod uninstall;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::{Exit, Failure};
+
+use crate::config::{Config, DEFAULT_FILE};
+
+/// A host daemon that puts policy between AI agents and the model and data services they use.
+#[derive(Debug, Parser)]
+#[command(name = "enforcer", version, propagate_version = true)]
+struct Cli {
+    /// The host's settings.
+    #[arg(long, global = true, env = "ENFORCER_CONFIG", value_name = "FILE", default_value = DEFAULT_FILE)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host daemon.
+    Daemon(daemon::Args),
+    /// Check, test and explain a bundle of policies.
+    Policy(policy::Args),
+    /// Judge recorded sessions by another bundle.
+    Replay(replay::Args),
+    /// Start a command as an agent.
+    Run(run::Args),
+    /// List, show, play and verify recorded sessions.
+    Session(session::Args),
+    /// Show the state at a glance.
+    Status(status::Args),
+    /// Remove the programs, pins and cgroups from this host.
+    Uninstall(uninstall::Args),
+}
+
+/// Parses the arguments, runs the command, tells what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report().into(),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let settings = || Config::load(&cli.config).map_err(Failure::from);
+    match cli.command {
+        Command::Daemon(args) => daemon::run(args, settings()?),
+        Command::Policy(args) => policy::run(args),
+        Command::Replay(args) => wait(replay::run(args, settings()?)),
+        Command::Run(args) => run::run(args, &settings()?),
+        Command::Session(args) => wait(session::run(args, settings()?)),
+        Command::Status(args) => wait(status::run(args, settings()?)),
+        Command::Uninstall(args) => wait(uninstall::run(args, settings()?)),
+    }
+}
+
+/// Runs a short command on one thread.
+fn wait<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::host(&error))?.block_on(work)
+}

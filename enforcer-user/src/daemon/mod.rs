@@ -1,2 +1,211 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! daemon
+//! The composition root: builds every room, hands each what it needs, and ends them in order.
+//!
+//! The order of the start is the order of safety: settings and policy are valid, the journal writes, the
+//! doors are open, and only then do the programs point at them. Sessions of an earlier daemon go on.
+
+mod kernel_events;
+mod policy;
+mod signals;
+mod wiring;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use enforcer_core::model::{SessionId, limits};
+use enforcer_core::record::EventBody;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::admin::{self, Host};
+use crate::config::Config;
+use crate::dns::{self, Resolver};
+use crate::enforce::Enforcer;
+use crate::identity::{self, Session, Sessions};
+use crate::intake::{self, Doors};
+use crate::kernel::{self, Kernel, Ports};
+use crate::proxy::Proxy;
+use crate::runtime::{self, Clock, Drain, Draining};
+use crate::store::Store;
+use crate::tls;
+use crate::upstream::Upstream;
+
+pub use policy::{Error as PolicyError, load as load_policy};
+
+/// Time between two looks at idle upstream connections.
+const REAP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Sessions that may wait for the watcher.
+const STARTED_MAX: usize = 64;
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever kept it from starting; the caller turns the error into an exit code.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let (drain, draining) = Drain::new();
+    let daemon = Daemon::start(&config, &draining).await?;
+    drop(draining);
+    tracing::info!(socket = %config.socket.display(), "ready");
+    signals::end().await?;
+    tracing::info!("draining");
+    daemon.stop(drain, &config).await
+}
+
+/// Everything that lives as long as the daemon.
+struct Daemon {
+    host: Arc<Host>,
+    store: Store,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Daemon {
+    async fn start(config: &Config, draining: &Draining) -> anyhow::Result<Self> {
+        let policy = policy::load(&config.policies)?;
+        let clock = Clock::system();
+        let store = Store::open(&crate::store::Config { dir: config.journal() }, clock.clone())?;
+        let ca = tls::Ca::open_or_create(&config.state)?;
+        let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
+        let resolver = Resolver::new(
+            dns::Config {
+                upstream: dns::host_resolvers(std::path::Path::new("/etc/resolv.conf"))?,
+                fixed: config.upstream.resolve.clone(),
+            },
+            Arc::new(wiring::PolicyNames(Arc::clone(&policy))),
+        );
+        let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone()));
+        let upstream = Upstream::new(tls::client_config(&config.upstream.roots)?, addresses);
+        let journal = store.journal();
+        let enforcer = Arc::new(Enforcer { policy, journal, upstream, clock });
+
+        let kernel_config =
+            kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
+        let recorded = kernel::recorded_ports(&kernel_config);
+        let doors = Doors::open(recorded.map(|ports| (ports.proxy, ports.resolver))).await?;
+        let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
+        let kernel = Arc::new(Kernel::attach(&kernel_config, ports)?);
+        let listener = admin::bind(&config.socket)
+            .map_err(|error| anyhow::anyhow!("failed to open `{}`: {error}", config.socket.display()))?;
+
+        let guard = Arc::new(wiring::KernelGuard(Arc::clone(&kernel)));
+        let sessions =
+            Arc::new(Sessions::new(identity::Config { sessions: config.sessions() }, guard));
+        let ended = sessions.recover(kernel.guarded()?);
+        let (started, newly) = mpsc::channel(STARTED_MAX);
+        let host = Arc::new(Host {
+            enforcer: Arc::clone(&enforcer),
+            sessions: Arc::clone(&sessions),
+            started,
+            trust,
+            kernel: Arc::clone(&kernel),
+            policies: config.policies.clone(),
+            cgroup: config.cgroup.clone(),
+            policy_refused: std::sync::RwLock::new(None),
+            random: wiring::random,
+        });
+        let mut daemon = Self { host, store, tasks: Vec::new() };
+        daemon.record_start(ended);
+        let proxy = Proxy {
+            enforcer: Arc::clone(&enforcer),
+            resolver: resolver.clone(),
+            tls: tls::server_config(ca)?,
+            draining: draining.clone(),
+        };
+        let origins = Arc::new(wiring::KernelOrigins::new(kernel.origins(), sessions));
+        daemon.serve_doors(doors, proxy, &origins, &resolver, draining);
+        daemon.serve_host(listener, newly, draining)?;
+        Ok(daemon)
+    }
+
+    fn record_start(&self, ended: Vec<Arc<Session>>) {
+        let cx = &self.host.enforcer;
+        let policy = cx.policy.load().version().clone();
+        let loaded = EventBody::PolicyLoaded { policy };
+        cx.journal.append_or_count(SessionId::HOST, cx.clock.now(), loaded);
+        for session in ended {
+            self.end_session(&session);
+        }
+    }
+
+    fn end_session(&self, session: &Session) {
+        let cx = &self.host.enforcer;
+        if let Err(error) = self.host.sessions.end(session) {
+            tracing::warn!(session = %session.id, %error, "a session that ended is not removed");
+            return;
+        }
+        cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
+    }
+
+    fn serve_doors(
+        &mut self,
+        doors: Doors,
+        proxy: Proxy,
+        origins: &Arc<wiring::KernelOrigins>,
+        resolver: &Resolver,
+        draining: &Draining,
+    ) {
+        let places = intake::places();
+        for listener in doors.tcp {
+            let proxy = proxy.clone();
+            let serve = move |accepted| proxy.clone().serve(accepted);
+            let origins: Arc<dyn intake::Origins> = Arc::<wiring::KernelOrigins>::clone(origins);
+            let door =
+                intake::accept(listener, origins, Arc::clone(&places), draining.clone(), serve);
+            self.tasks.push(runtime::spawn("proxy door", door));
+        }
+        for socket in doors.udp {
+            let resolver = resolver.clone();
+            let record = wiring::refused_names(&self.host.enforcer, origins);
+            self.tasks.push(runtime::spawn("resolver door", async move {
+                let error = resolver.serve_udp(socket, record).await;
+                tracing::error!(%error, "the resolver ended; guarded processes get no names");
+            }));
+        }
+    }
+
+    fn serve_host(
+        &mut self,
+        listener: tokio::net::UnixListener,
+        newly: mpsc::Receiver<Arc<Session>>,
+        draining: &Draining,
+    ) -> anyhow::Result<()> {
+        let host = Arc::clone(&self.host);
+        let cx = Arc::clone(&host.enforcer);
+        let watched = identity::watch(Arc::clone(&host.sessions), newly, move |session| {
+            tracing::info!(session = %session.id, agent = %session.agent, "session ended");
+            cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
+        });
+        self.tasks.push(runtime::spawn("session watch", watched));
+        let events = kernel_events::serve(host.kernel.events()?, Arc::clone(&host.enforcer));
+        self.tasks.push(runtime::spawn("kernel events", events));
+        self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host))));
+        let cx = Arc::clone(&host.enforcer);
+        self.tasks.push(runtime::spawn("upstream reap", async move {
+            let mut interval = tokio::time::interval(REAP_INTERVAL);
+            loop {
+                interval.tick().await;
+                cx.upstream.reap();
+            }
+        }));
+        drop(runtime::spawn("admin API", admin::serve(listener, host, draining.clone())));
+        Ok(())
+    }
+
+    /// Ends in order: no new work, running work finishes, the journal is sealed. The programs and their
+    /// pins stay: guarded processes are refused until the next start.
+    async fn stop(self, drain: Drain, config: &Config) -> anyhow::Result<()> {
+        let is_drained = drain.finish(limits::DRAIN_TIMEOUT).await;
+        if !is_drained {
+            tracing::warn!("exchanges were still running at the end of the drain");
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+        // The file is ours; another daemon would have refused to start while we answered on it.
+        drop(std::fs::remove_file(&config.socket));
+        self.store.close().await?;
+        tracing::info!("stopped; guarded processes are refused until the next start");
+        Ok(())
+    }
+}

@@ -37,7 +37,7 @@ use crate::upstream::{Target, Upstream};
 #[derive(Debug)]
 pub struct Enforcer {
     /// The policy in force.
-    pub policy: ArcSwap<Policy>,
+    pub policy: Arc<ArcSwap<Policy>>,
     /// Where everything is written down.
     pub journal: Journal,
     /// The way to the providers.

@@ -243,9 +243,8 @@ pub fn resolve_refused(
     cx: &Enforcer,
     session: SessionId,
     process: Option<Process>,
-    name: Option<&str>,
+    name: &str,
 ) {
-    let Some(name) = name else { return };
     let event = EventBody::ResolveRefused { process, name: name.to_owned() };
     cx.journal.append_or_count(session, cx.clock.now(), event);
 }

@@ -50,6 +50,23 @@ pub(super) fn is_populated(path: &Path) -> bool {
     }
 }
 
+/// Names of the session cgroups in which processes live.
+#[must_use]
+pub fn populated(sessions: &Path) -> Vec<String> {
+    let Ok(folders) = fs::read_dir(sessions) else { return Vec::new() };
+    let folders = folders.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let alive = folders.filter(|entry| is_populated(&entry.path()));
+    alive.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Removes all session cgroups and their folder.
+///
+/// # Errors
+/// [`Error::Cgroup`] if processes still live in one.
+pub fn remove_all(sessions: &Path) -> Result<(), Error> {
+    remove(sessions)
+}
+
 /// True if the process is in a session's cgroup. Errs to true: what cannot be read is not trusted.
 #[must_use]
 pub fn is_guarded(pid: u32, sessions: &Path) -> bool {

@@ -11,7 +11,7 @@ mod watch;
 
 use std::path::PathBuf;
 
-pub use cgroup::{is_guarded, process};
+pub use cgroup::{is_guarded, populated, process, remove_all};
 pub use sessions::{Session, Sessions};
 pub use watch::watch;
 

@@ -85,7 +85,9 @@ impl Proxy {
     async fn connection(&self, stream: TcpStream, origin: &Arc<Origin>) -> Result<(), Refused> {
         if origin.destination.port() == DNS_PORT {
             let on = |outcome: &Outcome| self.resolved(origin, outcome);
-            self.resolver.serve_tcp(stream, on).await;
+            if let Err(error) = self.resolver.serve_tcp(stream, on).await {
+                tracing::debug!(%error, "name query over TCP ended");
+            }
             return Ok(());
         }
         let (sniffed, stream) = sniff(stream).await;
@@ -136,7 +138,10 @@ impl Proxy {
             Ok(Err(error)) => {
                 let reason = match tls::handshake_failure(&error) {
                     HandshakeFailure::CaUntrusted => DenyReason::CaUntrusted,
-                    HandshakeFailure::Protocol => DenyReason::ProtocolError,
+                    HandshakeFailure::Timeout => DenyReason::Limit,
+                    HandshakeFailure::Aborted | HandshakeFailure::Protocol => {
+                        DenyReason::ProtocolError
+                    }
                 };
                 return Err(Refused::new(reason, Some(host)).detail(error.to_string()));
             }
@@ -152,11 +157,9 @@ impl Proxy {
 
     /// Writes down a name query that was refused.
     fn resolved(&self, origin: &Origin, outcome: &Outcome) {
-        enforce::resolve_refused(
-            &self.enforcer,
-            origin.session,
-            Some(origin.process.clone()),
-            outcome.refused_name(),
-        );
+        if let Outcome::Refused { name, .. } = outcome {
+            let process = Some(origin.process.clone());
+            enforce::resolve_refused(&self.enforcer, origin.session, process, name);
+        }
     }
 }

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{Error, RequestBody, Target, request};
 use crate::runtime;
-use crate::tls;
+use crate::tls::{self, UpstreamFailure};
 
 /// The sending half of a connection.
 pub(super) enum Sender {
@@ -84,10 +84,12 @@ pub(super) async fn http(
     let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
     let stream = match tokio::time::timeout(limits::UPSTREAM_CONNECT_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(source)) if tls::is_certificate_refused(&source) => {
-            return Err(Error::Certificate { host: host.to_owned(), source });
+        Ok(Err(source)) => {
+            return Err(match tls::upstream_failure(&source) {
+                UpstreamFailure::Certificate => Error::Certificate { host: host.to_owned(), source },
+                UpstreamFailure::Unreachable => unreachable(host, source),
+            });
         }
-        Ok(Err(source)) => return Err(unreachable(host, source)),
         Err(_elapsed) => return Err(unreachable(host, io::ErrorKind::TimedOut.into())),
     };
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

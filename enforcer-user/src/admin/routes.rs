@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the admin API answers.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use enforcer_core::model::{SessionId, limits};
+use enforcer_core::record::{EventBody, SessionOpened};
+use tokio::sync::mpsc;
+
+use super::server::Peer;
+use super::{
+    PolicyStatus, Problem, ProgramStatus, SessionStatus, StartSession, StartedSession, Status,
+};
+use crate::enforce::Enforcer;
+use crate::identity::{self, Session, Sessions};
+use crate::kernel::Kernel;
+use crate::store::{self, Health};
+use crate::tls::Trust;
+
+/// What the API speaks about; put together by the daemon.
+#[derive(Debug)]
+pub struct Host {
+    /// Policy in force, journal, clock.
+    pub enforcer: Arc<Enforcer>,
+    /// Sessions that are alive.
+    pub sessions: Arc<Sessions>,
+    /// Tells the watcher of new sessions.
+    pub started: mpsc::Sender<Arc<Session>>,
+    /// Files and variables that make clients trust the CA.
+    pub trust: Trust,
+    /// The programs.
+    pub kernel: Arc<Kernel>,
+    /// The bundle's folder.
+    pub policies: PathBuf,
+    /// Where the programs attach.
+    pub cgroup: PathBuf,
+    /// Why what is in the bundle's folder is not in force, where that is so.
+    pub policy_refused: RwLock<Option<String>>,
+    /// 20 random bits for each session id.
+    pub random: fn() -> u32,
+}
+
+/// An answer that is not 2xx.
+#[derive(Debug)]
+pub(super) struct Refusal(StatusCode, Problem);
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self(status, Problem { error: error.into(), hint: None })
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.1.hint = Some(hint.into());
+        self
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+impl From<store::Error> for Refusal {
+    fn from(error: store::Error) -> Self {
+        let status = match &error {
+            store::Error::NoSession { .. } | store::Error::NoBody { .. } => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, crate::runtime::chain(&error))
+    }
+}
+
+/// All routes.
+pub(super) fn router(host: Arc<Host>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/sessions", get(sessions).post(start))
+        .route("/v1/sessions/{id}/events", get(events))
+        .route("/v1/bodies/{hash}", get(body))
+        .route("/v1/verify", get(verify))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&host), outsiders_only))
+        .layer(DefaultBodyLimit::max(limits::ADMIN_BODY_BYTES_MAX))
+        .with_state(host)
+}
+
+/// SECURITY: a guarded root could otherwise read the journal, or start a session as another agent.
+async fn outsiders_only(
+    State(host): State<Arc<Host>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    if identity::is_guarded(peer.pid, host.sessions.folder()) {
+        tracing::warn!(pid = peer.pid, "a guarded process asked the admin API");
+        let refusal = Refusal::new(StatusCode::FORBIDDEN, "a guarded process may not ask")
+            .hint("run this command from a shell that is not inside `enforcer run`");
+        return refusal.into_response();
+    }
+    next.run(request).await
+}
+
+async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
+    let policy = host.enforcer.policy.load();
+    let refused = host.policy_refused.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let health = host.enforcer.journal.health();
+    let programs: Vec<_> = host
+        .kernel
+        .programs()
+        .into_iter()
+        .map(|found| ProgramStatus { name: found.name.to_owned(), is_attached: found.link.is_some() })
+        .collect();
+    let is_healthy = refused.is_none()
+        && health == Health::Healthy
+        && programs.iter().all(|program| program.is_attached);
+    let sessions = host.sessions.all().into_iter();
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        is_healthy,
+        policy: PolicyStatus {
+            version: policy.version().clone(),
+            folder: host.policies.clone(),
+            agents: policy.agents().cloned().collect(),
+            refused,
+        },
+        journal: match health {
+            Health::Healthy => "healthy".to_owned(),
+            Health::Failing(cause) => format!("failing: {cause}"),
+        },
+        programs,
+        kernel_events_lost: host.kernel.events_lost().unwrap_or(0),
+        cgroup: host.cgroup.clone(),
+        sessions: sessions.map(|found| SessionStatus { id: found.id, agent: found.agent.clone() }).collect(),
+    })
+}
+
+async fn start(
+    State(host): State<Arc<Host>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(ask): Json<StartSession>,
+) -> Result<Json<StartedSession>, Refusal> {
+    let policy = host.enforcer.policy.load_full();
+    if !policy.has_agent(&ask.agent) {
+        let known: Vec<&str> = policy.agents().map(|agent| agent.as_str()).collect();
+        let error = format!("no agent `{}` in the policy in force", ask.agent);
+        let hint = format!("the policy knows: {}", known.join(", "));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, error).hint(hint));
+    }
+    let now = host.enforcer.clock.now();
+    let id = SessionId::new(now, (host.random)());
+    let opened = SessionOpened {
+        agent: ask.agent.clone(),
+        process: identity::process(peer.pid, peer.uid),
+        command: ask.command,
+        policy: policy.version().clone(),
+    };
+    // Recorded first: a session that cannot be written down does not start.
+    let opened = host.enforcer.journal.append_durable(id, now, EventBody::SessionOpened(opened)).await;
+    opened.map_err(|error| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing can be recorded: {error}"))
+    })?;
+    let sessions = Arc::clone(&host.sessions);
+    let started = blocking(move || sessions.start(id, ask.agent, peer.pid)).await?;
+    let session = match started {
+        Ok(session) => session,
+        Err(error) => {
+            let closed = EventBody::SessionClosed {};
+            host.enforcer.journal.append_or_count(id, host.enforcer.clock.now(), closed);
+            let error = crate::runtime::chain(&error);
+            return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error));
+        }
+    };
+    tracing::info!(session = %id, agent = %session.agent, pid = peer.pid, "session started");
+    if host.started.send(session).await.is_err() {
+        tracing::warn!(session = %id, "the watcher is gone; the end of the session is noticed later");
+    }
+    Ok(Json(StartedSession { session: id, environment: host.trust.environment() }))
+}
+
+async fn sessions(State(host): State<Arc<Host>>) -> Result<Json<Vec<store::SessionSummary>>, Refusal> {
+    let found = read(&host, |reader| reader.sessions()).await?;
+    Ok(Json(found))
+}
+
+async fn events(
+    State(host): State<Arc<Host>>,
+    Path(id): Path<SessionId>,
+) -> Result<Json<Vec<enforcer_core::record::Event>>, Refusal> {
+    let found = read(&host, move |reader| reader.events(id, 0)).await?;
+    Ok(Json(found))
+}
+
+async fn body(
+    State(host): State<Arc<Host>>,
+    Path(hash): Path<String>,
+) -> Result<Vec<u8>, Refusal> {
+    read(&host, move |reader| reader.body(&hash)).await
+}
+
+async fn verify(State(host): State<Arc<Host>>) -> Result<Json<store::VerifyReport>, Refusal> {
+    let found = read(&host, |reader| reader.verify(|_done, _all| {})).await?;
+    Ok(Json(found))
+}
+
+/// Reads what is durable, on a thread that may wait for the disk.
+async fn read<T: Send + 'static>(
+    host: &Host,
+    work: impl FnOnce(&store::Reader) -> Result<T, store::Error> + Send + 'static,
+) -> Result<T, Refusal> {
+    let journal = host.enforcer.journal.clone();
+    journal.sync().await?;
+    Ok(blocking(move || journal.reader().and_then(|reader| work(&reader))).await??)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the request failed: {error}"))
+    })
+}

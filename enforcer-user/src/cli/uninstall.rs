@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `enforcer uninstall`: takes everything back that the daemon put on this host. Says what it does.
+
+use super::output::{self, Format};
+use super::{Exit, Failure};
+use crate::admin::Client;
+use crate::config::Config;
+use crate::{identity, kernel};
+
+/// Arguments of `enforcer uninstall`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Remove the state folder too: journal, CA, everything recorded.
+    #[arg(long)]
+    purge_state: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+    if Client::new(&config.socket).is_there().await {
+        let text = format!("a daemon is running on `{}`", config.socket.display());
+        return Err(Failure::new(Exit::HostCannot, text).hint("stop it first"));
+    }
+    let sessions = config.sessions();
+    let alive = identity::populated(&sessions);
+    if !alive.is_empty() {
+        let text = format!("processes are still guarded, in {}", alive.join(", "));
+        return Err(Failure::new(Exit::HostCannot, text)
+            .hint("end them first: without the programs they would not be guarded any more"));
+    }
+    let mut done = Vec::new();
+    let kernel_config = kernel::Config { cgroup: config.cgroup, bpffs: config.bpffs };
+    done.extend(kernel::detach(&kernel_config)?);
+    if sessions.exists() {
+        identity::remove_all(&sessions).map_err(|error| Failure::host(&error))?;
+        done.push(format!("removed cgroup {}", sessions.display()));
+    }
+    if std::fs::remove_file(&config.socket).is_ok() {
+        done.push(format!("removed {}", config.socket.display()));
+    }
+    if args.purge_state && config.state.exists() {
+        std::fs::remove_dir_all(&config.state).map_err(|error| Failure::host(&error))?;
+        done.push(format!("removed {}", config.state.display()));
+    } else if config.state.exists() {
+        output::note(&format!(
+            "{} is kept; --purge-state removes what was recorded too",
+            config.state.display()
+        ));
+    }
+    match args.output {
+        Format::Json => output::json(&done)?,
+        Format::Text if done.is_empty() => output::text("nothing to remove\n")?,
+        Format::Text => output::text(&format!("{}\n", done.join("\n")))?,
+    }
+    Ok(Exit::Fine)
+}

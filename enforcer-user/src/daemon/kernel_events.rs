@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the kernel refused, written down.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use enforcer_common::{Event, Hook, Refusal};
+use enforcer_core::model::SessionId;
+use enforcer_core::record::{EventBody, NetworkRefused, Process};
+
+use crate::enforce::Enforcer;
+use crate::kernel::Events;
+
+/// Records events until the ring cannot be read any more.
+pub(super) async fn serve(mut events: Events, cx: Arc<Enforcer>) {
+    loop {
+        match events.next().await {
+            Ok(event) => {
+                let session = SessionId::from_u64(event.session);
+                let refused = refused(&event);
+                tracing::info!(
+                    %session, hook = refused.hook, refusal = refused.refusal,
+                    pid = refused.process.pid, comm = refused.process.comm,
+                    destination = refused.destination.as_deref().unwrap_or("-"),
+                    socket = refused.socket, "refused in the kernel"
+                );
+                let body = EventBody::NetworkRefused(refused);
+                cx.journal.append_or_count(session, cx.clock.now(), body);
+            }
+            Err(error) => {
+                tracing::error!(%error, "kernel events cannot be read; refusals are counted only");
+                return;
+            }
+        }
+    }
+}
+
+fn refused(event: &Event) -> NetworkRefused {
+    let comm = event.comm.iter().copied().take_while(|byte| *byte != 0).collect::<Vec<u8>>();
+    let comm = String::from_utf8_lossy(&comm).into_owned();
+    let ip = IpAddr::V6(Ipv6Addr::from(event.address)).to_canonical();
+    let has_destination = event.port != 0 || !ip.is_unspecified();
+    NetworkRefused {
+        process: Process { pid: event.tgid, uid: event.uid, comm },
+        hook: hook(event.hook).to_owned(),
+        refusal: refusal(event.refusal).to_owned(),
+        destination: has_destination.then(|| SocketAddr::new(ip, event.port).to_string()),
+        socket: format!(
+            "{}/{}/{}",
+            family(event.family),
+            socket_type(event.socket_type),
+            event.protocol
+        ),
+    }
+}
+
+fn hook(number: u32) -> &'static str {
+    match Hook::try_from(number) {
+        Ok(Hook::Connect) => "connect",
+        Ok(Hook::Sendmsg) => "sendmsg",
+        Ok(Hook::SockCreate) => "sock_create",
+        Ok(Hook::Egress) => "egress",
+        Err(_) => "unknown",
+    }
+}
+
+fn refusal(number: u32) -> &'static str {
+    match Refusal::try_from(number) {
+        Ok(Refusal::Datagram) => "datagram",
+        Ok(Refusal::SocketKind) => "socket_kind",
+        Ok(Refusal::Device) => "device",
+        Ok(Refusal::OwnPort) => "own_port",
+        Ok(Refusal::Namespace) => "namespace",
+        Ok(Refusal::NotReady) => "not_ready",
+        Err(_) => "unknown",
+    }
+}
+
+fn family(number: u16) -> String {
+    match i32::from(number) {
+        libc::AF_INET => "inet".to_owned(),
+        libc::AF_INET6 => "inet6".to_owned(),
+        other => format!("family-{other}"),
+    }
+}
+
+fn socket_type(number: u16) -> String {
+    match i32::from(number) {
+        libc::SOCK_STREAM => "stream".to_owned(),
+        libc::SOCK_DGRAM => "dgram".to_owned(),
+        libc::SOCK_RAW => "raw".to_owned(),
+        other => format!("type-{other}"),
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The life of the bundle: loaded at the start, compared with its folder now and then, swapped whole. A
+//! bundle that does not compile never replaces one that did.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use enforcer_core::model::{PolicyVersion, SessionId, limits};
+use enforcer_core::policy::{Policy, compile};
+use enforcer_core::record::EventBody;
+
+use crate::admin::Host;
+use crate::config::bundle;
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder cannot be read.
+    #[error(transparent)]
+    Read(#[from] bundle::Error),
+    /// The bundle is not valid.
+    #[error("the bundle `{folder}` is not valid")]
+    Invalid {
+        /// Its folder.
+        folder: std::path::PathBuf,
+        /// Its files, to show the places in.
+        sources: enforcer_core::policy::Sources,
+        /// All problems.
+        #[source]
+        problems: enforcer_core::policy::Diagnostics,
+    },
+}
+
+/// Reads and compiles a bundle.
+///
+/// # Errors
+/// See [`Error`]; all problems at once.
+pub fn load(folder: &Path) -> Result<Policy, Error> {
+    let sources = bundle::read_sources(folder)?;
+    match compile(&sources) {
+        Ok(compiled) => {
+            for warning in compiled.warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(compiled.policy)
+        }
+        Err(problems) => Err(Error::Invalid { folder: folder.to_owned(), sources, problems }),
+    }
+}
+
+/// Looks at the folder every [`limits::RELOAD_INTERVAL`]; swaps what is valid and new.
+pub(super) async fn watch(host: Arc<Host>) {
+    let mut interval = tokio::time::interval(limits::RELOAD_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut seen: Option<PolicyVersion> = Some(host.enforcer.policy.load().version().clone());
+    loop {
+        interval.tick().await;
+        let folder = host.policies.clone();
+        let known = seen.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&folder, known.as_ref())).await;
+        match looked {
+            Ok(Ok(None)) => {
+                // The folder may have been gone for a while and be back as it was.
+                if seen.as_ref() == Some(host.enforcer.policy.load().version()) {
+                    *host.policy_refused.write().unwrap_or_else(PoisonError::into_inner) = None;
+                }
+            }
+            Ok(Ok(Some(policy))) => {
+                seen = Some(policy.version().clone());
+                swap(&host, policy);
+            }
+            Ok(Err((version, error))) => {
+                // Told once for each state of the folder, not once a second.
+                let text = crate::runtime::chain(&error);
+                let mut refused =
+                    host.policy_refused.write().unwrap_or_else(PoisonError::into_inner);
+                if version.is_some() || refused.as_deref() != Some(text.as_str()) {
+                    tracing::error!(error = text, "bundle refused; the last good one stays in force");
+                }
+                seen = version.or(seen);
+                *refused = Some(text);
+            }
+            Err(error) => tracing::error!(%error, "the bundle could not be looked at"),
+        }
+    }
+}
+
+/// None if the folder holds what was seen last; an error carries the version it belongs to.
+fn look(
+    folder: &Path,
+    known: Option<&PolicyVersion>,
+) -> Result<Option<Policy>, (Option<PolicyVersion>, Error)> {
+    let sources = bundle::read_sources(folder).map_err(|error| (None, error.into()))?;
+    let version = sources.version();
+    if Some(&version) == known {
+        return Ok(None);
+    }
+    match compile(&sources) {
+        Ok(compiled) => Ok(Some(compiled.policy)),
+        Err(problems) => {
+            let folder = folder.to_owned();
+            Err((Some(version), Error::Invalid { folder, sources, problems }))
+        }
+    }
+}
+
+fn swap(host: &Host, policy: Policy) {
+    let cx = &host.enforcer;
+    let policy_version = policy.version().clone();
+    tracing::info!(policy = %policy_version, "bundle in force");
+    cx.policy.store(Arc::new(policy));
+    *host.policy_refused.write().unwrap_or_else(PoisonError::into_inner) = None;
+    let loaded = EventBody::PolicyLoaded { policy: policy_version };
+    cx.journal.append_or_count(SessionId::HOST, cx.clock.now(), loaded);
+}
