@@ -95,3 +95,5 @@ pub const RULE_DEPTH_MAX: usize = 64;
 pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
 /// Combinations of masks whose masker is kept ready; more are built anew each time.
 pub const MASKERS_MAX: usize = 256;
+/// Files of a bundle.
+pub const BUNDLE_FILES_MAX: usize = 1024;
