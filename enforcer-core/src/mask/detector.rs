@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::model::DetectorName;
 
-use super::pattern::Pattern;
+use super::pattern::{Memory, Pattern};
 use super::{Error, card, email};
 
 /// A detector as the bundle names it.
@@ -90,11 +90,16 @@ impl Detector {
     /// from which on that is not known yet; the next search starts there. A match may be added again.
     ///
     /// INVARIANT: what is added and returned for a text does not depend on how it was cut into windows.
-    pub(super) fn search(&self, window: Window<'_>, found: &mut Vec<Range<usize>>) -> usize {
+    pub(super) fn search(
+        &self,
+        window: Window<'_>,
+        memory: &mut Memory,
+        found: &mut Vec<Range<usize>>,
+    ) -> usize {
         match self {
             Self::Card => card::search(window, found),
             Self::Email => email::search(window, found),
-            Self::Pattern(pattern) => pattern.search(window, found),
+            Self::Pattern(pattern) => pattern.search(window, memory, found),
         }
     }
 
@@ -142,7 +147,7 @@ impl DetectorSet {
             if names.contains(name) {
                 continue;
             }
-            detector.search(Window { text, from: 0, is_end: true }, &mut found);
+            detector.search(Window { text, from: 0, is_end: true }, &mut None, &mut found);
             if !found.is_empty() {
                 names.insert(name.clone());
                 found.clear();

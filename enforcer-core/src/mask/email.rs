@@ -140,5 +140,6 @@ fn is_word(c: char) -> bool {
 }
 
 fn is_local(c: char) -> bool {
-    is_word(c) || matches!(c, '.' | '_' | '%' | '+' | '-' | '\'' | '&' | '~' | '!' | '#' | '$' | '*')
+    is_word(c)
+        || matches!(c, '.' | '_' | '%' | '+' | '-' | '\'' | '&' | '~' | '!' | '#' | '$' | '*')
 }

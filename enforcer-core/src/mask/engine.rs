@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::detector::{Detector, Window};
 use super::masker::Style;
+use super::pattern::Memory;
 
 /// Bytes kept before the next search, for what looks behind.
 const CONTEXT_BYTES: usize = 8;
@@ -59,8 +60,10 @@ struct Region {
     /// The layer of the longest match; it names the placeholder.
     layer: usize,
     longest: usize,
-    /// The range that all matches have, if it is one and the same.
-    alone: Option<Range<usize>>,
+    /// The range of the first match.
+    first: Range<usize>,
+    /// True if all matches have that range.
+    is_single: bool,
     hasher: blake3::Hasher,
     /// The text, as long as its end may be shown.
     text: String,
@@ -73,7 +76,8 @@ impl Region {
             style,
             layer: span.layer,
             longest: span.end - span.start,
-            alone: Some(span.start..span.end),
+            first: span.start..span.end,
+            is_single: true,
             hasher: blake3::Hasher::new(),
             text: String::new(),
         }
@@ -84,8 +88,8 @@ impl Region {
         if (length, self.layer) > (self.longest, span.layer) {
             (self.longest, self.layer) = (length, span.layer);
         }
-        if self.alone.as_ref() != Some(&(span.start..span.end)) {
-            self.alone = None;
+        if self.first != (span.start..span.end) {
+            self.is_single = false;
             self.text.clear();
         }
         self.end = self.end.max(span.end);
@@ -94,7 +98,7 @@ impl Region {
 
     fn take(&mut self, text: &str) {
         self.hasher.update(text.as_bytes());
-        if self.alone.is_some() && self.style == Style::Partial {
+        if self.is_single && self.style == Style::Partial {
             self.text.push_str(text);
         }
     }
@@ -104,8 +108,10 @@ impl Region {
         let label = &layer.label;
         let shown = match self.style {
             Style::Label => None,
-            Style::Hash => Some(self.hasher.finalize().to_hex().chars().take(HASH_DIGITS).collect()),
-            Style::Partial if self.alone.is_some() => {
+            Style::Hash => {
+                Some(self.hasher.finalize().to_hex().chars().take(HASH_DIGITS).collect())
+            }
+            Style::Partial if self.is_single => {
                 layer.detector.tail(&self.text).map(ToOwned::to_owned)
             }
             Style::Partial => None,
@@ -128,7 +134,7 @@ impl Joiner {
     pub(super) fn search_whole(&mut self, layers: &[Layer], text: &str) -> bool {
         let mut found = Vec::new();
         for (layer, it) in layers.iter().enumerate() {
-            it.detector.search(Window { text, from: 0, is_end: true }, &mut found);
+            it.detector.search(Window { text, from: 0, is_end: true }, &mut None, &mut found);
             self.add(layer, &mut found);
         }
         !self.spans.is_empty()
@@ -140,7 +146,13 @@ impl Joiner {
     }
 
     /// Hands on the text before `safe`: every match that starts before it is known.
-    pub(super) fn advance(&mut self, layers: &[Layer], text: &str, safe: usize, sink: &mut impl Sink) {
+    pub(super) fn advance(
+        &mut self,
+        layers: &[Layer],
+        text: &str,
+        safe: usize,
+        sink: &mut impl Sink,
+    ) {
         self.spans.sort_unstable();
         self.spans.dedup();
         let known = self.spans.partition_point(|span| span.start < safe);
@@ -200,13 +212,9 @@ impl Joiner {
         }
         if let Some(region) = &mut self.region {
             region.end -= bytes;
-            // Only compared for equality with later matches; those start behind what is forgotten.
-            let moved = |range: &Range<usize>| Some(range.start.checked_sub(bytes)?..range.end - bytes);
-            if let Some(range) = &region.alone
-                && let Some(range) = moved(range)
-            {
-                region.alone = Some(range);
-            }
+            // A later match starts behind what is forgotten, so it never equals a range that began before.
+            let start = region.first.start.checked_sub(bytes);
+            region.first = start.map_or(0..0, |start| start..region.first.end - bytes);
         }
     }
 }
@@ -219,13 +227,16 @@ pub(super) struct Engine {
     text: String,
     /// Where each detector goes on.
     next: Vec<usize>,
+    /// What each detector remembers.
+    memory: Vec<Memory>,
     joiner: Joiner,
 }
 
 impl Engine {
     pub(super) fn new(layers: Arc<[Layer]>) -> Self {
         let next = vec![0; layers.len()];
-        Self { layers, text: String::new(), next, joiner: Joiner::default() }
+        let memory = vec![None; layers.len()];
+        Self { layers, text: String::new(), next, memory, joiner: Joiner::default() }
     }
 
     pub(super) fn push(&mut self, chunk: &str, sink: &mut impl Sink) {
@@ -251,8 +262,9 @@ impl Engine {
     fn run(&mut self, is_end: bool, sink: &mut impl Sink) {
         let text = self.text.as_str();
         let mut found = Vec::new();
-        for (layer, (it, next)) in self.layers.iter().zip(&mut self.next).enumerate() {
-            *next = it.detector.search(Window { text, from: *next, is_end }, &mut found);
+        let each = self.layers.iter().zip(&mut self.next).zip(&mut self.memory);
+        for (layer, ((it, next), memory)) in each.enumerate() {
+            *next = it.detector.search(Window { text, from: *next, is_end }, memory, &mut found);
             self.joiner.add(layer, &mut found);
         }
         let safe = if is_end { None } else { self.next.iter().min().copied() };

@@ -20,6 +20,7 @@ mod engine;
 mod masker;
 mod pattern;
 mod text;
+mod unescape;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,9 @@ use crate::model::limits::MASK_HOLD_BYTES_MAX;
 use super::Error;
 use super::detector::Window;
 
+/// What a pattern remembers from one window to the next; building it anew costs more than a search.
+pub(super) type Memory = Option<Cache>;
+
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     regex: Regex,
@@ -55,15 +58,19 @@ impl Pattern {
         Ok(Self { regex, all: Arc::new(all), longest })
     }
 
-    pub(super) fn search(&self, window: Window<'_>, found: &mut Vec<Range<usize>>) -> usize {
+    pub(super) fn search(
+        &self,
+        window: Window<'_>,
+        cache: &mut Memory,
+        found: &mut Vec<Range<usize>>,
+    ) -> usize {
         let bytes = window.text.as_bytes();
-        let mut cache = None;
         let undecided = if window.is_end {
             bytes.len()
         } else {
             // One byte more than the longest match, for what looks ahead.
             let first = window.from.max(bytes.len().saturating_sub(self.longest + 1));
-            let cache = cache.insert(self.all.create_cache());
+            let cache = cache.get_or_insert_with(|| self.all.create_cache());
             (first..bytes.len()).find(|at| self.is_alive(cache, bytes, *at)).unwrap_or(bytes.len())
         };
         let mut from = window.from;
@@ -75,7 +82,9 @@ impl Pattern {
             let cache = cache.get_or_insert_with(|| self.all.create_cache());
             let end = self.longest_end(cache, bytes, hit.start()).unwrap_or(hit.end());
             let end = end.max(hit.end());
-            found.push(window.text.floor_char_boundary(hit.start())..window.text.ceil_char_boundary(end));
+            found.push(
+                window.text.floor_char_boundary(hit.start())..window.text.ceil_char_boundary(end),
+            );
             from = end;
         }
         from.max(undecided)

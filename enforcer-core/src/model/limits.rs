@@ -75,6 +75,24 @@ pub const JOURNAL_BATCH_MAX: usize = 64;
 pub const JOURNAL_BATCH_WAIT: Duration = Duration::from_millis(5);
 /// Bytes of one journal record; larger content goes into a body file.
 pub const JOURNAL_RECORD_BYTES_MAX: usize = 4096;
+/// Findings of one verification; more are not listed.
+pub const JOURNAL_FINDINGS_MAX: usize = 1000;
+/// Records after which the heads of the journal are signed anew.
+pub const JOURNAL_CHECKPOINT_RECORDS: u64 = 1024;
+/// Time after which new records are covered by a signature.
+pub const JOURNAL_CHECKPOINT_WAIT: Duration = Duration::from_secs(5);
+/// Time between two attempts to write after the journal failed.
+pub const JOURNAL_RETRY_WAIT: Duration = Duration::from_millis(500);
+/// Bytes of the storage engine's cache.
+pub const JOURNAL_CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// Sessions whose chain is continued at once; of more, the one that was quiet longest is forgotten.
+pub const JOURNAL_SESSIONS_MAX: usize = 65_536;
+/// Events of one page of a session.
+pub const JOURNAL_PAGE_EVENTS_MAX: usize = 256;
+/// Bytes of a body that are held in memory before it goes to a file of its own.
+pub const BODY_MEMORY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a stored body that are shown; the whole of it is in the body file.
+pub const BODY_VIEW_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one stored body; the rest is counted and not kept.
 pub const STORED_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Time for running exchanges to end after SIGTERM.
@@ -95,3 +113,5 @@ pub const RULE_DEPTH_MAX: usize = 64;
 pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
 /// Combinations of masks whose masker is kept ready; more are built anew each time.
 pub const MASKERS_MAX: usize = 256;
+/// Files of a bundle.
+pub const BUNDLE_FILES_MAX: usize = 1024;

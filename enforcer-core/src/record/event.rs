@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AgentName, Decision, Denied, EndpointName, ExchangeId, Facts, PolicyVersion, SessionId,
+    AgentName, Decision, Denied, ExchangeId, Facts, PolicyVersion, SessionId,
     UnixMillis, Usage,
 };
 
@@ -41,10 +41,20 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
     },
+    /// Events that nobody waits for (the kernel's) found the journal queue full (host session).
+    EventsLost {
+        /// How many, since the last such record.
+        count: u64,
+    },
     /// An exchange ended.
     ExchangeClosed(ExchangeClosed),
     /// An exchange was judged; written before a byte of it goes upstream.
     ExchangeOpened(Box<ExchangeOpened>),
+    /// The journal was not as the last run left it, and what was done about it (host session).
+    JournalRecovered {
+        /// What was found, in words.
+        detail: String,
+    },
     /// The policy in force changed (host session).
     PolicyLoaded {
         /// The version now in force.

@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use enforcer_core::model::limits;
-use tokio::time::Instant;
 
 /// Address to names. Clones share one memory.
 #[derive(Clone, Debug)]
@@ -49,7 +48,16 @@ impl Memory {
     /// The names this address was given for and still holds, the newest first.
     #[must_use]
     pub fn name_of(&self, address: IpAddr) -> Vec<String> {
-        let now = Instant::now();
+        self.name_of_at(address, Instant::now())
+    }
+
+    /// Whether this address was given for this name (lower case) and still holds.
+    #[must_use]
+    pub fn is_known(&self, name: &str, address: IpAddr) -> bool {
+        self.is_known_at(name, address, Instant::now())
+    }
+
+    fn name_of_at(&self, address: IpAddr, now: Instant) -> Vec<String> {
         let entries = self.lock();
         let found = entries.names.get(&address.to_canonical()).into_iter().flatten();
         let mut found: Vec<&Entry> = found.filter(|entry| entry.expires > now).collect();
@@ -57,10 +65,7 @@ impl Memory {
         found.into_iter().map(|entry| entry.name.to_string()).collect()
     }
 
-    /// Whether this address was given for this name (lower case) and still holds.
-    #[must_use]
-    pub fn is_known(&self, name: &str, address: IpAddr) -> bool {
-        let now = Instant::now();
+    fn is_known_at(&self, name: &str, address: IpAddr, now: Instant) -> bool {
         let entries = self.lock();
         let found = entries.names.get(&address.to_canonical());
         found.is_some_and(|all| all.iter().any(|it| &*it.name == name && it.expires > now))
@@ -68,7 +73,10 @@ impl Memory {
 
     /// Remembers addresses of a name, each for its time brought into the limits.
     pub(super) fn learn(&self, name: &str, addresses: &[(IpAddr, Duration)]) {
-        let now = Instant::now();
+        self.learn_at(name, addresses, Instant::now());
+    }
+
+    fn learn_at(&self, name: &str, addresses: &[(IpAddr, Duration)], now: Instant) {
         let name: Arc<str> = name.into();
         let mut entries = self.lock();
         for (address, lasts) in addresses {
@@ -110,7 +118,7 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::Memory;
 
@@ -120,24 +128,26 @@ mod tests {
         [192, 0, 2, last].into()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_name_is_remembered_within_the_limits_whatever_its_time_says() {
-        let memory = Memory::default();
-        memory.learn("short.example", &[(address(1), Duration::ZERO)]);
-        memory.learn("long.example", &[(address(2), DAY)]);
-        tokio::time::advance(Duration::from_secs(59)).await;
-        assert!(memory.is_known("short.example", address(1)));
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(!memory.is_known("short.example", address(1)));
-        assert_eq!(memory.name_of(address(1)), [""; 0]);
-        tokio::time::advance(Duration::from_secs(3500)).await;
-        assert!(memory.is_known("long.example", address(2)));
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(!memory.is_known("long.example", address(2)));
+    #[test]
+    fn a_name_is_remembered_within_the_limits_whatever_its_time_says() {
+        fn check(lasts: Duration, seconds: u64, expect: bool) {
+            let (memory, start) = (Memory::default(), Instant::now());
+            memory.learn_at("a.example", &[(address(1), lasts)], start);
+            let now = start + Duration::from_secs(seconds);
+            assert_eq!(memory.is_known_at("a.example", address(1), now), expect, "{seconds}");
+            assert_eq!(memory.name_of_at(address(1), now).len(), usize::from(expect), "{seconds}");
+        }
+        check(Duration::ZERO, 59, true);
+        check(Duration::ZERO, 61, false);
+        check(Duration::from_secs(300), 299, true);
+        check(Duration::from_secs(300), 301, false);
+        check(DAY, 3599, true);
+        check(DAY, 3601, false);
+        check(Duration::from_secs(u32::MAX.into()), 3601, false);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_address_keeps_all_its_names_and_the_newest_comes_first() {
+    #[test]
+    fn an_address_keeps_all_its_names_and_the_newest_comes_first() {
         let memory = Memory::default();
         for name in ["a.example", "b.example", "a.example"] {
             memory.learn(name, &[(address(1), DAY)]);
@@ -147,8 +157,8 @@ mod tests {
         assert!(!memory.is_known("a.example", address(2)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_full_memory_forgets_the_entry_learned_longest_ago() {
+    #[test]
+    fn a_full_memory_forgets_the_entry_learned_longest_ago() {
         let memory = Memory::with_max(2);
         memory.learn("a.example", &[(address(1), DAY), (address(2), DAY)]);
         memory.learn("a.example", &[(address(1), DAY)]);

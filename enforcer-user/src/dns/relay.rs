@@ -3,11 +3,12 @@
 //!
 //! Every attempt has a new socket, hence a new source port, and a new random identifier (RFC 5452);
 //! what does not match both and the question is not our answer and is passed over. Two rounds over
-//! all resolvers share `RESOLVE_TIMEOUT`; the second one asks without EDNS, for servers that
+//! all resolvers share the time given; the second one asks without EDNS, for servers that
 //! stumble over it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use enforcer_core::model::limits;
@@ -29,12 +30,13 @@ pub(super) async fn ask(
     servers: &[SocketAddr],
     name: &Name,
     kind: RecordType,
+    patience: Duration,
 ) -> Result<Message, Failure> {
     let attempts = u32::try_from(servers.len()).unwrap_or(u32::MAX).saturating_mul(ROUNDS);
     if attempts == 0 {
         return Err(Failure::NoResolver);
     }
-    let patience = limits::RESOLVE_TIMEOUT / attempts;
+    let patience = patience / attempts;
     let mut last = Failure::Timeout;
     for round in 0..ROUNDS {
         for server in servers {

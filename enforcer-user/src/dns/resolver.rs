@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use enforcer_core::model::limits;
 use hickory_proto::op::{Message, OpCode, ResponseCode};
@@ -25,20 +26,22 @@ struct Inner {
     names: Arc<dyn Names + Send + Sync>,
     memory: Memory,
     places: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl Resolver {
     /// A resolver for these settings that asks `names` which names it may resolve.
     #[must_use]
     pub fn new(config: Config, names: Arc<dyn Names + Send + Sync>) -> Self {
-        Self::with_places(config, names, limits::RESOLVES_MAX)
+        Self::with_limits(config, names, limits::RESOLVES_MAX, limits::RESOLVE_TIMEOUT)
     }
 
-    /// As [`Self::new`], with another number of questions in flight.
-    pub(super) fn with_places(
+    /// As [`Self::new`], with other limits.
+    pub(super) fn with_limits(
         config: Config,
         names: Arc<dyn Names + Send + Sync>,
         places: usize,
+        patience: Duration,
     ) -> Self {
         let fixed = config.fixed.into_iter().map(|(name, all)| (normal(&name), all)).collect();
         Self(Arc::new(Inner {
@@ -47,6 +50,7 @@ impl Resolver {
             names,
             memory: Memory::default(),
             places: Arc::new(Semaphore::new(places)),
+            patience,
         }))
     }
 
@@ -99,9 +103,13 @@ impl Resolver {
         }
     }
 
+    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Message, Failure> {
+        relay::ask(&self.0.upstream, name, kind, self.0.patience).await
+    }
+
     async fn addresses(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, Failure> {
         let question = Question::ours(name, kind);
-        let message = relay::ask(&self.0.upstream, name, kind).await?;
+        let message = self.ask(name, kind).await?;
         let message = reply::relayed(&question, message);
         Ok(reply::addresses(&message).into_iter().map(|(address, _)| address).collect())
     }
@@ -169,10 +177,7 @@ impl Resolver {
     ) -> (Message, Outcome) {
         let asked = match place {
             None => Err(Failure::Overload),
-            Some(_place) => {
-                let query = &question.query;
-                relay::ask(&self.0.upstream, &query.name, query.query_type).await
-            }
+            Some(_place) => self.ask(&question.query.name, question.query.query_type).await,
         };
         match asked {
             Ok(upstream) => {

@@ -1,2 +1,109 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! store
+//! The journal: one chain of events for each session, and the bodies they refer to. The only place that
+//! says `sled`.
+//!
+//! ```text
+//! <dir>/checkpoint.key, checkpoint.pub    signs what was written (0600)
+//! <dir>/bodies/ab/cdef…                   a body: zstd, named by the BLAKE3 of its content
+//! <dir>/periods/2026-11-22/checkpoint     signed heads; with the seal after a clean stop
+//! <dir>/periods/2026-11-22/sled/          the records of that day (UTC), in one engine directory
+//! <dir>/periods/2026-11-22.corrupt-1/     a day that could not be opened, or was altered, moved aside
+//! ```
+//! One thread writes; everybody else puts events into one bounded queue. A full queue, a full disk or a
+//! broken engine is an error for the caller, who denies: nothing happens that is not written down.
+//! Reading never writes: a stopped journal is read from its raw bytes, without the engine, so that
+//! looking at evidence does not change it.
+//!
+//! Limits: whoever can read `checkpoint.key` can write history anew; whoever puts a whole old journal
+//! back in place is seen only by someone who kept a later checkpoint.
+
+mod body;
+mod checkpoint;
+mod error;
+mod files;
+mod heads;
+mod journal;
+mod period;
+mod reader;
+mod resume;
+mod scan;
+mod summary;
+mod verify;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use enforcer_core::model::UnixMillis;
+
+pub use body::{AsyncBodyWriter, BodyWriter};
+pub use error::Error;
+pub use journal::{Health, Journal};
+pub use reader::{EventPage, Reader};
+pub use summary::SessionSummary;
+pub use verify::{Problem, Progress, VerifyReport};
+
+use journal::Shared;
+
+/// Where the journal is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Its folder; made (0700) where it is missing.
+    pub dir: PathBuf,
+}
+
+/// The open journal of a running daemon.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    writer: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens the journal at `config`, continues the chains of sessions that are still open, and starts
+    /// the writer. A journal that cannot be opened or was altered is moved aside, and that is recorded
+    /// in the new one. Blocks on the disk: call it at start, or on a blocking thread.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, its key cannot be read, or another daemon has it open.
+    pub fn open(config: &Config, now: UnixMillis) -> Result<Self, Error> {
+        let resumed = resume::resume(&config.dir, now)?;
+        let (shared, queue) = Shared::new(config.dir.clone(), &resumed.heads);
+        let writer = writer::Writer::new(Arc::clone(&shared), resumed, queue);
+        let writer = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| Error::disk("start the writer of", &config.dir, source))?;
+        Ok(Self { shared, writer: Some(writer) })
+    }
+
+    /// The end that events are put into.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        Journal::new(Arc::clone(&self.shared))
+    }
+
+    /// A reader of everything that is durable. Blocks on the disk: call it on a blocking thread.
+    ///
+    /// # Errors
+    /// If a folder of the journal cannot be read.
+    pub fn reader(&self) -> Result<Reader, Error> {
+        self.journal().reader()
+    }
+
+    /// Takes no more events, writes those that wait, signs and seals. Events that come during this are
+    /// refused.
+    ///
+    /// # Errors
+    /// If the journal is failing, so that waiting events are lost, or it cannot be sealed.
+    pub async fn close(mut self) -> Result<(), Error> {
+        let closed = self.shared.close().await;
+        if let Some(writer) = self.writer.take() {
+            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                return Err(Error::Failing("the writer thread panicked".to_owned()));
+            }
+        }
+        closed
+    }
+}

@@ -84,7 +84,8 @@ pub fn upstream_failure(error: &io::Error) -> UpstreamFailure {
 }
 
 /// The alerts of RFC 8446 section 6.2 by which clients turn a certificate down. Which one differs:
-/// OpenSSL says `unknown_ca`, Go `bad_certificate`, Java and browsers `certificate_unknown`.
+/// OpenSSL says `unknown_ca`, Go `bad_certificate`, Java and browsers `certificate_unknown`, and
+/// rustls `decrypt_error` when it trusts an older CA of the same name.
 fn rejects_certificate(alert: AlertDescription) -> bool {
     matches!(
         alert,
@@ -92,6 +93,7 @@ fn rejects_certificate(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
             | AlertDescription::UnknownCA
             | AlertDescription::UnsupportedCertificate
     )

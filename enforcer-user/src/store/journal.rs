@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The end of the journal that everybody holds: puts events into the queue, counts exchanges, says how
+//! the journal is. Errs towards refusing: what is not taken is an error, and the caller denies.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use enforcer_core::model::limits::{JOURNAL_QUEUE_MAX, JOURNAL_WAIT};
+use enforcer_core::model::{ExchangeId, SessionId, UnixMillis};
+use enforcer_core::record::EventBody;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::body::{AsyncBodyWriter, BodyWriter};
+use super::heads::Heads;
+use super::period::Period;
+use super::reader::Reader;
+use super::scan::Scan;
+use super::Error;
+
+/// How the journal is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// The last write failed; events are refused until one succeeds.
+    Failing(String),
+    /// Events are written.
+    Healthy,
+}
+
+/// Answers when everything before it is durable.
+pub(super) type Ack = oneshot::Sender<Result<(), String>>;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Write everything that waits, sign, seal, end.
+    Close(Ack),
+    /// Write an event.
+    Event(Box<Waiting>),
+    /// Say when everything before is durable.
+    Sync(Ack),
+}
+
+/// An event in the queue.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) session: SessionId,
+    pub(super) at: UnixMillis,
+    pub(super) body: EventBody,
+    pub(super) ack: Option<Ack>,
+    /// Its place in the queue; given back when it is dropped.
+    _place: OwnedSemaphorePermit,
+}
+
+/// What the ends and the writer share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    queue: mpsc::SyncSender<Message>,
+    places: Arc<Semaphore>,
+    pub(super) is_closing: AtomicBool,
+    health: Mutex<Health>,
+    lost: AtomicU64,
+    lost_at: AtomicU64,
+    exchanges: Mutex<HashMap<SessionId, u64>>,
+    /// The open period: read by everyone, replaced by the writer.
+    pub(super) live: RwLock<Option<Arc<Period>>>,
+    /// Scans of periods that do not change any more.
+    pub(super) archive: Mutex<HashMap<String, Arc<Scan>>>,
+}
+
+impl Shared {
+    pub(super) fn new(dir: PathBuf, heads: &Heads) -> (Arc<Self>, mpsc::Receiver<Message>) {
+        // Room for the events that have a place, and for those who wait for `sync` or `close`.
+        let (queue, receiver) = mpsc::sync_channel(JOURNAL_QUEUE_MAX.saturating_mul(2));
+        let exchanges = heads.0.iter().map(|(id, state)| (*id, state.exchanges)).collect();
+        let shared = Self {
+            dir,
+            queue,
+            places: Arc::new(Semaphore::new(JOURNAL_QUEUE_MAX)),
+            is_closing: AtomicBool::new(false),
+            health: Mutex::new(Health::Healthy),
+            lost: AtomicU64::new(0),
+            lost_at: AtomicU64::new(0),
+            exchanges: Mutex::new(exchanges),
+            live: RwLock::new(None),
+            archive: Mutex::new(HashMap::new()),
+        };
+        (Arc::new(shared), receiver)
+    }
+
+    pub(super) fn health(&self) -> Health {
+        lock(&self.health).clone()
+    }
+
+    pub(super) fn set_health(&self, health: Health) {
+        let mut current = lock(&self.health);
+        if *current != health {
+            match &health {
+                Health::Failing(cause) => tracing::error!(cause, "the journal fails; events are refused"),
+                Health::Healthy => tracing::info!("the journal is healthy again"),
+            }
+            *current = health;
+        }
+    }
+
+    /// How many events were lost since the last call, and when the last one was.
+    pub(super) fn take_lost(&self) -> (u64, UnixMillis) {
+        let count = self.lost.swap(0, Ordering::Relaxed);
+        (count, UnixMillis(self.lost_at.load(Ordering::Relaxed)))
+    }
+
+    /// Forgets the exchange counts of sessions that the writer does not carry any more.
+    pub(super) fn keep_exchanges(&self, carried: &Heads) {
+        lock(&self.exchanges).retain(|session, _| carried.0.contains_key(session));
+    }
+
+    pub(super) fn live(&self) -> Option<Arc<Period>> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_live(&self, period: Option<Arc<Period>>) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = period;
+    }
+
+    pub(super) async fn close(&self) -> Result<(), Error> {
+        self.is_closing.store(true, Ordering::Release);
+        self.ask(Message::Close).await
+    }
+
+    async fn ask(&self, message: impl FnOnce(Ack) -> Message) -> Result<(), Error> {
+        let (ack, answer) = oneshot::channel();
+        self.queue.try_send(message(ack)).map_err(refused)?;
+        answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.is_closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        match self.health() {
+            Health::Failing(cause) => Err(Error::Failing(cause)),
+            Health::Healthy => Ok(()),
+        }
+    }
+}
+
+fn refused(error: mpsc::TrySendError<Message>) -> Error {
+    match error {
+        mpsc::TrySendError::Full(_) => Error::Full,
+        mpsc::TrySendError::Disconnected(_) => Error::Closed,
+    }
+}
+
+/// The data in these is whole between any two statements, so a panic elsewhere does not spoil it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The end that events are put into. Clones are the same end.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+impl Journal {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Puts an event into the queue; its number and its link are given in queue order. Returning says
+    /// that it will be written, not that it is durable: see [`Journal::append_durable`].
+    ///
+    /// # Errors
+    /// If the queue stays full for [`JOURNAL_WAIT`], or the journal is closed or failing: deny.
+    pub async fn append(
+        &self,
+        session: SessionId,
+        at: UnixMillis,
+        body: EventBody,
+    ) -> Result<(), Error> {
+        self.put(session, at, body, None).await
+    }
+
+    /// As [`Journal::append`], and waits until the event is durable. Many at once share one write.
+    ///
+    /// # Errors
+    /// As [`Journal::append`], or if the write fails: deny.
+    pub async fn append_durable(
+        &self,
+        session: SessionId,
+        at: UnixMillis,
+        body: EventBody,
+    ) -> Result<(), Error> {
+        let (ack, answer) = oneshot::channel();
+        self.put(session, at, body, Some(ack)).await?;
+        answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
+    }
+
+    /// Puts an event into the queue if there is a place at once; otherwise counts it, and the count is
+    /// recorded when there is a place again. For events that nobody can wait for (the kernel's).
+    pub fn append_or_count(&self, session: SessionId, at: UnixMillis, body: EventBody) {
+        let place = Arc::clone(&self.shared.places).try_acquire_owned();
+        let taken = self.shared.check().is_ok()
+            && place.is_ok_and(|place| self.send(session, at, body, None, place).is_ok());
+        if !taken {
+            self.shared.lost_at.fetch_max(at.0, Ordering::Relaxed);
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until everything before is durable.
+    ///
+    /// # Errors
+    /// If the journal is closed or the write fails.
+    pub async fn sync(&self) -> Result<(), Error> {
+        self.shared.ask(Message::Sync).await
+    }
+
+    /// How the journal is now. While it fails, every append is refused; the writer tries again by itself.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// A writer for one body, for blocking threads.
+    #[must_use]
+    pub fn body(&self) -> BodyWriter {
+        BodyWriter::new(self.shared.dir.join("bodies"))
+    }
+
+    /// A writer for one body, for tasks.
+    #[must_use]
+    pub fn body_async(&self) -> AsyncBodyWriter {
+        AsyncBodyWriter::new(self.body())
+    }
+
+    /// The id of the next exchange of a session: counted from 1, continued after a restart.
+    #[must_use]
+    pub fn next_exchange(&self, session: SessionId) -> ExchangeId {
+        let mut exchanges = lock(&self.shared.exchanges);
+        let number = exchanges.entry(session).or_insert(0);
+        *number = number.saturating_add(1);
+        ExchangeId { session, number: *number }
+    }
+
+    /// A reader of everything that is durable. Blocks on the disk: call it on a blocking thread.
+    ///
+    /// # Errors
+    /// If a folder of the journal cannot be read.
+    pub fn reader(&self) -> Result<Reader, Error> {
+        Reader::live(&self.shared)
+    }
+
+    async fn put(
+        &self,
+        session: SessionId,
+        at: UnixMillis,
+        body: EventBody,
+        ack: Option<Ack>,
+    ) -> Result<(), Error> {
+        self.shared.check()?;
+        let place = Arc::clone(&self.shared.places).acquire_owned();
+        let place = tokio::time::timeout(JOURNAL_WAIT, place).await;
+        let place = place.map_err(|_elapsed| Error::Full)?.map_err(|_closed| Error::Closed)?;
+        // It may have failed or closed while this event waited.
+        self.shared.check()?;
+        self.send(session, at, body, ack, place)
+    }
+
+    fn send(
+        &self,
+        session: SessionId,
+        at: UnixMillis,
+        body: EventBody,
+        ack: Option<Ack>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(), Error> {
+        let waiting = Waiting { session, at, body, ack, _place: place };
+        self.shared.queue.try_send(Message::Event(Box::new(waiting))).map_err(refused)
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Opens the journal where the last run left it, and says what was not as it should be.
+//!
+//! Errs towards keeping evidence: what is altered or cannot be opened is moved aside untouched, and the
+//! chains go on in a new period from what was signed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use enforcer_core::model::UnixMillis;
+use enforcer_core::record::{Content, Frame, decode};
+
+use super::checkpoint::{self, Key, Seal, Statement};
+use super::heads::Heads;
+use super::period::{ENGINE_DIR, Period};
+use super::scan::Scan;
+use super::{Error, body, files};
+
+/// The journal, ready for the writer.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    pub(super) dir: PathBuf,
+    pub(super) key: Key,
+    /// Name of the period that is open: a day.
+    pub(super) name: String,
+    pub(super) period: Period,
+    pub(super) epoch: u32,
+    pub(super) starts: Heads,
+    pub(super) heads: Heads,
+    /// What was found and done, for the first record.
+    pub(super) notes: Vec<String>,
+    pub(super) now: UnixMillis,
+}
+
+/// Opens the journal at `dir`.
+pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
+    files::make_dir(&dir.join("periods"))?;
+    files::make_dir(&dir.join("bodies").join("tmp"))?;
+    let key = Key::load_or_make(dir)?;
+    refuse_running(dir)?;
+    remove_temporary_bodies(dir)?;
+    let mut notes = Vec::new();
+    let last = files::periods(dir)?.into_iter().rfind(|name| !files::is_aside(name));
+    let today = day_of(now);
+    // The clock may have gone back: a later day goes on.
+    let name = last.as_ref().map_or_else(|| today.clone(), |last| last.max(&today).clone());
+    let (epoch, starts, heads) = match last {
+        None => (1, Heads::default(), Heads::default()),
+        Some(last) => take_over(dir, &key, (&last, &name), now, &mut notes)?,
+    };
+    let path = files::period_dir(dir, &name);
+    files::make_dir(&path)?;
+    files::sync_dir(&dir.join("periods"))?;
+    // Unsealed before the engine touches a byte, so that a crash from here on is a crash, not a forgery.
+    let (period_name, at) = (name.clone(), now);
+    let statement = Statement {
+        period: period_name,
+        epoch,
+        at,
+        starts: starts.clone(),
+        heads: heads.clone(),
+        seal: None,
+    };
+    key.write(&path, &statement)?;
+    let period = Period::open(&path)?;
+    for note in &notes {
+        tracing::error!(journal = %dir.display(), "{note}");
+    }
+    Ok(Resumed { dir: dir.to_owned(), key, name, period, epoch, starts, heads, notes, now })
+}
+
+/// What the period `last` leaves to the one named `name`: the run number, its start and its heads.
+fn take_over(
+    dir: &Path,
+    key: &Key,
+    (last, name): (&str, &str),
+    now: UnixMillis,
+    notes: &mut Vec<String>,
+) -> Result<(u32, Heads, Heads), Error> {
+    let path = files::period_dir(dir, last);
+    let left = look(&path, last, &checkpoint::public_key(dir)?)?;
+    let (statement, heads) = match left {
+        Left::Sealed(statement) => {
+            let heads = statement.heads.clone();
+            (statement, heads)
+        }
+        Left::Crashed(statement, heads) => {
+            notes.push(format!("the journal period `{last}` was not closed; it was recovered"));
+            (statement, heads)
+        }
+        Left::Damaged { why, cause, epoch, heads } => {
+            let aside = files::move_aside(dir, last, why)?;
+            notes.push(format!("the journal period `{last}` was moved aside to `{aside}`: {cause}"));
+            let carried = heads.carried(now);
+            return Ok((epoch.saturating_add(1), carried.clone(), carried));
+        }
+    };
+    let epoch = statement.epoch.saturating_add(1);
+    if last == name {
+        return Ok((epoch, statement.starts, heads));
+    }
+    if statement.seal.is_none() {
+        let seal = Some(Seal::of(&path.join(ENGINE_DIR))?);
+        key.write(&path, &Statement { epoch, heads: heads.clone(), seal, ..statement })?;
+    }
+    let carried = heads.carried(now);
+    Ok((epoch, carried.clone(), carried))
+}
+
+/// How the last run left its period.
+enum Left {
+    Crashed(Statement, Heads),
+    Damaged { why: &'static str, cause: String, epoch: u32, heads: Heads },
+    Sealed(Statement),
+}
+
+fn look(path: &Path, name: &str, public: &[u8]) -> Result<Left, Error> {
+    let altered = |cause: String, epoch, heads| Left::Damaged { why: "altered", cause, epoch, heads };
+    let statement = match checkpoint::read(path, name, public) {
+        Ok(Some(statement)) => statement,
+        Ok(None) if !path.join(ENGINE_DIR).exists() => {
+            // A crash between making the folder and its first checkpoint.
+            return Ok(Left::Damaged {
+                why: "empty",
+                cause: "it was never used".to_owned(),
+                epoch: 0,
+                heads: Heads::default(),
+            });
+        }
+        Ok(None) => {
+            let (epoch, heads) = salvage(path, Heads::default())?;
+            return Ok(altered("its checkpoint is gone".to_owned(), epoch, heads));
+        }
+        Err(error @ Error::Checkpoint { .. }) => {
+            let (epoch, heads) = salvage(path, Heads::default())?;
+            return Ok(altered(error.to_string(), epoch, heads));
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(seal) = &statement.seal {
+        let changes = seal.changes(&path.join(ENGINE_DIR))?;
+        return Ok(match changes.first() {
+            None => Left::Sealed(statement),
+            Some(change) => altered(
+                format!("the file `{}` {} while no daemon ran", change.path.display(), change.what),
+                statement.epoch,
+                statement.heads,
+            ),
+        });
+    }
+    match recover(path, &statement) {
+        Ok(heads) => Ok(Left::Crashed(statement, heads)),
+        Err(error) => {
+            let (epoch, heads) = salvage(path, statement.heads)?;
+            let epoch = epoch.max(statement.epoch);
+            Ok(Left::Damaged { why: "corrupt", cause: error.chain(), epoch, heads })
+        }
+    }
+}
+
+/// Where the sessions stand after a crash: the signed heads, and what the engine has beyond them.
+fn recover(path: &Path, statement: &Statement) -> Result<Heads, Error> {
+    let period = Period::open(path)?;
+    let mut heads = statement.heads.clone();
+    let lasts = period.last_frames()?;
+    for (session, state) in &statement.heads.0 {
+        let started = statement.starts.next_sequence(*session);
+        let is_there = state.head.count == started || {
+            let signed = period.frames(*session, state.head.count.saturating_sub(1), 1)?;
+            signed.first().is_some_and(|frame| {
+                frame.session == *session && frame.is_intact() && frame.hash == state.head.hash
+            })
+        };
+        if !is_there {
+            let cause = format!("the signed record {}/{} is not there", session, state.head.count);
+            return Err(Error::engine("recover", path, cause));
+        }
+    }
+    for last in lasts {
+        loop {
+            let next = heads.next_sequence(last.session);
+            let page = period.frames(last.session, next, 64)?;
+            let mut page = page.iter().filter(|frame| frame.session == last.session).peekable();
+            if page.peek().is_none() {
+                break;
+            }
+            for frame in page {
+                if !heads.follow(frame, event_of(path, frame).as_ref()) {
+                    let cause = format!("the record {}/{} does not follow", frame.session, frame.sequence);
+                    return Err(Error::engine("recover", path, cause));
+                }
+            }
+        }
+    }
+    Ok(heads)
+}
+
+/// Goes on from `heads` over the records that can be found in the raw bytes of a damaged period.
+fn salvage(path: &Path, mut heads: Heads) -> Result<(u32, Heads), Error> {
+    let scan = Scan::of(path)?;
+    let epoch = scan.records.values().map(|place| place.epoch).max().unwrap_or(0);
+    let sessions: BTreeSet<_> = scan.records.keys().map(|(session, _)| *session).collect();
+    for session in sessions {
+        let from = heads.next_sequence(session);
+        for place in scan.records.range((session, from)..=(session, u64::MAX)).map(|(_, p)| p) {
+            let Some(frame) = scan.read(place)? else { break };
+            if !heads.follow(&frame, event_of(path, &frame).as_ref()) {
+                break;
+            }
+        }
+    }
+    Ok((epoch, heads))
+}
+
+fn event_of(period: &Path, frame: &Frame) -> Option<enforcer_core::record::Event> {
+    let bodies = period.parent()?.parent()?.join("bodies");
+    match &frame.content {
+        Content::Inline(bytes) => decode(bytes).ok(),
+        Content::Body(content) => decode(&body::read(&bodies, &content.hash).ok()?).ok(),
+    }
+}
+
+/// Fails if a process has a period open. The engine takes the same lock and keeps it.
+pub(super) fn refuse_running(dir: &Path) -> Result<(), Error> {
+    for name in files::periods(dir)? {
+        let path = files::period_dir(dir, &name).join(ENGINE_DIR).join("db");
+        let Ok(file) = std::fs::File::open(&path) else { continue };
+        if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock_shared() {
+            return Err(Error::Running(dir.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn remove_temporary_bodies(dir: &Path) -> Result<(), Error> {
+    let folder = dir.join("bodies").join("tmp");
+    for name in files::names(&folder)? {
+        let path = folder.join(name);
+        files::remove_if_there(&path).map_err(|e| Error::disk("remove", &path, e))?;
+    }
+    Ok(())
+}
+
+/// The day of a moment, UTC: the name of its period.
+pub(super) fn day_of(at: UnixMillis) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    let moment = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    moment.strftime("%Y-%m-%d").to_string()
+}

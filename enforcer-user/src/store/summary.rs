@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a session is in one line of a listing.
+
+use enforcer_core::model::{AgentName, PolicyVersion, SessionId, UnixMillis};
+use enforcer_core::record::{Event, EventBody, ExchangeOutcome, Process};
+use serde::{Deserialize, Serialize};
+
+/// A session in one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionSummary {
+    /// Its id.
+    pub id: SessionId,
+    /// The agent; none for the daemon's own session and for one whose start is not stored any more.
+    pub agent: Option<AgentName>,
+    /// Its root process.
+    pub process: Option<Process>,
+    /// Its command, as typed.
+    pub command: Vec<String>,
+    /// The policy in force at the start; for the daemon's own session the latest one.
+    pub policy: Option<PolicyVersion>,
+    /// When its first stored event was.
+    pub started: UnixMillis,
+    /// When its last process was gone; none while it runs.
+    pub ended: Option<UnixMillis>,
+    /// Events stored.
+    pub events: u64,
+    /// Exchanges judged.
+    pub exchanges: u64,
+    /// Exchanges refused, by the policy or afterwards.
+    pub denied: u64,
+    /// Exchanges in which something was masked.
+    pub masked: u64,
+    /// Connections refused before any exchange.
+    pub connections_refused: u64,
+    /// What the kernel or the resolver refused.
+    pub network_refused: u64,
+}
+
+impl SessionSummary {
+    /// A session of which nothing is known yet but its first event's time.
+    pub(super) const fn new(id: SessionId, started: UnixMillis) -> Self {
+        Self {
+            id,
+            agent: None,
+            process: None,
+            command: Vec::new(),
+            policy: None,
+            started,
+            ended: None,
+            events: 0,
+            exchanges: 0,
+            denied: 0,
+            masked: 0,
+            connections_refused: 0,
+            network_refused: 0,
+        }
+    }
+
+    /// Takes the next event in.
+    pub(super) fn add(&mut self, event: &Event) {
+        self.events += 1;
+        match &event.body {
+            EventBody::ConnectionRefused { .. } => self.connections_refused += 1,
+            EventBody::ExchangeClosed(closed) => {
+                self.denied += u64::from(matches!(closed.outcome, ExchangeOutcome::Denied(_)));
+                self.masked += u64::from(closed.masked > 0);
+            }
+            EventBody::ExchangeOpened(opened) => {
+                self.exchanges += 1;
+                self.denied += u64::from(opened.denied.is_some());
+                self.masked += u64::from(opened.masked > 0);
+            }
+            EventBody::NetworkRefused(_) | EventBody::ResolveRefused { .. } => {
+                self.network_refused += 1;
+            }
+            EventBody::PolicyLoaded { policy } => self.policy = Some(policy.clone()),
+            EventBody::SessionClosed {} => self.ended = Some(event.at),
+            EventBody::SessionOpened(opened) => {
+                self.agent = Some(opened.agent.clone());
+                self.process = Some(opened.process.clone());
+                self.command.clone_from(&opened.command);
+                self.policy = Some(opened.policy.clone());
+            }
+            EventBody::EventsLost { .. }
+            | EventBody::JournalRecovered { .. }
+            | EventBody::TunnelClosed { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The one thread that writes: gives numbers and links in queue order, commits in groups, signs.
+//!
+//! When a write fails, the engine is thrown away and opened again until the same records are written;
+//! meanwhile the health says `Failing` and everybody is refused. Writing a record twice is harmless: it
+//! is the same bytes under the same key.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use enforcer_core::model::limits::{
+    JOURNAL_BATCH_MAX, JOURNAL_BATCH_WAIT, JOURNAL_CHECKPOINT_RECORDS, JOURNAL_CHECKPOINT_WAIT,
+    JOURNAL_RECORD_BYTES_MAX, JOURNAL_RETRY_WAIT,
+};
+use enforcer_core::model::{SessionId, UnixMillis};
+use enforcer_core::record::{Content, ContentRef, Event, EventBody, Frame, encode};
+
+use super::body::BodyWriter;
+use super::checkpoint::{Key, Seal, Statement};
+use super::heads::Heads;
+use super::journal::{Ack, Health, Message, Shared};
+use super::period::{ENGINE_DIR, Period};
+use super::resume::{Resumed, day_of};
+use super::{Error, files};
+
+/// The state of the writing thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    queue: Receiver<Message>,
+    key: Key,
+    /// Name of the open period.
+    name: String,
+    epoch: u32,
+    starts: Heads,
+    heads: Heads,
+    /// Heads that are on disk: what may be signed while a write fails.
+    written: Heads,
+    last_at: UnixMillis,
+    unsigned: u64,
+    signed: Instant,
+    notes: Vec<String>,
+}
+
+/// What is written together, and who waits for it.
+#[derive(Debug, Default)]
+struct Group {
+    frames: Vec<Frame>,
+    acks: Vec<Ack>,
+    close: Option<Ack>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, resumed: Resumed, queue: Receiver<Message>) -> Self {
+        let Resumed { key, name, period, epoch, starts, heads, notes, now, .. } = resumed;
+        shared.set_live(Some(Arc::new(period)));
+        let (written, signed) = (heads.clone(), Instant::now());
+        let (last_at, unsigned) = (now, 0);
+        Self {
+            shared, queue, key, name, epoch, starts, heads, written, last_at, unsigned, signed, notes,
+        }
+    }
+
+    /// Writes until it is closed, or until nobody can send any more.
+    pub(super) fn run(mut self) {
+        for detail in std::mem::take(&mut self.notes) {
+            let mut group = Group::default();
+            let body = EventBody::JournalRecovered { detail };
+            self.link(&mut group, SessionId::HOST, self.last_at, body);
+            self.commit(group);
+        }
+        loop {
+            let Some(group) = self.gather() else { return };
+            if let Some(ack) = self.commit(group) {
+                let sealed = self.finish();
+                // Nobody may wait any more; then nobody is told.
+                let _gone = ack.send(sealed.map_err(|error| error.chain()));
+                return;
+            }
+        }
+    }
+
+    /// The next group: everything that waits, at most [`JOURNAL_BATCH_MAX`] records. Waits for more only
+    /// while nobody waits for the group. None when all ends are gone.
+    fn gather(&mut self) -> Option<Group> {
+        let mut group = Group::default();
+        let until_signed = JOURNAL_CHECKPOINT_WAIT.saturating_sub(self.signed.elapsed());
+        let first = if self.unsigned == 0 {
+            Some(self.queue.recv().ok()?)
+        } else {
+            self.queue.recv_timeout(until_signed).ok()
+        };
+        let deadline = Instant::now() + JOURNAL_BATCH_WAIT;
+        let mut next = first;
+        while let Some(message) = next.take() {
+            self.take(&mut group, message);
+            if group.close.is_some() {
+                // What came before the close was let in; nothing is let in after it.
+                while let Ok(message) = self.queue.try_recv() {
+                    self.take(&mut group, message);
+                }
+                break;
+            }
+            if group.frames.len() < JOURNAL_BATCH_MAX {
+                next = if group.acks.is_empty() {
+                    let wait = deadline.saturating_duration_since(Instant::now());
+                    self.queue.recv_timeout(wait).ok()
+                } else {
+                    self.queue.try_recv().ok()
+                };
+            }
+        }
+        let (count, at) = self.shared.take_lost();
+        if count > 0 {
+            self.link(&mut group, SessionId::HOST, at, EventBody::EventsLost { count });
+        }
+        Some(group)
+    }
+
+    fn take(&mut self, group: &mut Group, message: Message) {
+        match message {
+            Message::Close(ack) => group.close = Some(ack),
+            Message::Event(waiting) => {
+                let waiting = *waiting;
+                group.acks.extend(waiting.ack);
+                self.link(group, waiting.session, waiting.at, waiting.body);
+            }
+            Message::Sync(ack) => group.acks.push(ack),
+        }
+    }
+
+    /// Gives an event its number and its link.
+    fn link(&mut self, group: &mut Group, session: SessionId, at: UnixMillis, body: EventBody) {
+        let event = Event { session, sequence: self.heads.next_sequence(session), at, body };
+        self.last_at = self.last_at.max(at);
+        match self.with_retry(|writer| writer.content(&event)) {
+            Some(content) => group.frames.push(self.heads.append(&event, self.epoch, content)),
+            None => tracing::error!(%session, "an event was not written: the journal failed to the end"),
+        }
+    }
+
+    /// Where the bytes of an event go: into the record, or into a body file if there are too many.
+    fn content(&self, event: &Event) -> Result<Content, Error> {
+        let bytes = encode(event)?;
+        if bytes.len() <= JOURNAL_RECORD_BYTES_MAX {
+            return Ok(Content::Inline(bytes));
+        }
+        let mut body = BodyWriter::new(self.shared.dir.join("bodies"));
+        body.write(&bytes)?;
+        let stored = body.finish()?;
+        let hash = enforcer_core::record::Hash::of(&bytes);
+        Ok(Content::Body(ContentRef { hash, bytes: stored.stored_bytes }))
+    }
+
+    /// Writes a group, however long that takes, and answers. Returns who waits for the close.
+    fn commit(&mut self, group: Group) -> Option<Ack> {
+        let Group { frames, mut acks, close } = group;
+        if !frames.is_empty() {
+            let is_written = self.with_retry(|writer| {
+                // Those who wait are told of the first failure: they deny rather than hang.
+                let written = writer.write(&frames);
+                if let Err(error) = &written {
+                    answer(&mut acks, &Err(error.chain()));
+                }
+                written
+            });
+            if is_written.is_some() {
+                self.unsigned += u64::try_from(frames.len()).unwrap_or(u64::MAX);
+                self.written.clone_from(&self.heads);
+            }
+        }
+        let is_due = self.unsigned >= JOURNAL_CHECKPOINT_RECORDS
+            || (self.unsigned > 0 && self.signed.elapsed() >= JOURNAL_CHECKPOINT_WAIT);
+        if is_due && close.is_none() && self.with_retry(|writer| writer.sign(None)).is_some() {
+            (self.unsigned, self.signed) = (0, Instant::now());
+        }
+        answer(&mut acks, &Ok(()));
+        close
+    }
+
+    fn write(&mut self, frames: &[Frame]) -> Result<(), Error> {
+        self.roll_over()?;
+        let period = match self.shared.live() {
+            Some(period) => period,
+            None => self.reopen()?,
+        };
+        let written = period.write(frames);
+        if written.is_err() {
+            // The engine refuses everything after an I/O error.
+            self.shared.set_live(None);
+        }
+        written
+    }
+
+    fn reopen(&self) -> Result<Arc<Period>, Error> {
+        let period = Arc::new(Period::open(&files::period_dir(&self.shared.dir, &self.name))?);
+        self.shared.set_live(Some(Arc::clone(&period)));
+        Ok(period)
+    }
+
+    /// Starts the period of a new day. The clock going back does not.
+    fn roll_over(&mut self) -> Result<(), Error> {
+        let today = day_of(self.last_at);
+        if today <= self.name {
+            return Ok(());
+        }
+        self.seal()?;
+        let carried = self.written.carried(self.last_at);
+        let path = files::period_dir(&self.shared.dir, &today);
+        files::make_dir(&path)?;
+        files::sync_dir(&self.shared.dir.join("periods"))?;
+        let (name, starts) = (today, carried.clone());
+        let statement = self.statement(&name, &starts, &carried, None);
+        self.key.write(&path, &statement)?;
+        (self.name, self.starts) = (name, starts);
+        self.reopen().map(|_period| ())
+    }
+
+    fn statement(&self, name: &str, starts: &Heads, heads: &Heads, seal: Option<Seal>) -> Statement {
+        Statement {
+            period: name.to_owned(),
+            epoch: self.epoch,
+            at: self.last_at,
+            starts: starts.clone(),
+            heads: heads.clone(),
+            seal,
+        }
+    }
+
+    fn sign(&mut self, seal: Option<Seal>) -> Result<(), Error> {
+        let statement = self.statement(&self.name, &self.starts, &self.written, seal);
+        self.key.write(&files::period_dir(&self.shared.dir, &self.name), &statement)
+    }
+
+    /// Closes the engine and signs its files as they are then.
+    fn seal(&mut self) -> Result<(), Error> {
+        let path = files::period_dir(&self.shared.dir, &self.name);
+        if let Some(period) = self.shared.live() {
+            period.flush()?;
+            self.shared.set_live(None);
+            close(period)?;
+        }
+        let seal = Seal::of(&path.join(ENGINE_DIR))?;
+        self.sign(Some(seal))
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        if self.heads != self.written {
+            return Err(Error::Failing("waiting events could not be written".to_owned()));
+        }
+        self.seal()
+    }
+
+    /// Does something until it succeeds, with the health saying so; gives up only when closing.
+    fn with_retry<T>(&mut self, mut call: impl FnMut(&mut Self) -> Result<T, Error>) -> Option<T> {
+        loop {
+            match call(self) {
+                Ok(value) => {
+                    self.shared.set_health(Health::Healthy);
+                    return Some(value);
+                }
+                Err(error) => self.shared.set_health(Health::Failing(error.chain())),
+            }
+            if self.shared.is_closing.load(Ordering::Acquire) {
+                return None;
+            }
+            std::thread::sleep(JOURNAL_RETRY_WAIT);
+        }
+    }
+}
+
+fn answer(acks: &mut Vec<Ack>, with: &Result<(), String>) {
+    for ack in acks.drain(..) {
+        // Who does not wait any more is not told.
+        let _gone = ack.send(with.clone());
+    }
+}
+
+/// Waits until no reader holds the period, then closes it.
+fn close(mut period: Arc<Period>) -> Result<(), Error> {
+    let started = Instant::now();
+    loop {
+        match Arc::try_unwrap(period) {
+            Ok(period) => {
+                drop(period);
+                return Ok(());
+            }
+            Err(held) => period = held,
+        }
+        if started.elapsed() > JOURNAL_CHECKPOINT_WAIT {
+            return Err(Error::engine("close", period.path(), "a reader does not let go of it"));
+        }
+        std::thread::sleep(JOURNAL_BATCH_WAIT);
+    }
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `enforcer policy` as a person meets it: what is printed, where, and the exit code.
+//!
+//! `tests/fixtures/policy/broken/*` are bundles with mistakes; `expected.txt` beside each is what `check`
+//! prints. After a wanted change: `UPDATE_EXPECTED=1 cargo test -p enforcer-tests --test cli_policy`, then
+//! review the difference.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use enforcer_user::cli::policy::{Command, Streams, run};
+
+#[derive(Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What a command did.
+#[derive(Debug)]
+struct Done {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+fn enforcer_policy(words: &[&str]) -> Done {
+    let line = Line::try_parse_from([&["policy"], words].concat());
+    let line = line.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut streams = Streams { out: &mut out, err: &mut err, colors: false };
+    let code = run(&line.command, &mut streams).expect("writing to memory");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Done { code, out: text(out), err: text(err) }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn shipped(name: &str) -> String {
+    root().join("policies").join(name).display().to_string()
+}
+
+fn broken() -> Vec<PathBuf> {
+    let folder = root().join("tests/fixtures/policy/broken");
+    let mut bundles: Vec<PathBuf> =
+        fs::read_dir(folder).expect("fixtures").map(|entry| entry.expect("an entry").path()).collect();
+    bundles.sort();
+    bundles
+}
+
+#[test]
+fn every_broken_bundle_is_refused_with_the_expected_diagnostics() {
+    let mut different = Vec::new();
+    let bundles = broken();
+    assert!(bundles.len() >= 11, "fixtures are missing: {bundles:?}");
+    for bundle in bundles {
+        let done = enforcer_policy(&["check", &bundle.display().to_string()]);
+        assert_eq!(done.code, 4, "{}: {}", bundle.display(), done.out);
+        assert_eq!(done.out, "", "diagnostics are not data");
+        let found = done.err.replace(&format!("{}: ", bundle.display()), "");
+        let path = bundle.join("expected.txt");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            fs::write(&path, &found).expect("written");
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        if found != expected {
+            different.push(format!("{}\n--- expected\n{expected}\n--- found\n{found}", path.display()));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
+fn five_mistakes_give_five_diagnostics_with_line_and_caret() {
+    let bundle = root().join("tests/fixtures/policy/broken/five-mistakes");
+    let done = enforcer_policy(&["check", &bundle.display().to_string()]);
+    assert_eq!(done.code, 4);
+    assert_eq!(done.err.matches('×').count(), 5, "{}", done.err);
+    for place in
+        ["policy.toml:8:1", "policy.toml:11:14", "rules.cedar:2:2", "rules.cedar:3:22", "rules.cedar:4:"]
+    {
+        assert!(done.err.contains(place), "{place}: {}", done.err);
+    }
+    for word in ["protocol", "email", "mask", "support", "method"] {
+        assert!(done.err.contains(&format!("did you mean `{word}`?")), "{word}: {}", done.err);
+    }
+}
+
+#[test]
+fn shipped_bundles_are_valid_and_their_cases_pass() {
+    for name in ["openai-agents", "openai-agents-strict"] {
+        let done = enforcer_policy(&["check", &shipped(name)]);
+        assert_eq!((done.code, done.err.as_str()), (0, ""));
+        assert!(done.out.contains("valid, version "), "{}", done.out);
+        let done = enforcer_policy(&["test", &shipped(name)]);
+        assert_eq!(done.code, 0, "{}", done.out);
+        assert!(done.out.contains(" 0 failed"), "{}", done.out);
+    }
+}
+
+#[test]
+fn a_case_that_fails_says_what_was_expected_and_ends_with_1() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in ["policy.toml", "chat.cedar", "http.cedar"] {
+        let from = root().join("policies/openai-agents").join(file);
+        fs::copy(from, folder.path().join(file)).expect("copied");
+    }
+    let bundle = folder.path().display().to_string();
+    let done = enforcer_policy(&["test", &bundle]);
+    assert_eq!(done.code, 0);
+    assert!(done.err.contains("no cases"), "{}", done.err);
+    fs::create_dir(folder.path().join("cases")).expect("a folder");
+    let case = r#"[[case]]
+name = "wrong on purpose"
+agent = "support"
+endpoint = "openai"
+action = "chat"
+facts = { model = "gpt-4.1", input_tokens = 1 }
+expect = { effect = "deny", because = ["no-shell-tools"], mask_request = [] }
+"#;
+    fs::write(folder.path().join("cases/a.toml"), case).expect("written");
+    let done = enforcer_policy(&["test", &bundle]);
+    assert_eq!(done.code, 1);
+    for line in [
+        "FAIL cases/a.toml:2 wrong on purpose",
+        "effect: expected deny, found allow",
+        "because: expected [no-shell-tools], found [support-chat]",
+        "mask_request: expected [], found [pii]",
+        "1 case, 1 failed",
+    ] {
+        assert!(done.out.contains(line), "{line}: {}", done.out);
+    }
+}
+
+fn why(facts: &[&str]) -> Done {
+    let bundle = shipped("openai-agents");
+    let mut words =
+        vec!["why", bundle.as_str(), "--agent", "support", "--endpoint", "openai", "--action", "chat"];
+    words.extend_from_slice(facts);
+    enforcer_policy(&words)
+}
+
+#[test]
+fn why_says_which_rule_nearly_matched_and_what_was_lacking() {
+    let done = why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5000"]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(done.out.starts_with("deny: agent `support`, action `chat`"), "{}", done.out);
+    assert!(done.out.contains("because no rule permits it"), "{}", done.out);
+    assert!(done.out.contains("nearly: not context.input_tokens <= 4000"), "{}", done.out);
+    assert!(done.out.contains("(chat.cedar:"), "{}", done.out);
+
+    let done = why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5", "--fact", "tools=shell"]);
+    assert_eq!(done.code, 1);
+    assert!(done.out.contains("because of no-shell-tools"), "{}", done.out);
+    assert!(done.out.contains("message: Shell and code tools"), "{}", done.out);
+
+    let done = why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5"]);
+    assert_eq!(done.code, 0);
+    assert!(done.out.contains("mask request: pii"), "{}", done.out);
+}
+
+#[test]
+fn why_reads_recorded_facts_and_prints_json() {
+    let done = why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5", "--output", "json"]);
+    let explanation: serde_json::Value = serde_json::from_str(&done.out).expect("json");
+    assert_eq!(explanation["decision"]["effect"], "allow");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("facts.json");
+    fs::write(&file, explanation["facts"].to_string()).expect("written");
+    let bundle = shipped("openai-agents-strict");
+    let file = file.display().to_string();
+    let done = enforcer_policy(&["why", &bundle, "--facts", &file, "--output", "json"]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    let strict: serde_json::Value = serde_json::from_str(&done.out).expect("json");
+    assert_eq!(strict["facts"], explanation["facts"]);
+    assert_eq!(strict["decision"]["effect"], "deny");
+}
+
+#[test]
+fn misspelt_names_and_facts_on_the_command_line_are_usage_errors() {
+    let check = |words: &[&str], expect: &str| {
+        let bundle = shipped("openai-agents");
+        let done = enforcer_policy(&[&["why", bundle.as_str()], words].concat());
+        assert_eq!((done.code, done.out.as_str()), (2, ""), "{words:?}");
+        assert!(done.err.contains(expect), "{words:?}: {}", done.err);
+    };
+    let of = ["--agent", "support", "--endpoint", "openai", "--action"];
+    let with = |more: &[&'static str]| [of.as_slice(), more].concat();
+    check(&with(&["chta"]), "unknown action `chta`");
+    check(&with(&["chat"]), "needs `model`, `input_tokens`");
+    check(&with(&["chat", "--fact", "modl=x"]), "has no fact `modl`");
+    check(&with(&["chat", "--fact", "model"]), "NAME=VALUE");
+    check(&with(&["chat", "--fact", "input_tokens=x"]), "is an integer");
+    let http = ["http", "--fact", "method=GET", "--fact", "path=/"];
+    check(&with(&[&http[..], &["--detected", "emial"]].concat()), "no detector `emial`");
+    let other = ["--agent", "suport", "--endpoint", "openai", "--action"];
+    check(&[other.as_slice(), &http].concat(), "no agent `suport`");
+    check(&["--facts", "/nowhere.json"], "failed to read `/nowhere.json`");
+}
+
+#[test]
+fn a_missing_folder_is_a_usage_error_with_a_hint() {
+    for command in ["check", "test"] {
+        let done = enforcer_policy(&[command, "/nowhere/at/all"]);
+        assert_eq!((done.code, done.out.as_str()), (2, ""));
+        assert!(done.err.contains("there is no such folder"), "{}", done.err);
+        assert!(done.err.contains("hint: "), "{}", done.err);
+    }
+}
+
+#[test]
+fn check_prints_its_diagnostics_as_json_with_places() {
+    let bundle = root().join("tests/fixtures/policy/broken/five-mistakes").display().to_string();
+    let done = enforcer_policy(&["check", &bundle, "--output", "json"]);
+    assert_eq!((done.code, done.err.as_str()), (4, ""));
+    let report: serde_json::Value = serde_json::from_str(&done.out).expect("json");
+    assert_eq!(report["valid"], false);
+    assert_eq!(report["diagnostics"].as_array().map(Vec::len), Some(5));
+    assert_eq!(report["diagnostics"][0]["file"], "policy.toml");
+    assert_eq!(report["diagnostics"][0]["place"]["line"], 8);
+}
+
+#[test]
+fn schema_prints_every_action() {
+    let done = enforcer_policy(&["schema"]);
+    assert_eq!(done.code, 0);
+    for action in ["chat", "connect", "http", "opaque"] {
+        assert!(done.out.contains(&format!("action {action} in [")), "{action}");
+    }
+}
