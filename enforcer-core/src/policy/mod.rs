@@ -17,7 +17,7 @@ mod inventory;
 mod masks;
 mod rules;
 mod schema;
-mod sheet;
+pub mod sheet;
 mod statement;
 #[cfg(test)]
 mod tests;

@@ -13,31 +13,31 @@ use super::{Diagnostic, SourceFile};
 
 /// A text and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) text: String,
-    pub(super) span: Range<usize>,
+pub struct Word {
+    pub text: String,
+    pub span: Range<usize>,
 }
 
 /// One table and where its head stands.
 #[derive(Clone, Debug)]
-pub(super) struct Section<'s> {
-    pub(super) table: &'s DeTable<'s>,
-    pub(super) head: Range<usize>,
+pub struct Section<'s> {
+    pub table: &'s DeTable<'s>,
+    pub head: Range<usize>,
 }
 
 /// The file being read and what was found wrong with it.
 #[derive(Debug)]
-pub(super) struct Sheet<'s> {
-    pub(super) file: &'s SourceFile,
-    pub(super) found: Vec<Diagnostic>,
+pub struct Sheet<'s> {
+    pub file: &'s SourceFile,
+    pub found: Vec<Diagnostic>,
 }
 
 impl<'s> Sheet<'s> {
-    pub(super) const fn new(file: &'s SourceFile) -> Self {
+    pub const fn new(file: &'s SourceFile) -> Self {
         Self { file, found: Vec::new() }
     }
 
-    pub(super) fn error(
+    pub fn error(
         &mut self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -48,12 +48,12 @@ impl<'s> Sheet<'s> {
         &mut self.found[last]
     }
 
-    pub(super) fn push(&mut self, found: Diagnostic) {
+    pub fn push(&mut self, found: Diagnostic) {
         self.found.push(found);
     }
 
     /// Reports every key that is not known.
-    pub(super) fn only(&mut self, section: &Section<'_>, known: &[&str]) {
+    pub fn only(&mut self, section: &Section<'_>, known: &[&str]) {
         for key in section.table.keys() {
             if !known.contains(&key.get_ref().as_ref()) {
                 let found =
@@ -71,7 +71,7 @@ impl<'s> Sheet<'s> {
         self.push(Diagnostic::error(self.file, value.span(), message).label(format!("{found} here")));
     }
 
-    pub(super) fn missing(&mut self, section: &Section<'_>, key: &str) {
+    pub fn missing(&mut self, section: &Section<'_>, key: &str) {
         let message = format!("missing key `{key}`");
         self.push(
             Diagnostic::error(self.file, section.head.clone(), message)
@@ -79,7 +79,7 @@ impl<'s> Sheet<'s> {
         );
     }
 
-    pub(super) fn text(&mut self, section: &Section<'_>, key: &str) -> Option<Word> {
+    pub fn text(&mut self, section: &Section<'_>, key: &str) -> Option<Word> {
         let value = section.table.get(key)?;
         self.word(value, "a string")
     }
@@ -92,13 +92,13 @@ impl<'s> Sheet<'s> {
         None
     }
 
-    pub(super) fn texts(&mut self, section: &Section<'_>, key: &str) -> Option<Vec<Word>> {
+    pub fn texts(&mut self, section: &Section<'_>, key: &str) -> Option<Vec<Word>> {
         let array = self.array(section, key, "an array of strings")?;
         Some(array.iter().filter_map(|value| self.word(value, "a string")).collect())
     }
 
     /// The place of an array under a key that holds nothing.
-    pub(super) fn empty_array(&self, section: &Section<'_>, key: &str) -> Option<Range<usize>> {
+    pub fn empty_array(&self, section: &Section<'_>, key: &str) -> Option<Range<usize>> {
         let value = section.table.get(key)?;
         let is_empty = matches!(value.get_ref(), DeValue::Array(array) if array.is_empty());
         is_empty.then(|| value.span())
@@ -118,7 +118,7 @@ impl<'s> Sheet<'s> {
         None
     }
 
-    pub(super) fn integer(&mut self, section: &Section<'_>, key: &str) -> Option<(i64, Range<usize>)> {
+    pub fn integer(&mut self, section: &Section<'_>, key: &str) -> Option<(i64, Range<usize>)> {
         let value = section.table.get(key)?;
         self.number(value)
     }
@@ -135,7 +135,7 @@ impl<'s> Sheet<'s> {
         number.map(|number| (number, value.span()))
     }
 
-    pub(super) fn integers(
+    pub fn integers(
         &mut self,
         section: &Section<'_>,
         key: &str,
@@ -144,7 +144,7 @@ impl<'s> Sheet<'s> {
         Some(array.iter().filter_map(|value| self.number(value)).collect())
     }
 
-    pub(super) fn boolean(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
+    pub fn boolean(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
         let value = section.table.get(key)?;
         if let DeValue::Boolean(boolean) = value.get_ref() {
             return Some(*boolean);
@@ -154,7 +154,7 @@ impl<'s> Sheet<'s> {
     }
 
     /// The table under a key.
-    pub(super) fn section<'v>(&mut self, section: &Section<'v>, key: &str) -> Option<Section<'v>> {
+    pub fn section<'v>(&mut self, section: &Section<'v>, key: &str) -> Option<Section<'v>> {
         let (name, value) = section.table.get_key_value(key)?;
         self.as_section(value, name.span())
     }
@@ -172,7 +172,7 @@ impl<'s> Sheet<'s> {
     }
 
     /// The named tables under a key: `[key.NAME]`.
-    pub(super) fn named<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<(Word, Section<'v>)> {
+    pub fn named<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<(Word, Section<'v>)> {
         let Some(group) = self.section(section, key) else { return Vec::new() };
         let mut named = Vec::new();
         for (name, value) in group.table {
@@ -187,13 +187,13 @@ impl<'s> Sheet<'s> {
     }
 
     /// The tables of an array under a key: `[[key]]` or `key = [{..}]`.
-    pub(super) fn listed<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<Section<'v>> {
+    pub fn listed<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<Section<'v>> {
         let Some(array) = self.array(section, key, "an array of tables") else { return Vec::new() };
         array.iter().filter_map(|value| self.as_section(value, value.span())).collect()
     }
 
     /// Names end in cgroup folders, headers and records; this set is safe in all of them.
-    pub(super) fn check_name(&mut self, word: &Word) {
+    pub fn check_name(&mut self, word: &Word) {
         if !is_name(&word.text) {
             let message = format!("`{}` is not a name", word.text);
             self.push(
@@ -205,7 +205,7 @@ impl<'s> Sheet<'s> {
 }
 
 /// Reads the file as TOML; on syntax errors all that are found are reported and nothing else is judged.
-pub(super) fn parse(file: &SourceFile) -> Result<Spanned<DeTable<'_>>, Vec<Diagnostic>> {
+pub fn parse(file: &SourceFile) -> Result<Spanned<DeTable<'_>>, Vec<Diagnostic>> {
     let (table, errors) = DeTable::parse_recoverable(&file.text);
     if errors.is_empty() {
         return Ok(table);
@@ -218,7 +218,7 @@ pub(super) fn parse(file: &SourceFile) -> Result<Spanned<DeTable<'_>>, Vec<Diagn
 }
 
 /// Whether a text may name something of the bundle.
-pub(super) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let first_is_plain = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     first_is_plain && text.len() <= 63 && text.bytes().all(is_plain)

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use enforcer_core::model::{SessionId, limits};
-use enforcer_core::record::{EventBody, SessionOpened};
+use enforcer_core::record::{EventBody, Hash, SessionOpened};
 use tokio::sync::mpsc;
 
 use super::server::Peer;
@@ -20,7 +20,7 @@ use super::{
 use crate::enforce::Enforcer;
 use crate::identity::{self, Session, Sessions};
 use crate::kernel::Kernel;
-use crate::store::{self, Health};
+use crate::store::{self, EventPage, Health};
 use crate::tls::Trust;
 
 /// What the API speaks about; put together by the daemon.
@@ -70,7 +70,9 @@ impl IntoResponse for Refusal {
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
         let status = match &error {
-            store::Error::NoSession { .. } | store::Error::NoBody { .. } => StatusCode::NOT_FOUND,
+            store::Error::Disk { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                StatusCode::NOT_FOUND
+            }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, crate::runtime::chain(&error))
@@ -192,8 +194,9 @@ async fn sessions(State(host): State<Arc<Host>>) -> Result<Json<Vec<store::Sessi
 async fn events(
     State(host): State<Arc<Host>>,
     Path(id): Path<SessionId>,
-) -> Result<Json<Vec<enforcer_core::record::Event>>, Refusal> {
-    let found = read(&host, move |reader| reader.events(id, 0)).await?;
+    Query(start): Query<Start>,
+) -> Result<Json<EventPage>, Refusal> {
+    let found = read(&host, move |reader| reader.page(id, start.from)).await?;
     Ok(Json(found))
 }
 
@@ -201,12 +204,33 @@ async fn body(
     State(host): State<Arc<Host>>,
     Path(hash): Path<String>,
 ) -> Result<Vec<u8>, Refusal> {
-    read(&host, move |reader| reader.body(&hash)).await
+    let hash: Hash = hash
+        .parse()
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("not a hash: {error}")))?;
+    read(&host, move |reader| reader.body_of(&hash)).await
 }
 
-async fn verify(State(host): State<Arc<Host>>) -> Result<Json<store::VerifyReport>, Refusal> {
-    let found = read(&host, |reader| reader.verify(|_done, _all| {})).await?;
+async fn verify(
+    State(host): State<Arc<Host>>,
+    Query(only): Query<Only>,
+) -> Result<Json<store::VerifyReport>, Refusal> {
+    let found = read(&host, move |reader| reader.verify(only.session, &mut |_| {})).await?;
     Ok(Json(found))
+}
+
+/// Where a page of events starts.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    #[serde(default)]
+    from: u64,
+}
+
+/// Which session is verified; all without one.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Only {
+    session: Option<SessionId>,
 }
 
 /// Reads what is durable, on a thread that may wait for the disk.

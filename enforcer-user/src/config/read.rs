@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use enforcer_core::policy::document::{Section, Sheet, Word, parse};
+use enforcer_core::policy::sheet::{Section, Sheet, Word, parse};
 use enforcer_core::policy::{Diagnostic, Diagnostics, SourceFile};
 
 use crate::tls::Root;

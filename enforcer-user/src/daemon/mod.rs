@@ -63,7 +63,7 @@ impl Daemon {
     async fn start(config: &Config, draining: &Draining) -> anyhow::Result<Self> {
         let policy = policy::load(&config.policies)?;
         let clock = Clock::system();
-        let store = Store::open(&crate::store::Config { dir: config.journal() }, clock.clone())?;
+        let store = Store::open(&crate::store::Config { dir: config.journal() }, clock.now())?;
         let ca = tls::Ca::open_or_create(&config.state)?;
         let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
         let policy = Arc::new(ArcSwap::from_pointee(policy));

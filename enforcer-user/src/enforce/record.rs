@@ -71,8 +71,10 @@ impl OpenRecord {
             // Of a request that cannot be masked nothing is stored.
             if let Ok(stored) = openai::mask_chat_request(bytes, &everything) {
                 let mut writer = cx.journal.body();
-                writer.write(&stored.bytes);
-                bodies.push(writer);
+                match writer.write(&stored.bytes) {
+                    Ok(()) => bodies.push(writer),
+                    Err(error) => tracing::error!(%error, "a request is not stored"),
+                }
             }
         }
         let started = cx.clock.now();
@@ -139,8 +141,16 @@ impl OpenRecord {
 
     /// Keeps a piece of the answer, already masked for storage.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
+        if !self.keeps_bodies {
+            return;
+        }
         let journal = &self.journal;
-        self.response.get_or_insert_with(|| journal.body()).write(bytes);
+        if let Err(error) = self.response.get_or_insert_with(|| journal.body()).write(bytes) {
+            // Half a body would not be what its hash says, so none is kept.
+            self.response = None;
+            self.keeps_bodies = false;
+            self.detail(format!("the answer is not stored: {error}"));
+        }
     }
 
     /// A streamed request body that is kept while it passes.
@@ -279,7 +289,10 @@ impl HttpBody for Tee {
         if let (Some(kept), Poll::Ready(Some(Ok(frame)))) = (&self.kept, &frame)
             && let Some(data) = frame.data_ref()
         {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).write(data);
+            let written = kept.lock().unwrap_or_else(PoisonError::into_inner).write(data);
+            if let Err(error) = written {
+                return Poll::Ready(Some(Err(error.into())));
+            }
         }
         frame
     }
