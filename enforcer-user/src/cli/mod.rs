@@ -7,11 +7,10 @@
 mod daemon;
 mod failure;
 mod output;
-mod policy;
+pub mod policy;
 mod replay;
 mod run;
 mod session;
-mod source;
 mod status;
 mod uninstall;
 
@@ -40,7 +39,8 @@ enum Command {
     /// Run the host daemon.
     Daemon(daemon::Args),
     /// Check, test and explain a bundle of policies.
-    Policy(policy::Args),
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Judge recorded sessions by another bundle.
     Replay(replay::Args),
     /// Start a command as an agent.
@@ -67,7 +67,9 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let settings = || Config::load(&cli.config).map_err(Failure::from);
     match cli.command {
         Command::Daemon(args) => daemon::run(args, settings()?),
-        Command::Policy(args) => policy::run(args),
+        Command::Policy(command) => {
+            output::exit(output::with_streams(|streams| policy::run(&command, streams)))
+        }
         Command::Replay(args) => wait(replay::run(args, settings()?)),
         Command::Run(args) => run::run(args, &settings()?),
         Command::Session(args) => wait(session::run(args, settings()?)),

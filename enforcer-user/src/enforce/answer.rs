@@ -286,7 +286,7 @@ impl AnswerBody {
         let Some(record) = self.record.take() else { return Bytes::new() };
         let error = openai::error_body(&denied, Some(record.id()));
         record.denied(denied, StatusCode::OK);
-        Bytes::from(openai::error_event(&error.to_string()))
+        Bytes::from(openai::error_event(&error))
     }
 }
 

@@ -278,7 +278,7 @@ impl HttpBody for Tee {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match &mut self.seen {
             Some(seen) => {
-                let Poll::Ready(frame) = Pin::new(seen).poll_frame(cx);
+                let frame = std::task::ready!(Pin::new(seen).poll_frame(cx));
                 self.seen = None;
                 Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
             }

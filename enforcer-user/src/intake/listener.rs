@@ -148,6 +148,6 @@ async fn hold(place: OwnedSemaphorePermit, draining: Draining, served: impl Futu
 
 /// Places for all listeners together.
 #[must_use]
-pub(crate) fn places() -> Arc<Semaphore> {
+pub fn places() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(limits::CONNECTIONS_MAX))
 }

@@ -21,14 +21,13 @@ use crate::enforce::{self, AnswerBody, Conn};
 use crate::intake::Origin;
 use crate::upstream::Target;
 
-/// Serves an opened TLS connection.
+/// Serves an opened TLS connection, whose host is proven by the server name.
 pub(super) async fn serve<S>(proxy: &Proxy, stream: S, conn: Conn, is_h2: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let conn = &conn;
-    let exchange = async |request| exchange(proxy, conn, request).await;
-    carry(proxy, stream, is_h2, exchange).await;
+    let carrier = Arc::new(Carrier { proxy: proxy.clone(), host: Host::Proven(conn) });
+    report(if is_h2 { carrier.http2(stream).await } else { carrier.http1(stream).await });
 }
 
 /// Serves plain HTTP: each request names its host, and that name must be known for the address.
@@ -36,8 +35,82 @@ pub(super) async fn serve_plain<S>(proxy: &Proxy, stream: S, origin: &Arc<Origin
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let exchange = async |request: Request<Incoming>| {
-        let named = authority(&request).ok().map(|found| found.host().to_ascii_lowercase());
+    let host = Host::Named(Arc::clone(origin));
+    let carrier = Arc::new(Carrier { proxy: proxy.clone(), host });
+    report(carrier.http1(stream).await);
+}
+
+/// One connection, for all its exchanges.
+struct Carrier {
+    proxy: Proxy,
+    host: Host,
+}
+
+/// What says which host a request is for.
+enum Host {
+    /// Only the request; our own answer to a name query must back it.
+    Named(Arc<Origin>),
+    /// The server name of the client hello.
+    Proven(Conn),
+}
+
+impl Carrier {
+    async fn http1<S>(self: Arc<Self>, stream: S) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut draining = self.proxy.draining.clone();
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::HEAD_TIMEOUT)
+            .max_headers(limits::HEADERS_MAX)
+            .max_buf_size(limits::HEAD_BYTES_MAX);
+        let service = service_fn(move |request| Arc::clone(&self).answer(request));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = draining.begun() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    }
+
+    async fn http2<S>(self: Arc<Self>, stream: S) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut draining = self.proxy.draining.clone();
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::H2_STREAMS_MAX)
+            .max_header_list_size(u32::try_from(limits::HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+            .keep_alive_interval(limits::HEAD_TIMEOUT);
+        let service = service_fn(move |request| Arc::clone(&self).answer(request));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = draining.begun() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, Infallible> {
+        Ok(match &self.host {
+            Host::Proven(conn) => self.exchange(conn, request).await,
+            Host::Named(origin) => self.plain(origin, request).await,
+        })
+    }
+
+    async fn plain(&self, origin: &Arc<Origin>, request: Request<Incoming>) -> Response<AnswerBody> {
+        let named = authority(&request).map(|found| found.host().to_ascii_lowercase());
         let target = Target {
             host: named.unwrap_or_default(),
             port: origin.destination.port(),
@@ -45,72 +118,29 @@ where
         };
         let conn = Conn { origin: Arc::clone(origin), target };
         // No certificate proves a plain name; only our own answer to the agent's query does.
-        if proxy.resolver.memory().is_known(&conn.target.host, origin.destination.ip()) {
-            return exchange(proxy, &conn, request).await;
+        let memory = self.proxy.resolver.memory();
+        if memory.is_known(&conn.target.host, origin.destination.ip()) {
+            return self.exchange(&conn, request).await;
         }
         let denied = Denied::because(DenyReason::NotAnEndpoint);
         let detail = "plain HTTP to an address that was not resolved for this name";
-        enforce::refuse(&proxy.enforcer, &conn, Some(detail.to_owned()), denied)
-    };
-    carry(proxy, stream, false, exchange).await;
-}
+        enforce::refuse(&self.proxy.enforcer, &conn, Some(detail.to_owned()), denied)
+    }
 
-async fn carry<S>(
-    proxy: &Proxy,
-    stream: S,
-    is_h2: bool,
-    exchange: impl AsyncFn(Request<Incoming>) -> Response<AnswerBody>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let exchange = &exchange;
-    let service =
-        service_fn(move |request| async move { Ok::<_, Infallible>(exchange(request).await) });
-    let io = TokioIo::new(stream);
-    let mut draining = proxy.draining.clone();
-    let ended = if is_h2 {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits::H2_STREAMS_MAX)
-            .max_header_list_size(u32::try_from(limits::HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-            .keep_alive_interval(limits::HEAD_TIMEOUT);
-        let mut connection = pin!(builder.serve_connection(io, service));
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = draining.begun() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+    async fn exchange(&self, conn: &Conn, request: Request<Incoming>) -> Response<AnswerBody> {
+        match check(&request, &conn.target) {
+            Ok(()) => enforce::exchange(&self.proxy.enforcer, conn, request).await,
+            Err((reason, detail)) => {
+                let denied = Denied::because(reason);
+                enforce::refuse(&self.proxy.enforcer, conn, Some(detail.to_owned()), denied)
             }
         }
-    } else {
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits::HEAD_TIMEOUT)
-            .max_headers(limits::HEADERS_MAX)
-            .max_buf_size(limits::HEAD_BYTES_MAX);
-        let mut connection = pin!(builder.serve_connection(io, service));
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = draining.begun() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "downstream connection ended");
     }
 }
 
-async fn exchange(proxy: &Proxy, conn: &Conn, request: Request<Incoming>) -> Response<AnswerBody> {
-    match check(&request, &conn.target) {
-        Ok(()) => enforce::exchange(&proxy.enforcer, conn, request).await,
-        Err((reason, detail)) => {
-            let denied = Denied::because(reason);
-            enforce::refuse(&proxy.enforcer, conn, Some(detail.to_owned()), denied)
-        }
+fn report(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "downstream connection ended");
     }
 }
 

@@ -332,11 +332,11 @@ impl Journal {
         &self,
         session: SessionId,
         at: UnixMillis,
-        body: EventBody,
+        draft: Draft,
         ack: Option<Ack>,
         place: OwnedSemaphorePermit,
     ) -> Result<(), Error> {
-        let waiting = Waiting { session, at, body, ack, _place: place };
+        let waiting = Waiting { session, at, draft, ack, _place: place };
         self.shared.queue.try_send(Message::Event(Box::new(waiting))).map_err(refused)
     }
 }
