@@ -98,7 +98,7 @@ async fn a_connection_carries_several_queries_until_its_framing_breaks() {
         client.write_all(&[0xff, 0xff]).await.unwrap();
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     };
-    let (served, ()) = tokio::join!(async { serving.await }, asking);
+    let (served, ()) = tokio::join!(serving, asking);
     served.unwrap();
     assert_eq!(told.into_inner().unwrap(), 2);
 }
