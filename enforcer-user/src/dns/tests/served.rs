@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The resolver as clients reach it: over UDP and over a stream.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::RecordType;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+
+use super::{Fake, NAME, PATIENCE, query, resolver, v4, wire};
+use crate::dns::relay::framed;
+use crate::dns::{Error, Failure, Outcome, Resolver};
+
+/// A client's socket and what `on` was told, for a resolver served over UDP.
+async fn served(resolver: &Resolver) -> (UdpSocket, Arc<Mutex<Vec<Outcome>>>, JoinSet<Error>) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    client.connect(socket.local_addr().unwrap()).await.unwrap();
+    let (peer, told) = (client.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let (resolver, tell) = (resolver.clone(), Arc::clone(&told));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let on = move |from: SocketAddr, outcome: &Outcome| {
+            assert_eq!(from, peer);
+            tell.lock().unwrap().push(outcome.clone());
+        };
+        resolver.serve_udp(socket, on).await
+    });
+    (client, told, tasks)
+}
+
+async fn receive(client: &UdpSocket) -> Message {
+    let mut buffer = [0; 4096];
+    let count = client.recv(&mut buffer).await.unwrap();
+    Message::from_vec(&buffer[..count]).unwrap()
+}
+
+#[tokio::test]
+async fn beyond_the_limit_questions_fail_at_once_and_the_others_go_on() {
+    let mut fake = Fake::silent().await;
+    let resolver = resolver(vec![fake.address], 1, PATIENCE);
+    let (client, told, _tasks) = served(&resolver).await;
+    client.send(&wire(&query(NAME, RecordType::A))).await.unwrap();
+    fake.seen.recv().await.unwrap();
+    let mut second = query("other.openai.com", RecordType::A);
+    second.metadata.id = 2;
+    client.send(&wire(&second)).await.unwrap();
+    let message = receive(&client).await;
+    assert_eq!(message.metadata.id, 2);
+    assert_eq!(message.metadata.response_code, ResponseCode::ServFail);
+    // What needs no upstream is answered all the same.
+    client.send(&wire(&query("fixed.openai.com", RecordType::A))).await.unwrap();
+    assert_eq!(receive(&client).await.answers.len(), 2);
+    client.send(b"garbage").await.unwrap();
+    client.send(&wire(&query("evil.example", RecordType::A))).await.unwrap();
+    assert_eq!(receive(&client).await.metadata.response_code, ResponseCode::Refused);
+    let failure = Failure::Overload;
+    let overload = Outcome::Failed { name: "other.openai.com".to_owned(), failure };
+    assert_eq!(told.lock().unwrap()[0], overload);
+    assert_eq!(told.lock().unwrap()[2], Outcome::Garbage);
+    assert!(
+        matches!(resolver.lookup(NAME).await, Err(Error::Lookup { source, .. }) if source == failure)
+    );
+}
+
+#[tokio::test]
+async fn datagrams_are_answered_to_whom_they_came_from() {
+    let fake = Fake::with(vec![v4(NAME, 1)]).await;
+    let resolver = fake.resolver();
+    let (client, _, _tasks) = served(&resolver).await;
+    client.send(&wire(&query(NAME, RecordType::A))).await.unwrap();
+    let message = receive(&client).await;
+    assert_eq!((message.metadata.id, message.answers), (0x1234, vec![v4(NAME, 1)]));
+}
+
+#[tokio::test]
+async fn a_connection_carries_several_queries_until_its_framing_breaks() {
+    let fake = Fake::with((1..=100).map(|last| v4(NAME, last)).collect()).await;
+    let resolver = fake.resolver();
+    let (mut client, server) = duplex(64 * 1024);
+    let told = Mutex::new(0);
+    let serving = resolver.serve_tcp(server, |_| *told.lock().unwrap() += 1);
+    let asking = async {
+        let sent = framed(&wire(&query(NAME, RecordType::A))).unwrap();
+        // Two queries at once, cut at an odd place.
+        let both = [sent.clone(), sent].concat();
+        for part in both.chunks(7) {
+            client.write_all(part).await.unwrap();
+        }
+        for _ in 0..2 {
+            let mut reply = vec![0; client.read_u16().await.unwrap().into()];
+            client.read_exact(&mut reply).await.unwrap();
+            assert_eq!(Message::from_vec(&reply).unwrap().answers.len(), 100);
+        }
+        client.write_all(&[0xff, 0xff]).await.unwrap();
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    };
+    let (served, ()) = tokio::join!(serving, asking);
+    served.unwrap();
+    assert_eq!(told.into_inner().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_inside_a_query_is_an_error_and_one_that_ends_between_is_not() {
+    async fn check(bytes: &[u8], expect: bool) {
+        let resolver = resolver(Vec::new(), 512, PATIENCE);
+        let (mut client, server) = duplex(1024);
+        client.write_all(bytes).await.unwrap();
+        drop(client);
+        assert_eq!(resolver.serve_tcp(server, |_| ()).await.is_ok(), expect, "{bytes:?}");
+    }
+    check(&[], true).await;
+    check(&[0, 20, 1, 2, 3], false).await;
+    check(&[0, 3, 1, 2, 3], true).await;
+}
