@@ -75,3 +75,7 @@ pub const BUNDLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Time for the admin API to answer the command line.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for the kernel to free detached programs.
+pub const PROGRAMS_GONE_WAIT: Duration = Duration::from_secs(5);
+/// Time between two looks at whether they are freed.
+pub const PROGRAMS_GONE_POLL: Duration = Duration::from_millis(5);
