@@ -72,7 +72,7 @@ impl World {
             let sent = UdpSocket::bind("[fd99::1]:0")
                 .and_then(|probe| probe.send_to(end.as_bytes(), ("fd99::2", END_PORT)));
             let frame = self.frames.recv_timeout(Duration::from_millis(20));
-            if sent.is_ok() && frame.is_ok_and(|frame| contains(&frame, &end)) {
+            if sent.is_ok() && frame.is_ok_and(|frame| contains(&frame, END)) {
                 return;
             }
             assert!(Instant::now() < deadline, "the wire does not come up");
