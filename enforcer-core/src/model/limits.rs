@@ -115,3 +115,7 @@ pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
 pub const MASKERS_MAX: usize = 256;
 /// Files of a bundle.
 pub const BUNDLE_FILES_MAX: usize = 1024;
+/// Time for the kernel to free detached programs.
+pub const PROGRAMS_GONE_WAIT: Duration = Duration::from_secs(5);
+/// Time between two looks at whether they are freed.
+pub const PROGRAMS_GONE_POLL: Duration = Duration::from_millis(5);
