@@ -70,7 +70,8 @@ pub fn read_sources(folder: &Path) -> Result<Sources, Error> {
     let mut files = Vec::new();
     for entry in entries(folder, &mut budget)? {
         let name = name(&entry);
-        let kind = entry.file_type().map_err(|source| Error::Read { path: entry.path(), source })?;
+        let kind =
+            entry.file_type().map_err(|source| Error::Read { path: entry.path(), source })?;
         let is_cases = format!("{name}/") == CASES_FOLDER;
         if name == INVENTORY_FILE || name.ends_with(RULES_SUFFIX) {
             files.push(read_file(&entry.path(), name, &mut budget)?);
