@@ -2,9 +2,14 @@
 //! The OpenAI HTTP API: which requests are understood, and what a refused client receives.
 
 mod error;
+mod mask;
 mod request;
 mod response;
 mod stream;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{error_body, error_event};
 pub use request::{ChatRequest, decode_chat, mask_chat_request};

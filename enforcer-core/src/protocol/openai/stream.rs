@@ -1,34 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Streamed chat completion answers, event by event.
+//!
+//! Every text under a `delta` is followed across events: one masker for each choice and place. What a masker
+//! holds back comes out with a later delta, at the latest with or before the event that finishes the
+//! choice; chunks are made up for it where the provider sends none. An event in which nothing changes
+//! passes as sent. With a masker, what is not understood ends the stream; without one, bytes pass as they
+//! come and only the usage is read.
 
-use crate::mask::Masker;
+use std::mem;
+
+use serde_json::{Map, Value, json};
+
+use crate::mask::{Masker, TextStream};
 use crate::model::Usage;
+use crate::model::limits::STREAM_TEXTS_MAX;
+use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
+use crate::protocol::json_tree::Node;
+use crate::protocol::sse;
+
+use super::mask::{MaskTexts, is_structural};
+use super::response::usage_of;
 
 /// Why a stream cannot be passed on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
+    /// The bytes are no stream of events.
+    #[error("failed to mask a stream: {0}")]
+    Events(#[from] sse::Error),
     /// An event whose data is not the JSON of the API.
-    #[error("failed to mask a stream: the data of an event is not JSON")]
+    #[error("failed to mask a stream: the data of an event is not valid JSON")]
     NotJson,
+    /// More texts at once than can be followed.
+    #[error("failed to mask a stream: more than {STREAM_TEXTS_MAX} texts at once")]
+    TooManyTexts,
 }
 
 /// Relays and masks one streamed answer.
-#[derive(Debug)]
-pub struct ChatStream {}
+#[derive(Clone, Debug)]
+pub struct ChatStream {
+    masking: Option<Masking>,
+    framer: sse::Framer,
+    fault: Option<StreamError>,
+    usage: Option<Usage>,
+    is_done: bool,
+}
 
 impl ChatStream {
     /// A stream that masks, or with `None` only reads the usage.
     #[must_use]
-    pub fn new(_masker: Option<Masker>) -> Self {
-        Self {}
+    pub fn new(masker: Option<Masker>) -> Self {
+        Self {
+            masking: masker.map(Masking::new),
+            framer: sse::Framer::default(),
+            fault: None,
+            usage: None,
+            is_done: false,
+        }
     }
 
     /// Takes bytes from upstream and returns those that may go downstream now.
     ///
     /// # Errors
-    /// When the stream cannot be understood; nothing of it may follow.
-    pub fn push(&mut self, _chunk: &[u8]) -> Result<Vec<u8>, StreamError> {
-        Err(StreamError::NotJson)
+    /// When the stream cannot be understood; nothing of it may follow. Events before the fault are
+    /// returned first, the error then comes with the next call.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, StreamError> {
+        let mut events = Vec::new();
+        if self.masking.is_none() {
+            // Losing the usage of a stream that nobody has to understand is no reason to end it.
+            if self.fault.is_none() {
+                self.fault = self.framer.push(chunk, &mut events).err().map(StreamError::Events);
+            }
+            events.iter().for_each(|event| self.read(event));
+            return Ok(chunk.to_vec());
+        }
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let framed = self.framer.push(chunk, &mut events);
+        let mut out = Vec::new();
+        let masked = events.iter().try_for_each(|event| self.mask(event, &mut out));
+        self.give(masked.and(framed.map_err(StreamError::Events)), out)
     }
 
     /// Ends the stream and returns what was held back.
@@ -36,24 +87,311 @@ impl ChatStream {
     /// # Errors
     /// As [`ChatStream::push`].
     pub fn finish(&mut self) -> Result<Vec<u8>, StreamError> {
-        Err(StreamError::NotJson)
+        let last = self.framer.finish();
+        if self.masking.is_none() {
+            last.iter().for_each(|event| self.read(event));
+            return Ok(Vec::new());
+        }
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let mut out = Vec::new();
+        if let Some(event) = last {
+            self.mask(&event, &mut out)?;
+            out.extend_from_slice(b"\n\n");
+        }
+        if let Some(masking) = &mut self.masking {
+            masking.release(|_| true, &mut out);
+        }
+        Ok(out)
     }
 
     /// The tokens that the provider says it used, once it said so.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        None
+        self.usage
     }
 
     /// Places masked so far.
     #[must_use]
     pub fn masked(&self) -> u64 {
-        0
+        self.masking.as_ref().map_or(0, Masking::count)
     }
 
     /// True once `[DONE]` was seen.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        false
+        self.is_done
+    }
+
+    fn give(
+        &mut self,
+        result: Result<(), StreamError>,
+        out: Vec<u8>,
+    ) -> Result<Vec<u8>, StreamError> {
+        self.fault = result.err();
+        match self.fault {
+            Some(fault) if out.is_empty() => Err(fault),
+            _ => Ok(out),
+        }
+    }
+
+    /// Reads what matters of an event that passes as it is.
+    fn read(&mut self, event: &sse::Event) {
+        let Some(data) = &event.data else { return };
+        if is_done(data) {
+            self.is_done = true;
+        } else if data.windows(7).any(|part| part == b"\"usage\"") {
+            let usage = Node::read(data).ok().and_then(|chunk| usage_of(&chunk));
+            self.usage = usage.or(self.usage);
+        }
+    }
+
+    fn mask(&mut self, event: &sse::Event, out: &mut Vec<u8>) -> Result<(), StreamError> {
+        let Some(masking) = &mut self.masking else { return Ok(()) };
+        masking.check_lines(event)?;
+        match event.data.as_deref() {
+            None => out.extend_from_slice(&event.raw),
+            Some(data) if data.trim_ascii().is_empty() => out.extend_from_slice(&event.raw),
+            Some(data) if is_done(data) => {
+                masking.release(|_| true, out);
+                self.is_done = true;
+                out.extend_from_slice(&event.raw);
+            }
+            Some(data) => {
+                let chunk = Node::read(data).map_err(|_cause| StreamError::NotJson)?;
+                self.usage = usage_of(&chunk).or(self.usage);
+                masking.chunk(event, data, &chunk, out)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_done(data: &[u8]) -> bool {
+    data.trim_ascii() == b"[DONE]"
+}
+
+/// The texts of a stream that is masked.
+#[derive(Clone, Debug)]
+struct Masking {
+    masker: Masker,
+    texts: Vec<Text>,
+    /// What chunks that are made up have in common with those of the provider.
+    common: Map<String, Value>,
+    /// Places masked outside `texts`.
+    count: u64,
+}
+
+/// One text that arrives delta by delta.
+#[derive(Clone, Debug)]
+struct Text {
+    choice: u64,
+    /// Where it stands under `delta`, by the indexes that the provider gives.
+    path: Vec<Step>,
+    stream: TextStream,
+}
+
+impl Masking {
+    fn new(masker: Masker) -> Self {
+        Self { masker, texts: Vec::new(), common: Map::new(), count: 0 }
+    }
+
+    fn count(&self) -> u64 {
+        self.count + self.texts.iter().map(|text| text.stream.count()).sum::<u64>()
+    }
+
+    /// Lines without data carry no text in this API; one that has to be masked is not of it.
+    fn check_lines(&self, event: &sse::Event) -> Result<(), StreamError> {
+        let is_clean =
+            |line| str::from_utf8(line).is_ok_and(|line| self.masker.mask(line).count == 0);
+        if event.other_lines().all(is_clean) { Ok(()) } else { Err(StreamError::NotJson) }
+    }
+
+    fn chunk(
+        &mut self,
+        event: &sse::Event,
+        data: &[u8],
+        chunk: &Node<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StreamError> {
+        self.remember(chunk);
+        let mut editor = MaskChunk { masking: self, chunk, fault: None };
+        let masked = rewrite(data, &mut editor).map_err(|_cause| StreamError::NotJson)?;
+        if let Some(fault) = editor.fault {
+            return Err(fault);
+        }
+        // Before the finish of a choice comes what its other texts hold back.
+        let finished: Vec<u64> =
+            choices(chunk).filter(|(_, it)| is_finished(it)).map(|it| it.0).collect();
+        if !finished.is_empty() {
+            self.release(|choice| finished.contains(&choice), out);
+        }
+        match masked.as_ref() {
+            same if same == data => out.extend_from_slice(&event.raw),
+            other => out.extend_from_slice(&event.with_data(other)),
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, chunk: &Node<'_>) {
+        for name in ["id", "object", "created", "model", "system_fingerprint", "service_tier"] {
+            let value = match chunk.at(name) {
+                Some(Node::String(text)) => Value::from(self.masker.mask(text).text.into_owned()),
+                Some(Node::Number(number)) => Value::from(number.clone()),
+                _ => continue,
+            };
+            self.common.insert(name.to_owned(), value);
+        }
+    }
+
+    /// Ends the texts of some choices; what they held back becomes chunks.
+    fn release(&mut self, is_ended: impl Fn(u64) -> bool, out: &mut Vec<u8>) {
+        for mut text in mem::take(&mut self.texts) {
+            if !is_ended(text.choice) {
+                self.texts.push(text);
+                continue;
+            }
+            let held = text.stream.finish();
+            self.count += text.stream.count();
+            if !held.is_empty() {
+                let mut chunk = self.common.clone();
+                let delta = text.path.iter().rev().fold(Value::from(held), wrap);
+                let choice = json!({ "index": text.choice, "delta": delta, "finish_reason": null });
+                chunk.insert("choices".to_owned(), json!([choice]));
+                out.extend_from_slice(format!("data: {}\n\n", Value::from(chunk)).as_bytes());
+            }
+        }
+    }
+
+    /// Masks the next piece of a text.
+    fn delta(
+        &mut self,
+        choice: u64,
+        path: Vec<Step>,
+        piece: &str,
+        is_last: bool,
+    ) -> Result<String, StreamError> {
+        let is_it = |text: &Text| text.choice == choice && text.path == path;
+        let index = match self.texts.iter().position(is_it) {
+            Some(index) => index,
+            None if self.texts.len() >= STREAM_TEXTS_MAX => return Err(StreamError::TooManyTexts),
+            None => {
+                self.texts.push(Text { choice, path, stream: self.masker.text_stream() });
+                self.texts.len() - 1
+            }
+        };
+        let Some(text) = self.texts.get_mut(index) else { return Ok(String::new()) };
+        let mut masked = text.stream.push(piece);
+        if is_last {
+            masked.push_str(&text.stream.finish());
+        }
+        Ok(masked)
+    }
+}
+
+/// Builds the value around another one.
+fn wrap(inner: Value, step: &Step) -> Value {
+    match (step, inner) {
+        (Step::Key(name), inner) => Value::from(Map::from_iter([(name.clone(), inner)])),
+        (Step::Item(index), Value::Object(members)) => {
+            let mut item = Map::from_iter([("index".to_owned(), Value::from(*index))]);
+            item.extend(members);
+            Value::from(vec![Value::from(item)])
+        }
+        (Step::Item(_), inner) => Value::from(vec![inner]),
+    }
+}
+
+/// The choices of a chunk with their indexes.
+fn choices<'n>(chunk: &'n Node<'n>) -> impl Iterator<Item = (u64, &'n Node<'n>)> {
+    let items = chunk.at("choices").and_then(Node::items).unwrap_or_default();
+    let index = |(position, choice)| (wire_index(choice, position), choice);
+    items.iter().enumerate().map(index)
+}
+
+/// The index that the provider gives an item, or its position.
+fn wire_index(item: &Node<'_>, position: usize) -> u64 {
+    item.at("index").and_then(Node::number).unwrap_or(position as u64)
+}
+
+fn is_finished(choice: &Node<'_>) -> bool {
+    choice.at("finish_reason").and_then(Node::text).is_some_and(|reason| !reason.is_empty())
+}
+
+/// Masks the strings of one chunk.
+struct MaskChunk<'m> {
+    masking: &'m mut Masking,
+    chunk: &'m Node<'m>,
+    fault: Option<StreamError>,
+}
+
+impl MaskChunk<'_> {
+    /// The text that a string continues: its choice, whether that one ends here, and its place.
+    fn followed(&self, path: &[Step]) -> Option<(u64, bool, Vec<Step>)> {
+        let [Step::Key(choices), Step::Item(position), Step::Key(delta), place @ ..] = path else {
+            return None;
+        };
+        // Annotations come whole.
+        let is_whole = matches!(place.first(), Some(Step::Key(name)) if name == "annotations");
+        if choices != "choices" || delta != "delta" || is_whole {
+            return None;
+        }
+        let choice = self.chunk.at("choices")?.items()?.get(*position)?;
+        let mut node = choice.at("delta")?;
+        let mut indexed = Vec::with_capacity(place.len());
+        for step in place {
+            match step {
+                Step::Key(name) => {
+                    node = node.at(name)?;
+                    indexed.push(step.clone());
+                }
+                Step::Item(position) => {
+                    node = node.items()?.get(*position)?;
+                    let index = usize::try_from(wire_index(node, *position)).ok()?;
+                    indexed.push(Step::Item(index));
+                }
+            }
+        }
+        Some((wire_index(choice, *position), is_finished(choice), indexed))
+    }
+
+    fn whole(&mut self, edit: impl FnOnce(&mut MaskTexts<'_>) -> Edit) -> Edit {
+        let mut editor = MaskTexts { masker: &self.masking.masker, count: 0 };
+        let edited = edit(&mut editor);
+        let count = editor.count;
+        self.masking.count += count;
+        edited
+    }
+}
+
+impl Editor for MaskChunk<'_> {
+    fn text(&mut self, path: &[Step], text: &str) -> Edit {
+        if is_structural(path, text) {
+            return Edit::Keep;
+        }
+        let Some((choice, is_last, place)) = self.followed(path) else {
+            return self.whole(|editor| editor.text(path, text));
+        };
+        match self.masking.delta(choice, place, text, is_last) {
+            Ok(masked) if masked == text => Edit::Keep,
+            Ok(masked) => Edit::Text(masked),
+            Err(fault) => {
+                self.fault = Some(fault);
+                Edit::Null
+            }
+        }
+    }
+
+    fn name(&mut self, path: &[Step], name: &str) -> Option<String> {
+        let mut editor = MaskTexts { masker: &self.masking.masker, count: 0 };
+        let renamed = editor.name(path, name);
+        let count = editor.count;
+        self.masking.count += count;
+        renamed
+    }
+
+    fn is_dropped(&mut self, path: &[Step]) -> bool {
+        super::mask::is_token_list(path)
     }
 }
