@@ -33,7 +33,9 @@ impl<'b> Node<'b> {
         let mut reader = serde_json::Deserializer::from_str(text);
         let seed = Seed { depth: JSON_DEPTH_MAX, has_twice: &has_twice };
         let node = seed.deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
-        node.map_err(|_| if has_twice.get() { OpaqueCause::Fields } else { OpaqueCause::NotJson })
+        node.map_err(
+            |_fault| if has_twice.get() { OpaqueCause::Fields } else { OpaqueCause::NotJson },
+        )
     }
 
     /// The member of an object.

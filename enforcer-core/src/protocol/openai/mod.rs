@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The OpenAI HTTP API: which requests are understood, and what a refused client receives.
 
+mod delta;
 mod error;
 mod mask;
 mod request;
