@@ -200,3 +200,105 @@ impl Editor for Nobody {
 fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Writes the path before every string, and drops what is named `drop`.
+    struct Tell;
+
+    impl Editor for Tell {
+        fn text(&mut self, path: &[Step], text: &str) -> Edit {
+            let step = |step: &Step| match step {
+                Step::Key(name) => format!("/{name}"),
+                Step::Item(index) => format!("/{index}"),
+            };
+            Edit::Text(path.iter().map(step).collect::<String>() + "=" + text)
+        }
+        fn name(&mut self, _path: &[Step], name: &str) -> Option<String> {
+            (name == "old").then(|| "new".to_owned())
+        }
+        fn is_dropped(&mut self, path: &[Step]) -> bool {
+            path.last() == Some(&Step::Key("drop".to_owned()))
+        }
+    }
+
+    #[test]
+    fn every_string_is_seen_at_its_path_and_the_rest_stays() {
+        let check = |body: &str, expect: &str| {
+            let told = rewrite(body.as_bytes(), &mut Tell).unwrap();
+            assert_eq!(str::from_utf8(&told).unwrap(), expect);
+        };
+        check(r#" "a" "#, r#" "=a" "#);
+        check(
+            r#"{"a" : [1.0, "x",{"b":"\u0079"} ] }"#,
+            r#"{"a" : [1.0, "/a/1=x",{"b":"/a/2/b=y"} ] }"#,
+        );
+        check(r#"{"a":"x","a":"\"\\"}"#, r#"{"a":"/a=x","a":"/a=\"\\"}"#);
+        check(r#"{"drop":{"a":["x"]},"old":1e400,"b":[]}"#, r#"{"drop":null,"new":1e400,"b":[]}"#);
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        let deep = "[".repeat(JSON_DEPTH_MAX + 1) + &"]".repeat(JSON_DEPTH_MAX + 1);
+        for body in ["", "{", "[1,]", r#"{"a"}"#, r#""\ud800""#, "1 2", deep.as_str()] {
+            assert_eq!(rewrite(body.as_bytes(), &mut Tell), Err(OpaqueCause::NotJson), "{body}");
+        }
+        assert_eq!(rewrite(b"\"\xff\"", &mut Tell), Err(OpaqueCause::NotJson));
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "(\\PC|[\\\\\"\n,:{}\\[\\]]){0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z\"\\\\]{0,3}", inner, 0..4)
+                    .prop_map(|members| Value::from_iter(members)),
+            ]
+        })
+    }
+
+    fn mark(value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::from(format!("<{text}>")),
+            Value::Array(items) => items.iter().map(mark).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), mark(value))).collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        }
+    }
+
+    struct Mark;
+
+    impl Editor for Mark {
+        fn text(&mut self, _path: &[Step], text: &str) -> Edit {
+            Edit::Text(format!("<{text}>"))
+        }
+        fn name(&mut self, _path: &[Step], _name: &str) -> Option<String> {
+            None
+        }
+        fn is_dropped(&mut self, _path: &[Step]) -> bool {
+            false
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rewriting_every_string_is_what_a_parser_would_do(value in values(), pretty in any::<bool>()) {
+            let body = if pretty { format!("{value:#}") } else { value.to_string() };
+            let marked = rewrite(body.as_bytes(), &mut Mark).unwrap();
+            prop_assert_eq!(serde_json::from_slice::<Value>(&marked).unwrap(), mark(&value));
+            prop_assert_eq!(rewrite(body.as_bytes(), &mut Nobody).unwrap(), body.as_bytes());
+        }
+    }
+}
