@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use enforcer_core::model::limits::{JOURNAL_QUEUE_MAX, JOURNAL_WAIT};
 use enforcer_core::model::{ExchangeId, SessionId, UnixMillis};
-use enforcer_core::record::EventBody;
+use enforcer_core::record::{BodyRef, EventBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::body::{AsyncBodyWriter, BodyWriter};
@@ -49,10 +49,63 @@ pub(super) enum Message {
 pub(super) struct Waiting {
     pub(super) session: SessionId,
     pub(super) at: UnixMillis,
-    pub(super) body: EventBody,
+    pub(super) draft: Draft,
     pub(super) ack: Option<Ack>,
     /// Its place in the queue; given back when it is dropped.
     _place: OwnedSemaphorePermit,
+}
+
+/// An event, or what it will be once its bodies are stored.
+pub(super) enum Draft {
+    Ready(EventBody),
+    WithBodies(Vec<BodyWriter>, MakeEvent),
+}
+
+/// Makes an event from the references of its bodies, in order; None for one that could not be stored.
+pub(super) type MakeEvent = Box<dyn FnOnce(Vec<Option<BodyRef>>) -> EventBody + Send>;
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready(body) => f.debug_tuple("Ready").field(body).finish(),
+            Self::WithBodies(bodies, _make) => f.debug_tuple("WithBodies").field(bodies).finish(),
+        }
+    }
+}
+
+/// A place in the queue, kept for an event that is to come: using it never waits and never fails, so
+/// that what was opened can always be closed.
+#[derive(Debug)]
+pub struct Place {
+    journal: Journal,
+    place: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Puts the event into the queue.
+    pub fn record(self, session: SessionId, at: UnixMillis, body: EventBody) {
+        self.put(session, at, Draft::Ready(body));
+    }
+
+    /// Puts an event into the queue whose bodies the writer makes durable before it; `make` gets their
+    /// references. Nothing on the data path waits for a disk.
+    pub fn record_with(
+        self,
+        session: SessionId,
+        at: UnixMillis,
+        bodies: Vec<BodyWriter>,
+        make: impl FnOnce(Vec<Option<BodyRef>>) -> EventBody + Send + 'static,
+    ) {
+        self.put(session, at, Draft::WithBodies(bodies, Box::new(make)));
+    }
+
+    fn put(self, session: SessionId, at: UnixMillis, draft: Draft) {
+        let Self { journal, place } = self;
+        if journal.send(session, at, draft, None, place).is_err() {
+            // Only when the writer is gone, which the drain waits to avoid.
+            journal.count_lost(at);
+        }
+    }
 }
 
 /// What the ends and the writer share.
@@ -173,7 +226,22 @@ impl Journal {
         at: UnixMillis,
         body: EventBody,
     ) -> Result<(), Error> {
-        self.put(session, at, body, None).await
+        self.reserve().await?.record(session, at, body);
+        Ok(())
+    }
+
+    /// Keeps a place in the queue.
+    ///
+    /// # Errors
+    /// If the queue stays full for [`JOURNAL_WAIT`], or the journal is closed or failing: deny.
+    pub async fn reserve(&self) -> Result<Place, Error> {
+        self.shared.check()?;
+        let place = Arc::clone(&self.shared.places).acquire_owned();
+        let place = tokio::time::timeout(JOURNAL_WAIT, place).await;
+        let place = place.map_err(|_elapsed| Error::Full)?.map_err(|_closed| Error::Closed)?;
+        // It may have failed or closed while this event waited.
+        self.shared.check()?;
+        Ok(Place { journal: self.clone(), place })
     }
 
     /// As [`Journal::append`], and waits until the event is durable. Many at once share one write.
@@ -187,7 +255,8 @@ impl Journal {
         body: EventBody,
     ) -> Result<(), Error> {
         let (ack, answer) = oneshot::channel();
-        self.put(session, at, body, Some(ack)).await?;
+        let Place { place, .. } = self.reserve().await?;
+        self.send(session, at, Draft::Ready(body), Some(ack), place)?;
         answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
     }
 
@@ -196,11 +265,15 @@ impl Journal {
     pub fn append_or_count(&self, session: SessionId, at: UnixMillis, body: EventBody) {
         let place = Arc::clone(&self.shared.places).try_acquire_owned();
         let taken = self.shared.check().is_ok()
-            && place.is_ok_and(|place| self.send(session, at, body, None, place).is_ok());
+            && place.is_ok_and(|place| self.send(session, at, Draft::Ready(body), None, place).is_ok());
         if !taken {
-            self.shared.lost_at.fetch_max(at.0, Ordering::Relaxed);
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            self.count_lost(at);
         }
+    }
+
+    fn count_lost(&self, at: UnixMillis) {
+        self.shared.lost_at.fetch_max(at.0, Ordering::Relaxed);
+        self.shared.lost.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until everything before is durable.
@@ -258,31 +331,15 @@ impl Journal {
         answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
     }
 
-    async fn put(
-        &self,
-        session: SessionId,
-        at: UnixMillis,
-        body: EventBody,
-        ack: Option<Ack>,
-    ) -> Result<(), Error> {
-        self.shared.check()?;
-        let place = Arc::clone(&self.shared.places).acquire_owned();
-        let place = tokio::time::timeout(JOURNAL_WAIT, place).await;
-        let place = place.map_err(|_elapsed| Error::Full)?.map_err(|_closed| Error::Closed)?;
-        // It may have failed or closed while this event waited.
-        self.shared.check()?;
-        self.send(session, at, body, ack, place)
-    }
-
     fn send(
         &self,
         session: SessionId,
         at: UnixMillis,
-        body: EventBody,
+        draft: Draft,
         ack: Option<Ack>,
         place: OwnedSemaphorePermit,
     ) -> Result<(), Error> {
-        let waiting = Waiting { session, at, body, ack, _place: place };
+        let waiting = Waiting { session, at, draft, ack, _place: place };
         self.queue.try_send(Message::Event(Box::new(waiting))).map_err(refused)
     }
 }

@@ -79,6 +79,7 @@ fn closed(exchange: enforcer_core::model::ExchangeId, body: Option<BodyRef>) -> 
         exchange,
         outcome: ExchangeOutcome::Denied(Denied::because(DenyReason::Internal)),
         status: Some(503),
+        request: None,
         response: body,
         masked: 0,
         usage: None,

@@ -249,9 +249,11 @@ impl Verification<'_> {
     }
 
     fn bodies(&mut self, event: &Event) {
-        let (exchange, body) = match &event.body {
-            EventBody::ExchangeClosed(closed) => (closed.exchange, &closed.response),
-            EventBody::ExchangeOpened(opened) => (opened.exchange, &opened.request),
+        let (exchange, bodies) = match &event.body {
+            EventBody::ExchangeClosed(closed) => {
+                (closed.exchange, [closed.request.as_ref(), closed.response.as_ref()])
+            }
+            EventBody::ExchangeOpened(opened) => (opened.exchange, [opened.request.as_ref(), None]),
             EventBody::ConnectionRefused { .. }
             | EventBody::EventsLost { .. }
             | EventBody::JournalRecovered { .. }
@@ -262,18 +264,19 @@ impl Verification<'_> {
             | EventBody::SessionOpened(_)
             | EventBody::TunnelClosed { .. } => return,
         };
-        let Some(BodyRef { hash, .. }) = body else { return };
-        let what = match hash.parse() {
-            Ok(hash) => self.body(&hash),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(what) = what {
-            self.push(Problem {
-                session: Some(event.session),
-                sequence: Some(event.sequence),
-                exchange: Some(exchange),
-                what,
-            });
+        for BodyRef { hash, .. } in bodies.into_iter().flatten() {
+            let what = match hash.parse() {
+                Ok(hash) => self.body(&hash),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(what) = what {
+                self.push(Problem {
+                    session: Some(event.session),
+                    sequence: Some(event.sequence),
+                    exchange: Some(exchange),
+                    what,
+                });
+            }
         }
     }
 

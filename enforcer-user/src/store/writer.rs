@@ -15,12 +15,12 @@ use enforcer_core::model::limits::{
     JOURNAL_RECORD_BYTES_MAX, JOURNAL_RETRY_WAIT,
 };
 use enforcer_core::model::{SessionId, UnixMillis};
-use enforcer_core::record::{Content, ContentRef, Event, EventBody, Frame, encode};
+use enforcer_core::record::{BodyRef, Content, ContentRef, Event, EventBody, Frame, encode};
 
 use super::body::BodyWriter;
 use super::checkpoint::{Key, Seal, Statement};
 use super::heads::Heads;
-use super::journal::{Ack, Health, Message, Shared};
+use super::journal::{Ack, Draft, Health, Message, Shared};
 use super::period::{ENGINE_DIR, Period};
 use super::resume::{Resumed, day_of};
 use super::{Error, files};
@@ -139,7 +139,11 @@ impl Writer {
             Message::Event(waiting) => {
                 let waiting = *waiting;
                 group.acks.extend(waiting.ack);
-                self.link(group, waiting.session, waiting.at, waiting.body);
+                let body = match waiting.draft {
+                    Draft::Ready(body) => body,
+                    Draft::WithBodies(bodies, make) => make(bodies.into_iter().map(stored).collect()),
+                };
+                self.link(group, waiting.session, waiting.at, body);
             }
             Message::Sync(ack) => group.acks.push(ack),
         }
@@ -316,4 +320,9 @@ fn close(mut period: Arc<Period>) -> Result<(), Error> {
         }
         std::thread::sleep(JOURNAL_BATCH_WAIT);
     }
+}
+
+/// Stores a body; one that cannot be stored is missing from its record, which says so by that.
+fn stored(body: BodyWriter) -> Option<BodyRef> {
+    body.finish().inspect_err(|error| tracing::error!(error = error.chain(), "a body was not stored")).ok()
 }
