@@ -129,7 +129,7 @@ pub struct ExchangeOpened {
     /// The refusal that the agent received, where it was denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<Denied>,
-    /// The request as it goes upstream (masked); of a denied one, masked with every mask of the bundle.
+    /// The request as it goes upstream, masked with every mask of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<BodyRef>,
     /// Places masked in the request.
@@ -146,7 +146,10 @@ pub struct ExchangeClosed {
     /// HTTP status that the agent received, where one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The answer as the agent received it (masked).
+    /// The request as it went upstream, where it was streamed and so is known only now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<BodyRef>,
+    /// The answer as the agent received it, masked with every mask of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<BodyRef>,
     /// Places masked in the answer.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use enforcer_core::model::limits::{JOURNAL_QUEUE_MAX, JOURNAL_WAIT};
 use enforcer_core::model::{ExchangeId, SessionId, UnixMillis};
-use enforcer_core::record::EventBody;
+use enforcer_core::record::{BodyRef, EventBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::body::{AsyncBodyWriter, BodyWriter};
@@ -49,17 +49,69 @@ pub(super) enum Message {
 pub(super) struct Waiting {
     pub(super) session: SessionId,
     pub(super) at: UnixMillis,
-    pub(super) body: EventBody,
+    pub(super) draft: Draft,
     pub(super) ack: Option<Ack>,
     /// Its place in the queue; given back when it is dropped.
     _place: OwnedSemaphorePermit,
+}
+
+/// An event, or what it will be once its bodies are stored.
+pub(super) enum Draft {
+    Ready(EventBody),
+    WithBodies(Vec<BodyWriter>, MakeEvent),
+}
+
+/// Makes an event from the references of its bodies, in order; None for one that could not be stored.
+pub(super) type MakeEvent = Box<dyn FnOnce(Vec<Option<BodyRef>>) -> EventBody + Send>;
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready(body) => f.debug_tuple("Ready").field(body).finish(),
+            Self::WithBodies(bodies, _make) => f.debug_tuple("WithBodies").field(bodies).finish(),
+        }
+    }
+}
+
+/// A place in the queue, kept for an event that is to come: using it never waits and never fails, so
+/// that what was opened can always be closed.
+#[derive(Debug)]
+pub struct Place {
+    journal: Journal,
+    place: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Puts the event into the queue.
+    pub fn record(self, session: SessionId, at: UnixMillis, body: EventBody) {
+        self.put(session, at, Draft::Ready(body));
+    }
+
+    /// Puts an event into the queue whose bodies the writer makes durable before it; `make` gets their
+    /// references. Nothing on the data path waits for a disk.
+    pub fn record_with(
+        self,
+        session: SessionId,
+        at: UnixMillis,
+        bodies: Vec<BodyWriter>,
+        make: impl FnOnce(Vec<Option<BodyRef>>) -> EventBody + Send + 'static,
+    ) {
+        self.put(session, at, Draft::WithBodies(bodies, Box::new(make)));
+    }
+
+    fn put(self, session: SessionId, at: UnixMillis, draft: Draft) {
+        let Self { journal, place } = self;
+        if journal.send(session, at, draft, None, place).is_err() {
+            // Only when the writer is gone, which the drain waits to avoid.
+            journal.count_lost(at);
+        }
+    }
 }
 
 /// What the ends and the writer share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
-    queue: mpsc::SyncSender<Message>,
     places: Arc<Semaphore>,
     pub(super) is_closing: AtomicBool,
     health: Mutex<Health>,
@@ -73,13 +125,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(dir: PathBuf, heads: &Heads) -> (Arc<Self>, mpsc::Receiver<Message>) {
-        // Room for the events that have a place, and for those who wait for `sync` or `close`.
-        let (queue, receiver) = mpsc::sync_channel(JOURNAL_QUEUE_MAX.saturating_mul(2));
+    pub(super) fn new(dir: PathBuf, heads: &Heads) -> Arc<Self> {
         let exchanges = heads.0.iter().map(|(id, state)| (*id, state.exchanges)).collect();
-        let shared = Self {
+        Arc::new(Self {
             dir,
-            queue,
             places: Arc::new(Semaphore::new(JOURNAL_QUEUE_MAX)),
             is_closing: AtomicBool::new(false),
             health: Mutex::new(Health::Healthy),
@@ -88,8 +137,7 @@ impl Shared {
             exchanges: Mutex::new(exchanges),
             live: RwLock::new(None),
             archive: Mutex::new(HashMap::new()),
-        };
-        (Arc::new(shared), receiver)
+        })
     }
 
     pub(super) fn health(&self) -> Health {
@@ -114,8 +162,11 @@ impl Shared {
     }
 
     /// Forgets the exchange counts of sessions that the writer does not carry any more.
-    pub(super) fn keep_exchanges(&self, carried: &Heads) {
-        lock(&self.exchanges).retain(|session, _| carried.0.contains_key(session));
+    pub(super) fn forget_exchanges<'a>(&self, sessions: impl Iterator<Item = &'a SessionId>) {
+        let mut exchanges = lock(&self.exchanges);
+        for session in sessions {
+            exchanges.remove(session);
+        }
     }
 
     pub(super) fn live(&self) -> Option<Arc<Period>> {
@@ -124,17 +175,6 @@ impl Shared {
 
     pub(super) fn set_live(&self, period: Option<Arc<Period>>) {
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = period;
-    }
-
-    pub(super) async fn close(&self) -> Result<(), Error> {
-        self.is_closing.store(true, Ordering::Release);
-        self.ask(Message::Close).await
-    }
-
-    async fn ask(&self, message: impl FnOnce(Ack) -> Message) -> Result<(), Error> {
-        let (ack, answer) = oneshot::channel();
-        self.queue.try_send(message(ack)).map_err(refused)?;
-        answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -164,11 +204,15 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug)]
 pub struct Journal {
     shared: Arc<Shared>,
+    queue: mpsc::SyncSender<Message>,
 }
 
 impl Journal {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    /// An end, and the other end for the writer.
+    pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Message>) {
+        // Room for the events that have a place, and for those who wait for `sync` or `close`.
+        let (queue, receiver) = mpsc::sync_channel(JOURNAL_QUEUE_MAX.saturating_mul(2));
+        (Self { shared, queue }, receiver)
     }
 
     /// Puts an event into the queue; its number and its link are given in queue order. Returning says
@@ -182,7 +226,22 @@ impl Journal {
         at: UnixMillis,
         body: EventBody,
     ) -> Result<(), Error> {
-        self.put(session, at, body, None).await
+        self.reserve().await?.record(session, at, body);
+        Ok(())
+    }
+
+    /// Keeps a place in the queue.
+    ///
+    /// # Errors
+    /// If the queue stays full for [`JOURNAL_WAIT`], or the journal is closed or failing: deny.
+    pub async fn reserve(&self) -> Result<Place, Error> {
+        self.shared.check()?;
+        let place = Arc::clone(&self.shared.places).acquire_owned();
+        let place = tokio::time::timeout(JOURNAL_WAIT, place).await;
+        let place = place.map_err(|_elapsed| Error::Full)?.map_err(|_closed| Error::Closed)?;
+        // It may have failed or closed while this event waited.
+        self.shared.check()?;
+        Ok(Place { journal: self.clone(), place })
     }
 
     /// As [`Journal::append`], and waits until the event is durable. Many at once share one write.
@@ -196,7 +255,8 @@ impl Journal {
         body: EventBody,
     ) -> Result<(), Error> {
         let (ack, answer) = oneshot::channel();
-        self.put(session, at, body, Some(ack)).await?;
+        let Place { place, .. } = self.reserve().await?;
+        self.send(session, at, Draft::Ready(body), Some(ack), place)?;
         answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
     }
 
@@ -205,11 +265,15 @@ impl Journal {
     pub fn append_or_count(&self, session: SessionId, at: UnixMillis, body: EventBody) {
         let place = Arc::clone(&self.shared.places).try_acquire_owned();
         let taken = self.shared.check().is_ok()
-            && place.is_ok_and(|place| self.send(session, at, body, None, place).is_ok());
+            && place.is_ok_and(|place| self.send(session, at, Draft::Ready(body), None, place).is_ok());
         if !taken {
-            self.shared.lost_at.fetch_max(at.0, Ordering::Relaxed);
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            self.count_lost(at);
         }
+    }
+
+    fn count_lost(&self, at: UnixMillis) {
+        self.shared.lost_at.fetch_max(at.0, Ordering::Relaxed);
+        self.shared.lost.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until everything before is durable.
@@ -217,7 +281,7 @@ impl Journal {
     /// # Errors
     /// If the journal is closed or the write fails.
     pub async fn sync(&self) -> Result<(), Error> {
-        self.shared.ask(Message::Sync).await
+        self.ask(Message::Sync).await
     }
 
     /// How the journal is now. While it fails, every append is refused; the writer tries again by itself.
@@ -255,31 +319,27 @@ impl Journal {
         Reader::live(&self.shared)
     }
 
-    async fn put(
-        &self,
-        session: SessionId,
-        at: UnixMillis,
-        body: EventBody,
-        ack: Option<Ack>,
-    ) -> Result<(), Error> {
-        self.shared.check()?;
-        let place = Arc::clone(&self.shared.places).acquire_owned();
-        let place = tokio::time::timeout(JOURNAL_WAIT, place).await;
-        let place = place.map_err(|_elapsed| Error::Full)?.map_err(|_closed| Error::Closed)?;
-        // It may have failed or closed while this event waited.
-        self.shared.check()?;
-        self.send(session, at, body, ack, place)
+    /// Lets nothing more in and waits until the journal is sealed.
+    pub(super) async fn close(&self) -> Result<(), Error> {
+        self.shared.is_closing.store(true, Ordering::Release);
+        self.ask(Message::Close).await
+    }
+
+    async fn ask(&self, message: impl FnOnce(Ack) -> Message) -> Result<(), Error> {
+        let (ack, answer) = oneshot::channel();
+        self.queue.try_send(message(ack)).map_err(refused)?;
+        answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
     }
 
     fn send(
         &self,
         session: SessionId,
         at: UnixMillis,
-        body: EventBody,
+        draft: Draft,
         ack: Option<Ack>,
         place: OwnedSemaphorePermit,
     ) -> Result<(), Error> {
-        let waiting = Waiting { session, at, body, ack, _place: place };
-        self.shared.queue.try_send(Message::Event(Box::new(waiting))).map_err(refused)
+        let waiting = Waiting { session, at, draft, ack, _place: place };
+        self.queue.try_send(Message::Event(Box::new(waiting))).map_err(refused)
     }
 }
