@@ -31,6 +31,48 @@ pub mod map {
     pub const EVENTS_LOST: &str = "EVENTS_LOST";
 }
 
+/// Names of the programs, as they appear in the object and as pin file names of their links.
+pub mod program {
+    /// `cgroup/connect4`: redirects TCP, sends DNS to the resolver, refuses other UDP.
+    pub const CONNECT4: &str = "connect4";
+    /// `cgroup/connect6`: the same for IPv6 and mapped IPv4.
+    pub const CONNECT6: &str = "connect6";
+    /// `cgroup/sendmsg4`: unconnected UDP.
+    pub const SENDMSG4: &str = "sendmsg4";
+    /// `cgroup/sendmsg6`: unconnected UDP.
+    pub const SENDMSG6: &str = "sendmsg6";
+    /// `cgroup/recvmsg4`: answers of the resolver appear to come from the server that was asked.
+    pub const RECVMSG4: &str = "recvmsg4";
+    /// `cgroup/recvmsg6`: the same for IPv6 and mapped IPv4.
+    pub const RECVMSG6: &str = "recvmsg6";
+    /// `cgroup/getpeername4`: hides the redirect.
+    pub const GETPEERNAME4: &str = "getpeername4";
+    /// `cgroup/getpeername6`: hides the redirect.
+    pub const GETPEERNAME6: &str = "getpeername6";
+    /// `cgroup/sock_create`: the allow-list of socket kinds.
+    pub const SOCK_CREATE: &str = "sock_create";
+    /// `sockops`: hands the original destination over to the proxy.
+    pub const ESTABLISHED: &str = "established";
+    /// `cgroup_skb/egress`: what is not on the loopback device does not leave.
+    pub const EGRESS: &str = "egress";
+
+    /// Every program, in the order in which they are attached: first what only refuses or hides, then
+    /// what redirects, so that no moment exists in which a redirect has no backstop.
+    pub const ALL: [&str; 11] = [
+        EGRESS,
+        SOCK_CREATE,
+        ESTABLISHED,
+        GETPEERNAME4,
+        GETPEERNAME6,
+        RECVMSG4,
+        RECVMSG6,
+        SENDMSG4,
+        SENDMSG6,
+        CONNECT4,
+        CONNECT6,
+    ];
+}
+
 /// Capacities of the maps, in entries (the ring: in bytes).
 pub mod capacity {
     /// Sessions alive at once.

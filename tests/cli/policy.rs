@@ -45,8 +45,10 @@ fn shipped(name: &str) -> String {
 
 fn broken() -> Vec<PathBuf> {
     let folder = root().join("tests/fixtures/policy/broken");
-    let mut bundles: Vec<PathBuf> =
-        fs::read_dir(folder).expect("fixtures").map(|entry| entry.expect("an entry").path()).collect();
+    let mut bundles: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("fixtures")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     bundles.sort();
     bundles
 }
@@ -67,7 +69,8 @@ fn every_broken_bundle_is_refused_with_the_expected_diagnostics() {
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
         if found != expected {
-            different.push(format!("{}\n--- expected\n{expected}\n--- found\n{found}", path.display()));
+            different
+                .push(format!("{}\n--- expected\n{expected}\n--- found\n{found}", path.display()));
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
@@ -79,9 +82,13 @@ fn five_mistakes_give_five_diagnostics_with_line_and_caret() {
     let done = enforcer_policy(&["check", &bundle.display().to_string()]);
     assert_eq!(done.code, 4);
     assert_eq!(done.err.matches('×').count(), 5, "{}", done.err);
-    for place in
-        ["policy.toml:8:1", "policy.toml:11:14", "rules.cedar:2:2", "rules.cedar:3:22", "rules.cedar:4:"]
-    {
+    for place in [
+        "policy.toml:8:1",
+        "policy.toml:11:14",
+        "rules.cedar:2:2",
+        "rules.cedar:3:22",
+        "rules.cedar:4:",
+    ] {
         assert!(done.err.contains(place), "{place}: {}", done.err);
     }
     for word in ["protocol", "email", "mask", "support", "method"] {
@@ -137,8 +144,16 @@ expect = { effect = "deny", because = ["no-shell-tools"], mask_request = [] }
 
 fn why(facts: &[&str]) -> Done {
     let bundle = shipped("openai-agents");
-    let mut words =
-        vec!["why", bundle.as_str(), "--agent", "support", "--endpoint", "openai", "--action", "chat"];
+    let mut words = vec![
+        "why",
+        bundle.as_str(),
+        "--agent",
+        "support",
+        "--endpoint",
+        "openai",
+        "--action",
+        "chat",
+    ];
     words.extend_from_slice(facts);
     enforcer_policy(&words)
 }
@@ -152,7 +167,8 @@ fn why_says_which_rule_nearly_matched_and_what_was_lacking() {
     assert!(done.out.contains("nearly: not context.input_tokens <= 4000"), "{}", done.out);
     assert!(done.out.contains("(chat.cedar:"), "{}", done.out);
 
-    let done = why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5", "--fact", "tools=shell"]);
+    let done =
+        why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5", "--fact", "tools=shell"]);
     assert_eq!(done.code, 1);
     assert!(done.out.contains("because of no-shell-tools"), "{}", done.out);
     assert!(done.out.contains("message: Shell and code tools"), "{}", done.out);

@@ -53,7 +53,7 @@ struct Span {
 }
 
 /// Matches that overlap, joined.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Region {
     end: usize,
     style: Style,
@@ -121,7 +121,7 @@ impl Region {
 }
 
 /// Joins matches and hands the text on as far as it is decided.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Joiner {
     spans: Vec<Span>,
     region: Option<Region>,
@@ -220,7 +220,7 @@ impl Joiner {
 }
 
 /// Masks one text that arrives in pieces.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Engine {
     layers: Arc<[Layer]>,
     /// Context, then what is not decided.

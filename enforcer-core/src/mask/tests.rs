@@ -120,6 +120,35 @@ fn overlapping_matches_become_one_in_the_strictest_style() {
 }
 
 #[test]
+fn the_strictest_style_wins_wherever_it_stands() {
+    let email = |style| (builtin(Builtin::Email), style);
+    let host = |style| (pattern("host", r"example\.com"), style);
+    for layers in
+        [vec![email(Style::Hash), host(Style::Label)], vec![email(Style::Label), host(Style::Hash)]]
+    {
+        assert_eq!(Masker::new(layers).unwrap().mask("ann@example.com").text, "[email]");
+    }
+}
+
+#[test]
+fn a_stream_remembers_what_came_before() {
+    let check = |pieces: &[&str], expect: &str| {
+        let word = (pattern("word", r"\bAB\b"), Style::Label);
+        let layers = vec![word, (builtin(Builtin::CreditCard), Style::Label)];
+        let mut stream = Masker::new(layers).unwrap().stream();
+        let mut out: String = pieces.iter().map(|piece| stream.push(piece)).collect();
+        out.push_str(&stream.finish());
+        assert_eq!(out, expect);
+    };
+    check(
+        &["1234567890123456789012", "4111111111111111"],
+        "12345678901234567890124111111111111111",
+    );
+    check(&["x1.", "4111111111111111"], "x1.4111111111111111");
+    check(&["x", "AB", " AB"], "xAB [word]");
+}
+
+#[test]
 fn detectors_say_what_they_found() {
     let specs = vec![builtin(Builtin::Email), builtin(Builtin::CreditCard)];
     let set = DetectorSet::compile(specs).unwrap();

@@ -63,7 +63,7 @@ fn hex(digits: &str) -> Result<Option<u32>, NotHex> {
 }
 
 /// The bytes of a string as they were sent, for what the engine has not decided yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Raw {
     sent: String,
     units: VecDeque<Unit>,

@@ -8,8 +8,8 @@ use crate::model::PolicyVersion;
 use super::diagnostic::in_order;
 use super::rules::Checker;
 use super::{
-    CASES_FOLDER, Diagnostic, Diagnostics, INVENTORY_FILE, Policy, RULES_SUFFIX, Severity, inventory,
-    rules,
+    CASES_FOLDER, Diagnostic, Diagnostics, INVENTORY_FILE, Policy, RULES_SUFFIX, Severity,
+    inventory, rules,
 };
 
 /// One file of a bundle.
@@ -66,8 +66,9 @@ impl Sources {
     }
 
     pub(super) fn case_files(&self) -> Vec<&SourceFile> {
-        let is_cases =
-            |file: &&SourceFile| file.path.starts_with(CASES_FOLDER) && file.path.ends_with(".toml");
+        let is_cases = |file: &&SourceFile| {
+            file.path.starts_with(CASES_FOLDER) && file.path.ends_with(".toml")
+        };
         let mut files: Vec<&SourceFile> = self.files.iter().filter(is_cases).collect();
         files.sort_by(|left, right| left.path.cmp(&right.path));
         files
@@ -97,7 +98,10 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Diagnostics> {
     };
     let files = sources.rule_files();
     if files.is_empty() {
-        let none = Diagnostic::without_place(INVENTORY_FILE, "the bundle has no rules, so it denies everything");
+        let none = Diagnostic::without_place(
+            INVENTORY_FILE,
+            "the bundle has no rules, so it denies everything",
+        );
         found.push(none.as_warning().help("write them in `*.cedar` files beside it"));
     }
     let validator = Validator::new(schema);
@@ -143,8 +147,11 @@ fn unused(
                 || rule.obligations.mask_response.contains(name)
         };
         if !rules.iter().any(uses) {
-            let unused =
-                Diagnostic::error(file, mask.span.clone(), format!("no rule asks for mask `{name}`"));
+            let unused = Diagnostic::error(
+                file,
+                mask.span.clone(),
+                format!("no rule asks for mask `{name}`"),
+            );
             found.push(unused.as_warning().help(format!("add `@mask(\"{name}\")` to a permit")));
         }
     }

@@ -185,7 +185,8 @@ fn read_case(policy: &Policy, sheet: &mut Sheet<'_>, section: &Section<'_>) -> O
     let endpoint = known(sheet, section, "endpoint", &endpoints);
     let detectors = policy.detector_names();
     let detectors: Vec<&str> = detectors.iter().map(DetectorName::as_str).collect();
-    let detected = all_known(sheet, section, "detected", "detector", &detectors).unwrap_or_default();
+    let detected =
+        all_known(sheet, section, "detected", "detector", &detectors).unwrap_or_default();
     let actions: Vec<&str> = schema::ACTIONS.iter().map(|action| action.name).collect();
     let action = known(sheet, section, "action", &actions);
     let action = action.and_then(|word| schema::action(&word.text));
@@ -207,12 +208,7 @@ fn read_case(policy: &Policy, sheet: &mut Sheet<'_>, section: &Section<'_>) -> O
     })
 }
 
-fn known(
-    sheet: &mut Sheet<'_>,
-    section: &Section<'_>,
-    key: &str,
-    known: &[&str],
-) -> Option<Word> {
+fn known(sheet: &mut Sheet<'_>, section: &Section<'_>, key: &str, known: &[&str]) -> Option<Word> {
     let word = sheet.text(section, key)?;
     is_known(sheet, &word, key, known).then_some(word)
 }
@@ -281,11 +277,7 @@ fn read_operation(
     }
 }
 
-fn read_expect(
-    policy: &Policy,
-    sheet: &mut Sheet<'_>,
-    section: &Section<'_>,
-) -> Option<Expect> {
+fn read_expect(policy: &Policy, sheet: &mut Sheet<'_>, section: &Section<'_>) -> Option<Expect> {
     let keys = ["effect", "because", "mask_request", "mask_response", "record", "message"];
     sheet.only(section, &keys);
     if !section.table.contains_key("effect") {

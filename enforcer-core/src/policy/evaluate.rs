@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Decision as CedarDecision, Entities, Entity, EntityId,
-    EntityTypeName, EntityUid, PolicyId, PolicySet, PrincipalConstraint, Request, ResourceConstraint,
-    Schema,
+    EntityTypeName, EntityUid, PolicyId, PolicySet, PrincipalConstraint, Request,
+    ResourceConstraint, Schema,
 };
 
 use crate::mask::{DetectorSet, Masker};
@@ -160,7 +160,8 @@ impl Policy {
             ids.into_iter().collect::<Vec<_>>()
         };
         // A permit that an error overrides did not decide.
-        let because = if is_allowed == verdict.is_allowed { ids(&verdict.because) } else { Vec::new() };
+        let because =
+            if is_allowed == verdict.is_allowed { ids(&verdict.because) } else { Vec::new() };
         // Of several messages the one of the first rule id is told, whatever the order of files.
         let message = verdict
             .because
@@ -180,10 +181,8 @@ impl Policy {
     }
 
     fn verdict(&self, facts: &Facts) -> Verdict<'_> {
-        let slice = self
-            .slices
-            .get(&facts.agent)
-            .and_then(|actions| actions.get(facts.operation.action()));
+        let slice =
+            self.slices.get(&facts.agent).and_then(|actions| actions.get(facts.operation.action()));
         let (Some(slice), Some(request)) = (slice, self.request(facts)) else {
             return Verdict::default();
         };
@@ -206,7 +205,8 @@ impl Policy {
 
     /// The request as Cedar sees it; nothing for an agent or endpoint that is not in the inventory.
     pub(super) fn request(&self, facts: &Facts) -> Option<Request> {
-        let is_known = self.has_agent(&facts.agent) && self.endpoint_named(&facts.endpoint).is_some();
+        let is_known =
+            self.has_agent(&facts.agent) && self.endpoint_named(&facts.endpoint).is_some();
         let names = (
             uid("Agent", facts.agent.as_str())?,
             uid("Action", facts.operation.action())?,
@@ -256,7 +256,10 @@ fn entities(inventory: &Inventory, schema: &Schema) -> Result<Entities, String> 
         put("Endpoint", endpoint.name.as_str(), "EndpointGroup", &endpoint.groups);
     }
     inventory.groups.iter().for_each(|group| put("Group", group, "Group", &[]));
-    inventory.endpoint_groups.iter().for_each(|group| put("EndpointGroup", group, "EndpointGroup", &[]));
+    inventory
+        .endpoint_groups
+        .iter()
+        .for_each(|group| put("EndpointGroup", group, "EndpointGroup", &[]));
     Entities::from_entities(entities, Some(schema)).map_err(|error| error.to_string())
 }
 

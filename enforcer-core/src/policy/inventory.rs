@@ -68,6 +68,8 @@ pub(super) struct Agent {
 /// The checked inventory.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
+    /// Nothing was wrong with it.
+    pub(super) is_sound: bool,
     pub(super) agents: BTreeMap<AgentName, Agent>,
     pub(super) groups: BTreeSet<String>,
     pub(super) endpoints: Vec<Endpoint>,
@@ -81,7 +83,15 @@ pub(super) struct Inventory {
 
 const LATER: &str = "not supported by this version yet";
 const TOP_KEYS: &[&str] = &[
-    "version", "mode", "agents", "endpoints", "detectors", "masks", "budgets", "approvals", "credentials",
+    "version",
+    "mode",
+    "agents",
+    "endpoints",
+    "detectors",
+    "masks",
+    "budgets",
+    "approvals",
+    "credentials",
 ];
 const SELECTOR_KEYS: &[&str] =
     &["exe", "sha256", "unit", "cgroup", "container", "user", "group", "parent", "any"];
@@ -111,6 +121,7 @@ pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Inv
     read_detectors(&mut sheet, &top, &mut inventory);
     read_masks(&mut sheet, &top, &mut inventory);
     refuse_later_sections(&mut sheet, &top);
+    inventory.is_sound = sheet.found.is_empty();
     found.extend(sheet.found);
     Some(inventory)
 }
@@ -132,8 +143,10 @@ fn read_mode(sheet: &mut Sheet<'_>, top: &Section<'_>) {
     match mode.text.as_str() {
         "enforce" => {}
         "observe" => {
-            sheet.error(mode.span, format!("mode `observe` is {LATER}")).help =
-                Some("every bundle enforces; try one with `enforcer policy test` and `enforcer replay`".to_owned());
+            sheet.error(mode.span, format!("mode `observe` is {LATER}")).help = Some(
+                "every bundle enforces; try one with `enforcer policy test` and `enforcer replay`"
+                    .to_owned(),
+            );
         }
         other => unknown(sheet, &mode, &format!("unknown mode `{other}`"), &["enforce", "observe"]),
     }
@@ -294,11 +307,12 @@ fn read_tls(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Tls {
 fn read_protocol(sheet: &mut Sheet<'_>, section: &Section<'_>, tls: Tls) -> Protocol {
     let Some(protocol) = sheet.text(section, "protocol") else { return Protocol::Http };
     if tls == Tls::Passthrough {
-        sheet.error(
-            protocol.span.clone(),
-            "a passed-through endpoint is never opened, so its protocol cannot be judged",
-        )
-        .help = Some("remove `protocol`, or `tls = \"passthrough\"`".to_owned());
+        sheet
+            .error(
+                protocol.span.clone(),
+                "a passed-through endpoint is never opened, so its protocol cannot be judged",
+            )
+            .help = Some("remove `protocol`, or `tls = \"passthrough\"`".to_owned());
     }
     match protocol.text.as_str() {
         "http" => Protocol::Http,
@@ -318,8 +332,10 @@ fn read_protocol(sheet: &mut Sheet<'_>, section: &Section<'_>, tls: Tls) -> Prot
 fn read_detectors(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
     for (name, section) in sheet.named(top, "detectors") {
         sheet.only(&section, &["pattern"]);
-        if Builtin::from_name(&name.text).is_some() || DETECTORS_LATER.contains(&name.text.as_str()) {
-            let message = format!("detector `{}` is built in and cannot be defined again", name.text);
+        if Builtin::from_name(&name.text).is_some() || DETECTORS_LATER.contains(&name.text.as_str())
+        {
+            let message =
+                format!("detector `{}` is built in and cannot be defined again", name.text);
             sheet.error(name.span.clone(), message);
         }
         if !section.table.contains_key("pattern") {
@@ -333,7 +349,9 @@ fn read_detectors(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inve
             if let Err(error) = DetectorSet::compile(vec![spec]) {
                 let message = format!("pattern of detector `{detector}` cannot be used");
                 let found = Diagnostic::error(sheet.file, pattern.span.clone(), message);
-                sheet.push(found.label("this pattern").help(chain(&error)));
+                let text = chain(&error);
+                let why = text.split_once("`: ").map_or(text.as_str(), |(_, why)| why);
+                sheet.push(found.label("this pattern").help(why));
             }
         }
         let pattern = pattern.map(|word| word.text).unwrap_or_default();

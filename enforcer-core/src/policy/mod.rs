@@ -9,7 +9,9 @@
 
 mod bundle;
 pub mod cases;
+mod compared;
 mod diagnostic;
+mod draft;
 mod evaluate;
 mod explain;
 mod hosts;
@@ -21,8 +23,9 @@ pub mod sheet;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod translate;
 
-pub use bundle::{Compiled, Sources, SourceFile, compile};
+pub use bundle::{Compiled, SourceFile, Sources, compile};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 pub use evaluate::{Mode, Policy};
 pub use explain::{Explanation, Outcome, RuleOutcome};

@@ -112,6 +112,12 @@ pub const ACTIONS: &[ActionSpec] = &[
 pub(super) const ACTION_GROUPS: &[(&str, &[&str])] =
     &[("any", &["chat", "connect", "http", "opaque"]), ("model_use", &["chat"])];
 
+/// Names of all actions and groups of actions.
+pub(super) fn action_names() -> impl Iterator<Item = &'static str> {
+    let groups = ACTION_GROUPS.iter().map(|(group, _)| *group);
+    ACTIONS.iter().map(|action| action.name).chain(groups)
+}
+
 /// What `context.cause` may be.
 pub(super) const CAUSES: &[&str] = &[
     OpaqueCause::Encoding.as_str(),

@@ -56,10 +56,13 @@ impl<'s> Sheet<'s> {
     pub fn only(&mut self, section: &Section<'_>, known: &[&str]) {
         for key in section.table.keys() {
             if !known.contains(&key.get_ref().as_ref()) {
-                let found =
-                    Diagnostic::error(self.file, key.span(), format!("unknown key `{}`", key.get_ref()))
-                        .label("not a key of this table")
-                        .suggest(key.get_ref(), known.iter().copied());
+                let found = Diagnostic::error(
+                    self.file,
+                    key.span(),
+                    format!("unknown key `{}`", key.get_ref()),
+                )
+                .label("not a key of this table")
+                .suggest(key.get_ref(), known.iter().copied());
                 self.push(found);
             }
         }
@@ -68,7 +71,9 @@ impl<'s> Sheet<'s> {
     fn wrong(&mut self, value: &Spanned<DeValue<'_>>, expected: &str) {
         let found = kind(value.get_ref());
         let message = format!("expected {expected}, found {found}");
-        self.push(Diagnostic::error(self.file, value.span(), message).label(format!("{found} here")));
+        self.push(
+            Diagnostic::error(self.file, value.span(), message).label(format!("{found} here")),
+        );
     }
 
     pub fn missing(&mut self, section: &Section<'_>, key: &str) {
@@ -118,7 +123,11 @@ impl<'s> Sheet<'s> {
         None
     }
 
-    pub fn integer(&mut self, section: &Section<'_>, key: &str) -> Option<(i64, Range<usize>)> {
+    pub fn integer(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+    ) -> Option<(i64, Range<usize>)> {
         let value = section.table.get(key)?;
         self.number(value)
     }
@@ -172,7 +181,11 @@ impl<'s> Sheet<'s> {
     }
 
     /// The named tables under a key: `[key.NAME]`.
-    pub fn named<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<(Word, Section<'v>)> {
+    pub fn named<'v>(
+        &mut self,
+        section: &Section<'v>,
+        key: &str,
+    ) -> Vec<(Word, Section<'v>)> {
         let Some(group) = self.section(section, key) else { return Vec::new() };
         let mut named = Vec::new();
         for (name, value) in group.table {
@@ -197,8 +210,9 @@ impl<'s> Sheet<'s> {
         if !is_name(&word.text) {
             let message = format!("`{}` is not a name", word.text);
             self.push(
-                Diagnostic::error(self.file, word.span.clone(), message)
-                    .help("1 to 63 letters, digits, `.`, `_` or `-`, the first one a letter or digit"),
+                Diagnostic::error(self.file, word.span.clone(), message).help(
+                    "1 to 63 letters, digits, `.`, `_` or `-`, the first one a letter or digit",
+                ),
             );
         }
     }

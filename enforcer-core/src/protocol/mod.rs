@@ -6,5 +6,6 @@
 
 pub mod http;
 pub mod json_text;
+mod json_tree;
 pub mod openai;
 pub mod sse;

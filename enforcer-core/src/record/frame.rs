@@ -99,6 +99,23 @@ impl Frame {
     /// # Errors
     /// If there is no whole frame.
     pub fn read(bytes: &[u8]) -> Result<(Self, usize), FrameError> {
+        let (mut frame, kind, len) = Self::read_head(bytes)?;
+        let wanted = usize::try_from(len).unwrap_or(usize::MAX);
+        if wanted > JOURNAL_RECORD_BYTES_MAX {
+            return Err(FrameError::Length(len));
+        }
+        let end = HEAD_BYTES + wanted;
+        let content = bytes.get(HEAD_BYTES..end).ok_or(FrameError::Short)?;
+        frame.content = match kind {
+            KIND_INLINE => Content::Inline(content.to_vec()),
+            KIND_BODY => Content::Body(body_ref(content).ok_or(FrameError::Length(len))?),
+            other => return Err(FrameError::Kind(other)),
+        };
+        Ok((frame, end))
+    }
+
+    /// What the head says, with the kind and the length of the content, which is left empty.
+    fn read_head(bytes: &[u8]) -> Result<(Self, u8, u32), FrameError> {
         let mut rest = bytes;
         if take::<8>(&mut rest)? != MAGIC {
             return Err(FrameError::Magic);
@@ -110,17 +127,8 @@ impl Frame {
         let len = u32::from_be_bytes(take(&mut rest)?);
         let prev = Hash::from_bytes(take(&mut rest)?);
         let hash = Hash::from_bytes(take(&mut rest)?);
-        let wanted = usize::try_from(len).unwrap_or(usize::MAX);
-        if wanted > JOURNAL_RECORD_BYTES_MAX {
-            return Err(FrameError::Length(len));
-        }
-        let content = rest.get(..wanted).ok_or(FrameError::Short)?;
-        let content = match kind {
-            KIND_INLINE => Content::Inline(content.to_vec()),
-            KIND_BODY => Content::Body(body_ref(content).ok_or(FrameError::Length(len))?),
-            other => return Err(FrameError::Kind(other)),
-        };
-        Ok((Self { session, sequence, epoch, prev, hash, content }, HEAD_BYTES + wanted))
+        let content = Content::Inline(Vec::new());
+        Ok((Self { session, sequence, epoch, prev, hash, content }, kind, len))
     }
 
     /// The hash that its place and content have.
@@ -155,7 +163,8 @@ fn linked_bytes(epoch: u32, content: &Content) -> Vec<u8> {
     out
 }
 
-/// The frames that `bytes` hold somewhere, with the offset and length of each.
+/// The frames that `bytes` hold somewhere, with the offset and length of each. One whose kind or length
+/// is damaged comes with what its head says and without content, and is therefore not intact.
 pub fn frames_in(bytes: &[u8]) -> impl Iterator<Item = (usize, usize, Frame)> + '_ {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -163,8 +172,12 @@ pub fn frames_in(bytes: &[u8]) -> impl Iterator<Item = (usize, usize, Frame)> + 
             let rest = bytes.get(from..)?;
             let at = from + rest.iter().position(|byte| *byte == MAGIC[0])?;
             from = at + 1;
-            if let Ok((frame, len)) = Frame::read(bytes.get(at..)?) {
+            let found = bytes.get(at..)?;
+            if let Ok((frame, len)) = Frame::read(found) {
                 return Some((at, len, frame));
+            }
+            if let Ok((frame, _, _)) = Frame::read_head(found) {
+                return Some((at, HEAD_BYTES, frame));
             }
         }
     })

@@ -128,7 +128,8 @@ fn check(bundle: &Bundle, streams: &mut Streams<'_>) -> io::Result<u8> {
     let (policy, found) = match compile(&sources) {
         Ok(compiled) => {
             let mut found = compiled.warnings;
-            found.extend(cases::run(&compiled.policy, &sources).err().into_iter().flat_map(|e| e.0));
+            found
+                .extend(cases::run(&compiled.policy, &sources).err().into_iter().flat_map(|e| e.0));
             (Some(compiled.policy), found)
         }
         Err(Diagnostics(found)) => (None, found),
@@ -138,7 +139,10 @@ fn check(bundle: &Bundle, streams: &mut Streams<'_>) -> io::Result<u8> {
     match (bundle.output, &policy) {
         (Output::Json, _) => {
             let version = sources.version();
-            print_json(streams, &json!({ "valid": errors == 0, "version": version, "diagnostics": found }))?;
+            print_json(
+                streams,
+                &json!({ "valid": errors == 0, "version": version, "diagnostics": found }),
+            )?;
         }
         (Output::Text, Some(policy)) => {
             draw(&found, &sources, streams)?;
@@ -186,7 +190,11 @@ fn test(bundle: &Bundle, streams: &mut Streams<'_>) -> io::Result<u8> {
             writeln!(streams.out, "{mark} {}:{} {}", case.file, case.line, case.name)?;
             for mismatch in &case.mismatches {
                 let (expected, found) = (&mismatch.expected, &mismatch.found);
-                writeln!(streams.out, "       {}: expected {expected}, found {found}", mismatch.what)?;
+                writeln!(
+                    streams.out,
+                    "       {}: expected {expected}, found {found}",
+                    mismatch.what
+                )?;
             }
         }
         let failed = report.cases.iter().filter(|case| !case.has_passed()).count();
@@ -239,14 +247,14 @@ fn check_names(policy: &Policy, facts: Facts) -> Result<Facts, String> {
 
 fn read_facts(why: &Why) -> Result<Facts, String> {
     if let Some(path) = &why.facts {
-        let failed = |error: &dyn fmt::Display| format!("failed to read `{}`: {error}", path.display());
+        let failed =
+            |error: &dyn fmt::Display| format!("failed to read `{}`: {error}", path.display());
         let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
         return serde_json::from_str(&text).map_err(|error| failed(&error));
     }
     let name = why.action.as_deref().unwrap_or_default();
-    let action = action(name).ok_or_else(|| {
-        format!("unknown action `{name}`; `enforcer policy schema` lists them")
-    })?;
+    let action = action(name)
+        .ok_or_else(|| format!("unknown action `{name}`; `enforcer policy schema` lists them"))?;
     let mut given = BTreeMap::new();
     for pair in &why.fact {
         let (name, value) = read_fact(action, pair)?;
@@ -289,7 +297,11 @@ fn print_explanation(explanation: &Explanation, out: &mut dyn Write) -> io::Resu
         Effect::Deny => "deny",
     };
     let action = facts.operation.action();
-    writeln!(out, "{verb}: agent `{}`, action `{action}`, endpoint `{}`", facts.agent, facts.endpoint)?;
+    writeln!(
+        out,
+        "{verb}: agent `{}`, action `{action}`, endpoint `{}`",
+        facts.agent, facts.endpoint
+    )?;
     let names = |names: Vec<String>| names.join(", ");
     let because = names(decision.because.iter().map(ToString::to_string).collect());
     match (decision.effect, because.is_empty(), decision.errors.is_empty()) {

@@ -3,7 +3,8 @@
 //!
 //! Only `policy.toml`, `*.cedar` and `cases/*.toml` are read, and only plain files: the bundle itself may be
 //! reached through a link, nothing inside it may be one. A rule file that would be overlooked because it
-//! lies in another folder is an error, since a forbid that nobody reads is a hole. Bounded by
+//! lies in another folder is an error, since a forbid that nobody reads is a hole. Names that begin with a
+//! dot (`.git`, locks and swap files of editors) are no part of a bundle. Bounded by
 //! [`limits::BUNDLE_BYTES_MAX`] and [`limits::BUNDLE_FILES_MAX`].
 
 use std::fs::{self, DirEntry, File, OpenOptions};
@@ -70,7 +71,8 @@ pub fn read_sources(folder: &Path) -> Result<Sources, Error> {
     let mut files = Vec::new();
     for entry in entries(folder, &mut budget)? {
         let name = name(&entry);
-        let kind = entry.file_type().map_err(|source| Error::Read { path: entry.path(), source })?;
+        let kind =
+            entry.file_type().map_err(|source| Error::Read { path: entry.path(), source })?;
         let is_cases = format!("{name}/") == CASES_FOLDER;
         if name == INVENTORY_FILE || name.ends_with(RULES_SUFFIX) {
             files.push(read_file(&entry.path(), name, &mut budget)?);
@@ -111,7 +113,10 @@ fn entries(folder: &Path, budget: &mut Budget<'_>) -> Result<Vec<DirEntry>, Erro
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         budget.files = budget.files.checked_sub(1).ok_or_else(|| budget.too_large())?;
-        entries.push(entry.map_err(failed)?);
+        let entry = entry.map_err(failed)?;
+        if !name(&entry).starts_with('.') {
+            entries.push(entry);
+        }
     }
     Ok(entries)
 }
@@ -169,6 +174,7 @@ mod tests {
         let folder = folder();
         fs::write(folder.path().join("README.md"), [0xff]).expect("written");
         fs::create_dir(folder.path().join("notes")).expect("a folder");
+        symlink("ann@host.1", folder.path().join(".#a.cedar")).expect("the lock of an editor");
         let sources = read_sources(folder.path()).expect("a bundle");
         let paths: Vec<&str> = sources.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a.cedar", "cases/a.toml", "policy.toml"]);

@@ -1,2 +1,213 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! kernel
+//! The kernel side: loads the eBPF programs, attaches and pins them, and speaks with their maps.
+//!
+//! The only room that says `aya` and the only one with `unsafe`. It decides nothing: who is guarded is
+//! told to it, what was attempted is read from it. Links and maps are pinned, so that a daemon that dies
+//! leaves the programs in force with nobody behind the proxy's port: guarded connects are refused until
+//! the next daemon takes over. It errs towards refusing. One daemon at a time may use a pin folder.
+
+mod attach;
+mod bpffs;
+mod detach;
+mod error;
+mod events;
+mod load;
+mod mounts;
+mod origins;
+mod pin;
+mod preflight;
+#[expect(unsafe_code, reason = "a few bpf(2) commands that aya does not offer")]
+mod sys;
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
+use aya_log::EbpfLogger;
+use enforcer_common::{AGENT_NAME_BYTES, Label, map};
+use enforcer_core::model::{AgentName, SessionId};
+
+pub use self::attach::recorded_ports;
+pub use self::detach::detach;
+pub use self::error::Error;
+pub use self::events::Events;
+pub use self::mounts::find_cgroup2;
+pub use self::origins::{OriginSeen, Origins};
+
+/// Where the programs attach and where they are pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// A cgroup v2 folder; what is below it can be guarded. The root outside of tests.
+    pub cgroup: PathBuf,
+    /// The folder for pins; a bpffs is mounted when there is none.
+    pub bpffs: PathBuf,
+}
+
+/// Where the daemon listens on 127.0.0.1 and ::1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// TCP port of the proxy.
+    pub proxy: u16,
+    /// UDP port of the resolver.
+    pub resolver: u16,
+}
+
+/// One program, as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramState {
+    /// Name in the object and of the pin.
+    pub name: &'static str,
+    /// Id of its link while it is attached.
+    pub link: Option<u32>,
+    /// Id of the loaded program while it is attached.
+    pub program: Option<u32>,
+}
+
+/// The programs in force. Dropping it changes nothing in the kernel.
+pub struct Kernel {
+    config: Config,
+    guarded: Mutex<HashMap<MapData, u64, Label>>,
+    lost: PerCpuArray<MapData, u64>,
+    origins: Origins,
+    log: Mutex<Option<EbpfLogger<&'static dyn log::Log>>>,
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    /// Loads the programs and puts them in force; takes over from an earlier daemon where its pins are
+    /// there, without a moment in which a connect is not seen.
+    ///
+    /// The listeners for `ports` must be open already, and the subscriber for `log` installed.
+    ///
+    /// # Errors
+    /// When the host cannot do it, or it is already done for another cgroup. What this call attached
+    /// newly is detached again; what an earlier daemon left in force stays in force.
+    pub fn attach(config: &Config, ports: Ports) -> Result<Self, Error> {
+        attach::attach(config, ports)
+    }
+
+    /// Guards every process in a session's cgroup from now on. To be called before the first one enters.
+    ///
+    /// # Errors
+    /// When the name is too long for a label or the kernel takes no more sessions.
+    pub fn guard(
+        &self,
+        cgroup_id: u64,
+        session: SessionId,
+        agent: &AgentName,
+    ) -> Result<(), Error> {
+        let label = label(session, agent)?;
+        let mut guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        let inserted = guarded.insert(cgroup_id, label, 0);
+        inserted.map_err(|source| Error::map("add a session to", map::GUARDED, source))
+    }
+
+    /// Forgets a session's cgroup. To be called after its last process is gone.
+    ///
+    /// # Errors
+    /// When the kernel refuses; an unknown cgroup is no error.
+    pub fn unguard(&self, cgroup_id: u64) -> Result<(), Error> {
+        let mut guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        match guarded.remove(&cgroup_id) {
+            Err(source) if !is_missing(&source) => {
+                Err(Error::map("remove a session from", map::GUARDED, source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every guarded cgroup, with whom it belongs to: what a daemon rebuilds its sessions from.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn guarded(&self) -> Result<Vec<(u64, SessionId, AgentName)>, Error> {
+        let guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = |(cgroup, label): (u64, Label)| {
+            (cgroup, SessionId::from_u64(label.session), agent_name(&label))
+        };
+        let entries: Result<Vec<_>, _> = guarded.iter().map(|item| item.map(entry)).collect();
+        entries.map_err(|source| Error::map("read", map::GUARDED, source))
+    }
+
+    /// Where the proxy and the resolver look up who their peer is.
+    #[must_use]
+    pub fn origins(&self) -> Origins {
+        self.origins.clone()
+    }
+
+    /// The reader of what the programs refused. One at a time: readers share one position.
+    ///
+    /// # Errors
+    /// When the ring cannot be mapped, or there is no runtime to poll it.
+    pub fn events(&self) -> Result<Events, Error> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Events::open(&self.config, log)
+    }
+
+    /// How many events found the ring full since it was made.
+    ///
+    /// # Errors
+    /// When the counter cannot be read.
+    pub fn events_lost(&self) -> Result<u64, Error> {
+        let slots = self.lost.get(&0, 0);
+        let slots = slots.map_err(|source| Error::map("read", map::EVENTS_LOST, source))?;
+        Ok(slots.iter().sum())
+    }
+
+    /// Each program, with the link that keeps it attached.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramState> {
+        attach::programs(&self.config)
+    }
+}
+
+fn is_missing(error: &MapError) -> bool {
+    match error {
+        MapError::KeyNotFound => true,
+        MapError::SyscallError(error) => error.io_error.kind() == ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+fn label(session: SessionId, agent: &AgentName) -> Result<Label, Error> {
+    let name = agent.as_str().as_bytes();
+    let mut padded = [0; AGENT_NAME_BYTES];
+    let Some(place) = padded.get_mut(..name.len()) else {
+        return Err(Error::AgentName { agent: agent.clone() });
+    };
+    place.copy_from_slice(name);
+    Ok(Label { session: session.as_u64(), agent: padded })
+}
+
+fn agent_name(label: &Label) -> AgentName {
+    AgentName::new(text(&label.agent))
+}
+
+/// The text of a field that is padded with zero bytes.
+fn text(padded: &[u8]) -> String {
+    let end = padded.iter().position(|byte| *byte == 0).unwrap_or(padded.len());
+    String::from_utf8_lossy(padded.get(..end).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_carries_the_name_and_refuses_one_that_does_not_fit() {
+        let session = SessionId::from_u64(7);
+        let read = |name: &str| {
+            label(session, &AgentName::new(name)).map(|label| agent_name(&label).to_string()).ok()
+        };
+        assert_eq!(read("support"), Some("support".into()));
+        assert_eq!(read(&"a".repeat(AGENT_NAME_BYTES)), Some("a".repeat(AGENT_NAME_BYTES)));
+        assert_eq!(read(&"a".repeat(AGENT_NAME_BYTES + 1)), None);
+    }
+}

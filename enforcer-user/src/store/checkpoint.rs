@@ -28,6 +28,8 @@ const PUBLIC_NAME: &str = "checkpoint.pub";
 pub(super) struct Statement {
     /// Name of the period, so that one cannot stand in for another.
     pub(super) period: String,
+    /// Name of the period before it, which must still be there.
+    pub(super) previous: Option<String>,
     /// The run of the writer that signed. Records of earlier runs beyond `heads` were lost in a crash.
     pub(super) epoch: u32,
     /// When.

@@ -59,6 +59,13 @@ impl Heads {
         true
     }
 
+    /// Takes over from `from` how the sessions of `frames` stand.
+    pub(super) fn take_over(&mut self, from: &Self, frames: &[Frame]) {
+        for session in frames.iter().map(|frame| frame.session) {
+            self.0.insert(session, from.state(session));
+        }
+    }
+
     /// The sessions that go on at `now`: the open ones and, because their last events may come late,
     /// those closed within a day; of too many, those that were active last.
     pub(super) fn carried(&self, now: UnixMillis) -> Self {

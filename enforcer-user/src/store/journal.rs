@@ -112,7 +112,6 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
-    queue: mpsc::SyncSender<Message>,
     places: Arc<Semaphore>,
     pub(super) is_closing: AtomicBool,
     health: Mutex<Health>,
@@ -126,13 +125,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(dir: PathBuf, heads: &Heads) -> (Arc<Self>, mpsc::Receiver<Message>) {
-        // Room for the events that have a place, and for those who wait for `sync` or `close`.
-        let (queue, receiver) = mpsc::sync_channel(JOURNAL_QUEUE_MAX.saturating_mul(2));
+    pub(super) fn new(dir: PathBuf, heads: &Heads) -> Arc<Self> {
         let exchanges = heads.0.iter().map(|(id, state)| (*id, state.exchanges)).collect();
-        let shared = Self {
+        Arc::new(Self {
             dir,
-            queue,
             places: Arc::new(Semaphore::new(JOURNAL_QUEUE_MAX)),
             is_closing: AtomicBool::new(false),
             health: Mutex::new(Health::Healthy),
@@ -141,8 +137,7 @@ impl Shared {
             exchanges: Mutex::new(exchanges),
             live: RwLock::new(None),
             archive: Mutex::new(HashMap::new()),
-        };
-        (Arc::new(shared), receiver)
+        })
     }
 
     pub(super) fn health(&self) -> Health {
@@ -167,8 +162,11 @@ impl Shared {
     }
 
     /// Forgets the exchange counts of sessions that the writer does not carry any more.
-    pub(super) fn keep_exchanges(&self, carried: &Heads) {
-        lock(&self.exchanges).retain(|session, _| carried.0.contains_key(session));
+    pub(super) fn forget_exchanges<'a>(&self, sessions: impl Iterator<Item = &'a SessionId>) {
+        let mut exchanges = lock(&self.exchanges);
+        for session in sessions {
+            exchanges.remove(session);
+        }
     }
 
     pub(super) fn live(&self) -> Option<Arc<Period>> {
@@ -177,17 +175,6 @@ impl Shared {
 
     pub(super) fn set_live(&self, period: Option<Arc<Period>>) {
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = period;
-    }
-
-    pub(super) async fn close(&self) -> Result<(), Error> {
-        self.is_closing.store(true, Ordering::Release);
-        self.ask(Message::Close).await
-    }
-
-    async fn ask(&self, message: impl FnOnce(Ack) -> Message) -> Result<(), Error> {
-        let (ack, answer) = oneshot::channel();
-        self.queue.try_send(message(ack)).map_err(refused)?;
-        answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -217,11 +204,15 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug)]
 pub struct Journal {
     shared: Arc<Shared>,
+    queue: mpsc::SyncSender<Message>,
 }
 
 impl Journal {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    /// An end, and the other end for the writer.
+    pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Message>) {
+        // Room for the events that have a place, and for those who wait for `sync` or `close`.
+        let (queue, receiver) = mpsc::sync_channel(JOURNAL_QUEUE_MAX.saturating_mul(2));
+        (Self { shared, queue }, receiver)
     }
 
     /// Puts an event into the queue; its number and its link are given in queue order. Returning says
@@ -290,7 +281,7 @@ impl Journal {
     /// # Errors
     /// If the journal is closed or the write fails.
     pub async fn sync(&self) -> Result<(), Error> {
-        self.shared.ask(Message::Sync).await
+        self.ask(Message::Sync).await
     }
 
     /// How the journal is now. While it fails, every append is refused; the writer tries again by itself.
@@ -328,6 +319,18 @@ impl Journal {
         Reader::live(&self.shared)
     }
 
+    /// Lets nothing more in and waits until the journal is sealed.
+    pub(super) async fn close(&self) -> Result<(), Error> {
+        self.shared.is_closing.store(true, Ordering::Release);
+        self.ask(Message::Close).await
+    }
+
+    async fn ask(&self, message: impl FnOnce(Ack) -> Message) -> Result<(), Error> {
+        let (ack, answer) = oneshot::channel();
+        self.queue.try_send(message(ack)).map_err(refused)?;
+        answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
+    }
+
     fn send(
         &self,
         session: SessionId,
@@ -337,6 +340,6 @@ impl Journal {
         place: OwnedSemaphorePermit,
     ) -> Result<(), Error> {
         let waiting = Waiting { session, at, draft, ack, _place: place };
-        self.shared.queue.try_send(Message::Event(Box::new(waiting))).map_err(refused)
+        self.queue.try_send(Message::Event(Box::new(waiting))).map_err(refused)
     }
 }

@@ -23,6 +23,7 @@ mod error;
 mod files;
 mod heads;
 mod journal;
+mod locate;
 mod period;
 mod reader;
 mod resume;
@@ -52,11 +53,11 @@ pub struct Config {
     pub dir: PathBuf,
 }
 
-/// The open journal of a running daemon.
+/// The open journal of a running daemon. Dropped without [`Store::close`] it is left as after a crash.
 #[derive(Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
-    writer: Option<std::thread::JoinHandle<()>>,
+    journal: Journal,
+    writer: std::thread::JoinHandle<()>,
 }
 
 impl Store {
@@ -68,27 +69,29 @@ impl Store {
     /// If the folder cannot be used, its key cannot be read, or another daemon has it open.
     pub fn open(config: &Config, now: UnixMillis) -> Result<Self, Error> {
         let resumed = resume::resume(&config.dir, now)?;
-        let (shared, queue) = Shared::new(config.dir.clone(), &resumed.heads);
-        let writer = writer::Writer::new(Arc::clone(&shared), resumed, queue);
+        let shared = Shared::new(config.dir.clone(), &resumed.heads);
+        let (journal, queue) = Journal::new(Arc::clone(&shared));
+        let writer = writer::Writer::new(shared, resumed, queue);
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run())
             .map_err(|source| Error::disk("start the writer of", &config.dir, source))?;
-        Ok(Self { shared, writer: Some(writer) })
+        Ok(Self { journal, writer })
     }
 
     /// The end that events are put into.
     #[must_use]
     pub fn journal(&self) -> Journal {
-        Journal::new(Arc::clone(&self.shared))
+        self.journal.clone()
     }
 
-    /// A reader of everything that is durable. Blocks on the disk: call it on a blocking thread.
+    /// A reader of everything that is durable. Blocks on the disk: call it on a blocking thread, and
+    /// do not keep it: the journal cannot close while a reader is there.
     ///
     /// # Errors
     /// If a folder of the journal cannot be read.
     pub fn reader(&self) -> Result<Reader, Error> {
-        self.journal().reader()
+        self.journal.reader()
     }
 
     /// Takes no more events, writes those that wait, signs and seals. Events that come during this are
@@ -96,14 +99,15 @@ impl Store {
     ///
     /// # Errors
     /// If the journal is failing, so that waiting events are lost, or it cannot be sealed.
-    pub async fn close(mut self) -> Result<(), Error> {
-        let closed = self.shared.close().await;
-        if let Some(writer) = self.writer.take() {
-            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                return Err(Error::Failing("the writer thread panicked".to_owned()));
-            }
+    pub async fn close(self) -> Result<(), Error> {
+        let closed = self.journal.close().await;
+        let joined = tokio::task::spawn_blocking(move || self.writer.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            return Err(Error::Failing("the writer thread panicked".to_owned()));
         }
         closed
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 //! chains go on in a new period from what was signed.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use enforcer_core::model::UnixMillis;
 use enforcer_core::record::{Content, Frame, decode};
@@ -19,10 +19,11 @@ use super::{Error, body, files};
 /// The journal, ready for the writer.
 #[derive(Debug)]
 pub(super) struct Resumed {
-    pub(super) dir: PathBuf,
     pub(super) key: Key,
     /// Name of the period that is open: a day.
     pub(super) name: String,
+    /// Name of the period before it.
+    pub(super) previous: Option<String>,
     pub(super) period: Period,
     pub(super) epoch: u32,
     pub(super) starts: Heads,
@@ -44,19 +45,19 @@ pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
     let today = day_of(now);
     // The clock may have gone back: a later day goes on.
     let name = last.as_ref().map_or_else(|| today.clone(), |last| last.max(&today).clone());
-    let (epoch, starts, heads) = match last {
-        None => (1, Heads::default(), Heads::default()),
+    let Taken { epoch, previous, starts, heads } = match last {
+        None => Taken { epoch: 1, ..Taken::default() },
         Some(last) => take_over(dir, &key, (&last, &name), now, &mut notes)?,
     };
     let path = files::period_dir(dir, &name);
     files::make_dir(&path)?;
     files::sync_dir(&dir.join("periods"))?;
     // Unsealed before the engine touches a byte, so that a crash from here on is a crash, not a forgery.
-    let (period_name, at) = (name.clone(), now);
     let statement = Statement {
-        period: period_name,
+        period: name.clone(),
+        previous: previous.clone(),
         epoch,
-        at,
+        at: now,
         starts: starts.clone(),
         heads: heads.clone(),
         seal: None,
@@ -66,17 +67,26 @@ pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
     for note in &notes {
         tracing::error!(journal = %dir.display(), "{note}");
     }
-    Ok(Resumed { dir: dir.to_owned(), key, name, period, epoch, starts, heads, notes, now })
+    Ok(Resumed { key, name, previous, period, epoch, starts, heads, notes, now })
 }
 
-/// What the period `last` leaves to the one named `name`: the run number, its start and its heads.
+/// What the open period takes over from before.
+#[derive(Default)]
+struct Taken {
+    epoch: u32,
+    previous: Option<String>,
+    starts: Heads,
+    heads: Heads,
+}
+
+/// What the period `last` leaves to the one named `name`.
 fn take_over(
     dir: &Path,
     key: &Key,
     (last, name): (&str, &str),
     now: UnixMillis,
     notes: &mut Vec<String>,
-) -> Result<(u32, Heads, Heads), Error> {
+) -> Result<Taken, Error> {
     let path = files::period_dir(dir, last);
     let left = look(&path, last, &checkpoint::public_key(dir)?)?;
     let (statement, heads) = match left {
@@ -91,20 +101,25 @@ fn take_over(
         Left::Damaged { why, cause, epoch, heads } => {
             let aside = files::move_aside(dir, last, why)?;
             notes.push(format!("the journal period `{last}` was moved aside to `{aside}`: {cause}"));
-            let carried = heads.carried(now);
-            return Ok((epoch.saturating_add(1), carried.clone(), carried));
+            return Ok(follow(epoch.saturating_add(1), Some(aside), &heads, now));
         }
     };
     let epoch = statement.epoch.saturating_add(1);
     if last == name {
-        return Ok((epoch, statement.starts, heads));
+        let Statement { previous, starts, .. } = statement;
+        return Ok(Taken { epoch, previous, starts, heads });
     }
     if statement.seal.is_none() {
         let seal = Some(Seal::of(&path.join(ENGINE_DIR))?);
         key.write(&path, &Statement { epoch, heads: heads.clone(), seal, ..statement })?;
     }
-    let carried = heads.carried(now);
-    Ok((epoch, carried.clone(), carried))
+    Ok(follow(epoch, Some(last.to_owned()), &heads, now))
+}
+
+/// The beginning of a new period.
+fn follow(epoch: u32, previous: Option<String>, heads: &Heads, now: UnixMillis) -> Taken {
+    let starts = heads.carried(now);
+    Taken { epoch, previous, heads: starts.clone(), starts }
 }
 
 /// How the last run left its period.

@@ -33,6 +33,8 @@ pub(super) struct Writer {
     key: Key,
     /// Name of the open period.
     name: String,
+    /// Name of the one before it.
+    previous: Option<String>,
     epoch: u32,
     starts: Heads,
     heads: Heads,
@@ -54,12 +56,24 @@ struct Group {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, resumed: Resumed, queue: Receiver<Message>) -> Self {
-        let Resumed { key, name, period, epoch, starts, heads, notes, now, .. } = resumed;
+        let Resumed { key, name, previous, period, epoch, starts, heads, notes, now, .. } = resumed;
         shared.set_live(Some(Arc::new(period)));
         let (written, signed) = (heads.clone(), Instant::now());
         let (last_at, unsigned) = (now, 0);
         Self {
-            shared, queue, key, name, epoch, starts, heads, written, last_at, unsigned, signed, notes,
+            shared,
+            queue,
+            key,
+            name,
+            previous,
+            epoch,
+            starts,
+            heads,
+            written,
+            last_at,
+            unsigned,
+            signed,
+            notes,
         }
     }
 
@@ -172,7 +186,7 @@ impl Writer {
             });
             if is_written.is_some() {
                 self.unsigned += u64::try_from(frames.len()).unwrap_or(u64::MAX);
-                self.written.clone_from(&self.heads);
+                self.written.take_over(&self.heads, &frames);
             }
         }
         let is_due = self.unsigned >= JOURNAL_CHECKPOINT_RECORDS
@@ -211,30 +225,38 @@ impl Writer {
             return Ok(());
         }
         self.seal()?;
-        let carried = self.written.carried(self.last_at);
+        let starts = self.written.carried(self.last_at);
         let path = files::period_dir(&self.shared.dir, &today);
         files::make_dir(&path)?;
         files::sync_dir(&self.shared.dir.join("periods"))?;
-        let (name, starts) = (today, carried.clone());
-        let statement = self.statement(&name, &starts, &carried, None);
-        self.key.write(&path, &statement)?;
-        (self.name, self.starts) = (name, starts);
-        self.reopen().map(|_period| ())
-    }
-
-    fn statement(&self, name: &str, starts: &Heads, heads: &Heads, seal: Option<Seal>) -> Statement {
-        Statement {
-            period: name.to_owned(),
+        let statement = Statement {
+            period: today.clone(),
+            previous: Some(self.name.clone()),
             epoch: self.epoch,
             at: self.last_at,
             starts: starts.clone(),
-            heads: heads.clone(),
-            seal,
-        }
+            heads: starts.clone(),
+            seal: None,
+        };
+        self.key.write(&path, &statement)?;
+        self.previous = Some(std::mem::replace(&mut self.name, today));
+        let is_dropped = |session: &&SessionId| !starts.0.contains_key(*session);
+        self.shared.forget_exchanges(self.written.0.keys().filter(is_dropped));
+        (self.written, self.starts) = (starts.clone(), starts);
+        self.heads = self.heads.carried(self.last_at);
+        self.reopen().map(|_period| ())
     }
 
     fn sign(&mut self, seal: Option<Seal>) -> Result<(), Error> {
-        let statement = self.statement(&self.name, &self.starts, &self.written, seal);
+        let statement = Statement {
+            period: self.name.clone(),
+            previous: self.previous.clone(),
+            epoch: self.epoch,
+            at: self.last_at,
+            starts: self.starts.clone(),
+            heads: self.written.clone(),
+            seal,
+        };
         self.key.write(&files::period_dir(&self.shared.dir, &self.name), &statement)
     }
 

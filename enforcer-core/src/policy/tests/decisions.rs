@@ -1,2 +1,191 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! decisions
+//! Decisions on hand-written policies.
+
+use std::collections::BTreeSet;
+
+use super::super::{ACTIONS, FactKind, FactValue, Otherwise, Outcome, Protocol, Tls, operation};
+use super::super::{evaluate, rules, schema};
+use super::{chat, detected, facts, http, policy, sources};
+use crate::model::{Effect, Facts, MaskName, RecordDepth, RuleId};
+
+const RULES: &str = r#"
+@id("chat") @mask("pii")
+permit (principal in Group::"customer-facing", action == Action::"chat", resource in EndpointGroup::"models")
+when { context.input_tokens <= 100 };
+
+@id("chat-too") @mask_response("staff") @record("facts")
+permit (principal == Agent::"support", action in Action::"model_use", resource)
+when { context.model like "gpt-*" };
+
+@id("overflow")
+permit (principal, action == Action::"chat", resource)
+when { context.input_tokens + 9223372036854775807 > 0 };
+
+@id("z-cards") @message("no cards")
+forbid (principal, action, resource) when { context.detected.contains("credit-card") };
+
+@id("y-cards") @message("really no cards")
+forbid (principal, action, resource) when { context.detected.contains("credit-card") };
+
+@id("get")
+permit (principal, action == Action::"http", resource) when { context.method == "GET" };
+"#;
+
+fn ids(ids: &[RuleId]) -> Vec<&str> {
+    ids.iter().map(RuleId::as_str).collect()
+}
+
+fn names(masks: &BTreeSet<MaskName>) -> Vec<&str> {
+    masks.iter().map(MaskName::as_str).collect()
+}
+
+fn without_overflow() -> String {
+    RULES.replace("+ 9223372036854775807 > 0", "> 1000")
+}
+
+#[test]
+fn obligations_of_all_satisfied_permits_are_joined() {
+    let policy = policy(&without_overflow());
+    let both = policy.decide(&chat("gpt-4.1", 10));
+    assert_eq!(both.effect, Effect::Allow);
+    assert_eq!(ids(&both.because), ["chat", "chat-too"]);
+    assert_eq!(names(&both.obligations.mask_request), ["pii"]);
+    assert_eq!(names(&both.obligations.mask_response), ["pii", "staff"]);
+    assert_eq!(both.obligations.record, RecordDepth::Full, "the deeper record wins");
+    assert_eq!(&both.policy, policy.version());
+
+    let one = policy.decide(&chat("gpt-4.1", 101));
+    assert_eq!(ids(&one.because), ["chat-too"]);
+    assert_eq!(one.obligations.record, RecordDepth::Facts);
+    assert_eq!(names(&one.obligations.mask_request), [""; 0]);
+}
+
+#[test]
+fn a_forbid_wins_and_the_message_of_the_first_id_is_told() {
+    let decision =
+        policy(&without_overflow()).decide(&detected(chat("gpt-4.1", 10), &["credit-card"]));
+    assert_eq!(decision.effect, Effect::Deny);
+    assert_eq!(ids(&decision.because), ["y-cards", "z-cards"]);
+    assert_eq!(decision.message.as_deref(), Some("really no cards"));
+    assert_eq!(decision.obligations, crate::model::Obligations::default());
+}
+
+#[test]
+fn a_rule_that_errs_denies_and_says_so() {
+    let decision = policy(RULES).decide(&chat("gpt-4.1", 10));
+    assert_eq!(decision.effect, Effect::Deny);
+    assert_eq!(ids(&decision.errors), ["overflow"]);
+    assert_eq!(ids(&decision.because), [""; 0], "an overridden permit did not decide");
+    let elsewhere = policy(RULES).decide(&http("GET", "/"));
+    assert_eq!(elsewhere.effect, Effect::Allow, "a rule about something else cannot err here");
+}
+
+#[test]
+fn nothing_is_allowed_that_no_rule_permits() {
+    let policy = policy(&without_overflow());
+    for facts in [
+        http("POST", "/v1/traces/ingest"),
+        chat("o3", 1000),
+        Facts { agent: crate::model::AgentName::new("nobody"), ..http("GET", "/") },
+        Facts { endpoint: crate::model::EndpointName::new("nowhere"), ..http("GET", "/") },
+    ] {
+        let decision = policy.decide(&facts);
+        assert_eq!((decision.effect, decision.because.len()), (Effect::Deny, 0), "{facts:?}");
+    }
+}
+
+#[test]
+fn explain_says_what_matched_and_what_was_lacking() {
+    let policy = policy(RULES);
+    let explanation = policy.explain(&chat("o3", 500));
+    assert_eq!(explanation.decision, policy.decide(&chat("o3", 500)));
+    let outcome = |id: &str| {
+        let found = explanation.rules.iter().find(|rule| rule.id.as_str() == id);
+        found.map(|rule| rule.outcome.clone()).expect("the rule")
+    };
+    let nearly = |unmet: &str| Outcome::Nearly { unmet: vec![unmet.to_owned()] };
+    assert_eq!(outcome("chat"), nearly("context.input_tokens <= 100"));
+    assert_eq!(outcome("chat-too"), nearly("context.model like \"gpt-*\""));
+    assert_eq!(outcome("z-cards"), nearly("context.detected.contains(\"credit-card\")"));
+    assert_eq!(outcome("get"), Outcome::OutOfScope);
+    assert!(matches!(outcome("overflow"), Outcome::Erred { .. }));
+    let matched = policy.explain(&http("GET", "/"));
+    assert_eq!(matched.rules.last().map(|rule| &rule.outcome), Some(&Outcome::Matched));
+}
+
+#[test]
+fn the_schema_the_table_and_the_conversion_agree() {
+    let schema = rules::parse_schema().expect("the schema");
+    let uid = |kind: &str, id: &str| evaluate::uid(kind, id).expect("a name");
+    for action in ACTIONS {
+        for with_optional in [false, true] {
+            let given = action
+                .facts
+                .iter()
+                .filter(|fact| with_optional || fact.otherwise == Otherwise::Required);
+            let given = given.map(|fact| {
+                let value = match fact.kind {
+                    FactKind::Bool => FactValue::Bool(true),
+                    FactKind::Long => FactValue::Long(1),
+                    FactKind::String if fact.name == "cause" => {
+                        FactValue::String("fields".to_owned())
+                    }
+                    FactKind::String => FactValue::String("x".to_owned()),
+                    FactKind::StringSet => FactValue::StringSet(vec!["x".to_owned()]),
+                };
+                (fact.name.to_owned(), value)
+            });
+            let operation = operation(action, &given.collect()).expect("an operation");
+            assert_eq!(operation.action(), action.name);
+            let context =
+                schema::context(&facts("support", "openai", operation)).expect("a context");
+            let count = context.clone().into_iter().count();
+            if with_optional {
+                assert_eq!(count, action.facts.len() + 1, "{} and `detected`", action.name);
+            }
+            let (principal, resource) = (uid("Agent", "support"), uid("Endpoint", "openai"));
+            let name = uid("Action", action.name);
+            // Records of the schema are closed: a fact too many fails, too.
+            cedar_policy::Request::new(principal, name, resource, context, Some(&schema))
+                .unwrap_or_else(|error| panic!("{}: {error}", action.name));
+        }
+    }
+    assert_eq!(schema.actions().count(), schema::action_names().count());
+}
+
+#[test]
+fn endpoints_are_found_by_name_and_port() {
+    let policy = policy("");
+    let endpoint = policy.endpoint("API.openai.com", 443).expect("the endpoint");
+    assert_eq!((endpoint.protocol, endpoint.tls), (Protocol::OpenAi, Tls::Inspect));
+    assert_eq!(endpoint.ports, [443]);
+    assert!(policy.endpoint("api.openai.com", 80).is_none());
+    assert_eq!(policy.endpoint("a.files.example", 443).map(|e| e.name.as_str()), Some("files"));
+    assert_eq!(policy.endpoint("pypi.example", 443).map(|e| e.tls), Some(Tls::Passthrough));
+    assert!(policy.names_host("api.openai.com") && !policy.names_host("openai.com"));
+}
+
+#[test]
+fn the_version_is_of_what_decides() {
+    let of = |files: &[(&str, &str)]| sources(files).version();
+    let one = of(&[("policy.toml", "a"), ("x.cedar", "b")]);
+    assert_eq!(one.as_str().len(), 16);
+    assert_eq!(one, of(&[("x.cedar", "b"), ("policy.toml", "a"), ("cases/y.toml", "c")]));
+    assert_ne!(one, of(&[("policy.toml", "a"), ("y.cedar", "b")]));
+    assert_ne!(one, of(&[("policy.toml", "a"), ("x.cedar", "b ")]));
+    assert_ne!(one, of(&[("policy.toml", "a")]));
+}
+
+#[test]
+fn maskers_are_unions_and_an_unknown_mask_masks_everything() {
+    let policy = policy("");
+    let mask = |name: &str| BTreeSet::from([MaskName::new(name)]);
+    let masked = |masks: &BTreeSet<MaskName>| {
+        policy.masker(masks).mask("ann@example.com EMP-123456").text.into_owned()
+    };
+    assert_eq!(masked(&BTreeSet::new()), "ann@example.com EMP-123456");
+    assert_eq!(masked(&mask("pii")), "[email] EMP-123456");
+    let both: BTreeSet<MaskName> = mask("pii").union(&mask("staff")).cloned().collect();
+    assert!(masked(&both).starts_with("[email] [employee-id:"), "{}", masked(&both));
+    assert_eq!(masked(&mask("of another bundle")), masked(&both));
+}

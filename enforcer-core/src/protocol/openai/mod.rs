@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The OpenAI HTTP API: which requests are understood, and what a refused client receives.
 
+mod delta;
 mod error;
+mod mask;
 mod request;
 mod response;
 mod stream;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{error_body, error_event};
 pub use request::{ChatRequest, decode_chat, mask_chat_request};

@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Chat completion requests: facts and masking.
+//!
+//! Strict: what this reader and the provider's might read differently has no facts and is `opaque`. So a
+//! name that stands twice, a known name in another case, and a field of another type are refused.
 
 use std::collections::BTreeSet;
 
 use crate::mask::{DetectorSet, Masker};
 use crate::model::{Chat, DetectorName, OpaqueCause};
+use crate::protocol::json_tree::Node;
 
-use super::MaskedBody;
+use super::mask::mask_body;
+use super::{MaskedBody, tokens};
+
+/// Longest name of a model or a tool, in bytes; the API allows fewer.
+const NAME_BYTES_MAX: usize = 256;
+/// Most tools of one request; the API allows fewer.
+const TOOLS_MAX: usize = 1024;
+/// Fields that facts are made from.
+const FIELDS: [&str; 7] =
+    ["model", "messages", "stream", "tools", "functions", "max_tokens", "max_completion_tokens"];
 
 /// What a chat completion request asks, and what the detectors found in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +34,130 @@ pub struct ChatRequest {
 ///
 /// # Errors
 /// The cause by which the request becomes `opaque`.
-pub fn decode_chat(_body: &[u8], _detectors: &DetectorSet) -> Result<ChatRequest, OpaqueCause> {
-    Err(OpaqueCause::Fields)
+pub fn decode_chat(body: &[u8], detectors: &DetectorSet) -> Result<ChatRequest, OpaqueCause> {
+    let body = Node::read(body)?;
+    let facts = facts(&body).ok_or(OpaqueCause::Fields)?;
+    Ok(ChatRequest { facts, detected: detect(&body, detectors) })
 }
 
-/// Masks the texts of a request body.
+/// Masks the texts of a request body: every string and every name, except what the API dispatches on and
+/// payloads in base64.
 ///
 /// # Errors
 /// The cause by which the request becomes `opaque`.
-pub fn mask_chat_request(_body: &[u8], _masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
-    Err(OpaqueCause::Fields)
+pub fn mask_chat_request(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
+    mask_body(body, masker)
+}
+
+/// The facts; `None` if a field is not what the API says.
+fn facts(body: &Node<'_>) -> Option<Chat> {
+    let Node::Object(members) = body else { return None };
+    let is_plain = |name: &str| {
+        // `ſ` folds to `s` and the Kelvin sign to `k` in some readers, hence ASCII only.
+        let is_alias = |field: &str| name.eq_ignore_ascii_case(field) && name != field;
+        name.is_ascii() && !FIELDS.iter().any(|field| is_alias(field))
+    };
+    if !members.iter().all(|(name, _)| is_plain(name)) {
+        return None;
+    }
+    let model = name(body.at("model")?)?;
+    let messages = body.at("messages")?.items()?;
+    if !messages.iter().all(is_message) {
+        return None;
+    }
+    let stream = match body.set("stream") {
+        None => false,
+        Some(Node::Bool(stream)) => *stream,
+        Some(_) => return None,
+    };
+    Some(Chat {
+        input_tokens: tokens::count(&model, body),
+        model,
+        stream,
+        message_count: i64::try_from(messages.len()).ok()?,
+        tools: tools(body)?,
+        max_tokens: max_tokens(body)?,
+    })
+}
+
+fn name(node: &Node<'_>) -> Option<String> {
+    let name = node.text()?;
+    (!name.is_empty() && name.len() <= NAME_BYTES_MAX).then(|| name.to_owned())
+}
+
+fn is_message(message: &Node<'_>) -> bool {
+    let has_content = match message.set("content") {
+        None | Some(Node::String(_)) => true,
+        Some(Node::Array(parts)) => {
+            parts.iter().all(|part| part.at("type").is_some_and(|kind| kind.text().is_some()))
+        }
+        Some(_) => false,
+    };
+    has_content && message.at("role").is_some_and(|role| role.text().is_some())
+}
+
+/// Names of all tools: functions, custom tools, the older functions, and hosted tools by their type.
+fn tools(body: &Node<'_>) -> Option<BTreeSet<String>> {
+    let list = |field: &str| match body.set(field) {
+        None => Some(&[] as &[Node<'_>]),
+        Some(node) => node.items().filter(|items| items.len() <= TOOLS_MAX),
+    };
+    let mut names = BTreeSet::new();
+    for tool in list("tools")? {
+        let kind = tool.at("type")?.text()?;
+        names.insert(match kind {
+            "function" | "custom" => name(tool.at(kind)?.at("name")?)?,
+            _ => name(tool.at("type")?)?,
+        });
+    }
+    for function in list("functions")? {
+        names.insert(name(function.at("name")?)?);
+    }
+    Some(names)
+}
+
+/// The upper bound of the answer; the greater one, if both names are used.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one says that the field is not what it should be"
+)]
+fn max_tokens(body: &Node<'_>) -> Option<Option<i64>> {
+    let mut most = None;
+    for field in ["max_completion_tokens", "max_tokens"] {
+        if let Some(node) = body.set(field) {
+            most = most.max(Some(i64::try_from(node.number()?).ok()?));
+        }
+    }
+    Some(most)
+}
+
+/// Runs the detectors over every string and name, also those of JSON in a string, and over whole numbers.
+fn detect(body: &Node<'_>, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
+    let mut found = BTreeSet::new();
+    if detectors.is_empty() {
+        return found;
+    }
+    detect_in(body, detectors, &mut found);
+    let is_json = |text: &str| text.trim_start().starts_with(['{', '[']);
+    body.each_text(&mut |text| {
+        if is_json(text)
+            && let Ok(inner) = Node::read(text.as_bytes())
+        {
+            detect_in(&inner, detectors, &mut found);
+        }
+    });
+    found
+}
+
+fn detect_in(node: &Node<'_>, detectors: &DetectorSet, found: &mut BTreeSet<DetectorName>) {
+    match node {
+        Node::String(text) => detectors.detect_into(text, found),
+        Node::Number(number) => detectors.detect_into(&number.to_string(), found),
+        Node::Array(items) => items.iter().for_each(|item| detect_in(item, detectors, found)),
+        Node::Object(members) => members.iter().for_each(|(name, node)| {
+            detectors.detect_into(name, found);
+            detect_in(node, detectors, found);
+        }),
+        Node::Null | Node::Bool(_) => {}
+    }
 }

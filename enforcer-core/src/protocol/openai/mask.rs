@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Which strings of the API are text, and masking of a whole body.
+//!
+//! Everything is text, names of members too, except what the API and the SDKs dispatch on (models, roles,
+//! types, ids, names of functions) as long as it is written like an identifier, and payloads in base64.
+//! Lists of token probabilities repeat the answer in pieces that no detector can join: they become `null`.
+//! Errs to masking. Numbers and the content of files and images are not looked at.
+
+use crate::mask::Masker;
+use crate::model::OpaqueCause;
+use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
+
+use super::MaskedBody;
+
+/// Longest string that is taken for an identifier, in bytes.
+const IDENTIFIER_BYTES_MAX: usize = 256;
+
+/// Where identifiers stand; `*` is any item of a list.
+const IDENTIFIERS: [&str; 54] = [
+    // Requests.
+    "model",
+    "service_tier",
+    "reasoning_effort",
+    "verbosity",
+    "modalities/*",
+    "messages/*/role",
+    "messages/*/tool_call_id",
+    "messages/*/audio/id",
+    "messages/*/function_call/name",
+    "messages/*/tool_calls/*/id",
+    "messages/*/tool_calls/*/type",
+    "messages/*/tool_calls/*/function/name",
+    "messages/*/tool_calls/*/custom/name",
+    "messages/*/content/*/type",
+    "messages/*/content/*/image_url/detail",
+    "messages/*/content/*/input_audio/format",
+    "messages/*/content/*/file/file_id",
+    "tools/*/type",
+    "tools/*/function/name",
+    "tools/*/custom/name",
+    "functions/*/name",
+    "tool_choice",
+    "tool_choice/type",
+    "tool_choice/function/name",
+    "tool_choice/custom/name",
+    "function_call",
+    "function_call/name",
+    "response_format/type",
+    "response_format/json_schema/name",
+    // Answers.
+    "id",
+    "object",
+    "system_fingerprint",
+    "choices/*/finish_reason",
+    "choices/*/message/role",
+    "choices/*/message/audio/id",
+    "choices/*/message/function_call/name",
+    "choices/*/message/annotations/*/type",
+    "choices/*/message/tool_calls/*/id",
+    "choices/*/message/tool_calls/*/type",
+    "choices/*/message/tool_calls/*/function/name",
+    "choices/*/message/tool_calls/*/custom/name",
+    "choices/*/delta/role",
+    "choices/*/delta/audio/id",
+    "choices/*/delta/function_call/name",
+    "choices/*/delta/annotations/*/type",
+    "choices/*/delta/tool_calls/*/id",
+    "choices/*/delta/tool_calls/*/type",
+    "choices/*/delta/tool_calls/*/function/name",
+    "choices/*/delta/tool_calls/*/custom/name",
+    "error/type",
+    "error/code",
+    "error/param",
+    "choices/*/message/reasoning_details/*/type",
+    "choices/*/delta/reasoning_details/*/type",
+];
+
+/// Where payloads stand.
+const PAYLOADS: [&str; 5] = [
+    "messages/*/content/*/image_url/url",
+    "messages/*/content/*/input_audio/data",
+    "messages/*/content/*/file/file_data",
+    "choices/*/message/audio/data",
+    "choices/*/delta/audio/data",
+];
+
+/// What is not to be masked, whatever detectors say.
+pub(super) fn is_structural(path: &[Step], text: &str) -> bool {
+    (is_identifier(text) && is_one_of(path, &IDENTIFIERS))
+        || (is_one_of(path, &PAYLOADS) && is_base64(text))
+}
+
+/// Where the provider repeats the answer token by token.
+pub(super) fn is_token_list(path: &[Step]) -> bool {
+    is_one_of(path, &["choices/*/logprobs"])
+}
+
+fn is_one_of(path: &[Step], patterns: &[&str]) -> bool {
+    patterns.iter().any(|pattern| matches(path, pattern))
+}
+
+fn matches(path: &[Step], pattern: &str) -> bool {
+    let mut parts = pattern.split('/');
+    let is_next = |step: &Step| match step {
+        Step::Key(name) => parts.next() == Some(name) && name != "*",
+        Step::Item(_) => parts.next() == Some("*"),
+    };
+    path.iter().all(is_next) && parts.next().is_none()
+}
+
+fn is_identifier(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
+    text.len() <= IDENTIFIER_BYTES_MAX && text.bytes().all(is_part)
+}
+
+/// Base64, bare or as a `data:` address.
+fn is_base64(text: &str) -> bool {
+    let payload = match text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+        Some((media_type, payload)) if is_identifier(media_type) => payload,
+        Some(_) => return false,
+        None => text,
+    };
+    let payload = payload.trim_end_matches('=');
+    payload.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte))
+}
+
+/// Masks a whole body.
+pub(super) fn mask_body(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
+    let mut editor = MaskTexts { masker, count: 0 };
+    let bytes = rewrite(body, &mut editor)?.into_owned();
+    Ok(MaskedBody { bytes, count: editor.count })
+}
+
+/// Masks every text as a whole.
+pub(super) struct MaskTexts<'m> {
+    pub(super) masker: &'m Masker,
+    /// Places masked.
+    pub(super) count: u64,
+}
+
+impl Editor for MaskTexts<'_> {
+    fn text(&mut self, path: &[Step], text: &str) -> Edit {
+        if is_structural(path, text) {
+            return Edit::Keep;
+        }
+        let masked = self.masker.mask_text(text);
+        self.count += masked.count;
+        if masked.count == 0 { Edit::Keep } else { Edit::Text(masked.text.into_owned()) }
+    }
+
+    fn name(&mut self, _path: &[Step], name: &str) -> Option<String> {
+        let masked = self.masker.mask(name);
+        self.count += masked.count;
+        (masked.count > 0).then(|| masked.text.into_owned())
+    }
+
+    fn is_dropped(&mut self, path: &[Step]) -> bool {
+        is_token_list(path)
+    }
+}

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{
+    ChatStream, Route, StreamError, decode_chat, error_body, error_event, mask_chat_request,
+    mask_chat_response, route, usage,
+};
+use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Masker, Style};
+use crate::model::limits::{JSON_DEPTH_MAX, STREAM_TEXTS_MAX};
+use crate::model::{
+    Denied, DenyReason, DetectorName, ExchangeId, OpaqueCause, RuleId, SessionId, Usage,
+};
+use crate::protocol::json_tree::Node;
+
+macro_rules! fixture {
+    ($path:literal) => {
+        include_str!(concat!("../../../../tests/fixtures/openai/", $path))
+    };
+}
+
+fn specs() -> Vec<DetectorSpec> {
+    let spec = |builtin: Builtin| DetectorSpec {
+        name: DetectorName::new(builtin.name()),
+        kind: DetectorKind::Builtin(builtin),
+    };
+    Builtin::ALL.map(spec).to_vec()
+}
+
+fn masker() -> Masker {
+    Masker::new(specs().into_iter().map(|spec| (spec, Style::Label)).collect()).unwrap()
+}
+
+fn detectors() -> DetectorSet {
+    DetectorSet::compile(specs()).unwrap()
+}
+
+fn names(names: &[&str]) -> BTreeSet<DetectorName> {
+    names.iter().copied().map(DetectorName::new).collect()
+}
+
+#[test]
+fn only_the_exact_request_has_a_codec() {
+    assert_eq!(route("POST", "/v1/chat/completions"), Some(Route::Chat));
+    for (method, path) in [
+        ("GET", "/v1/chat/completions"),
+        ("post", "/v1/chat/completions"),
+        ("POST", "/v1/chat/completions/"),
+        ("POST", "/v1/chat/completions?x"),
+        ("POST", "/v1//chat/completions"),
+        ("POST", "/V1/chat/completions"),
+        ("POST", "/v1/chat/%63ompletions"),
+    ] {
+        assert_eq!(route(method, path), None, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_request_has_its_facts() {
+    let request =
+        decode_chat(fixture!("chat_request/request.json").as_bytes(), &detectors()).unwrap();
+    assert_eq!(request.facts.model, "gpt-4.1-mini-2025-04-14");
+    assert!(request.facts.stream);
+    assert_eq!(request.facts.message_count, 4);
+    assert_eq!(request.facts.tools, BTreeSet::from(["find_order".to_owned()]));
+    assert_eq!(request.facts.max_tokens, Some(400));
+    assert_eq!(request.detected, names(&["credit-card", "email"]));
+    assert!((100..200).contains(&request.facts.input_tokens), "{}", request.facts.input_tokens);
+}
+
+#[test]
+fn tokens_are_counted_as_openai_documents_it() {
+    let count = |model: &str, text: &str| {
+        let body = json!({ "model": model, "messages": [{ "role": "user", "content": text }] });
+        decode_chat(body.to_string().as_bytes(), &detectors()).unwrap().facts.input_tokens
+    };
+    // 3 around the message, 1 for the role, 3 before the answer.
+    assert_eq!(count("gpt-4.1", "hello world"), 2 + 7);
+    assert_eq!(count("gpt-4", ""), 7);
+    // One of the words that the two vocabularies cut differently.
+    assert!(
+        count("gpt-4", "Привет, как дела сегодня") > count("gpt-4o", "Привет, как дела сегодня")
+    );
+    assert_eq!(count("gpt-4o", &"hello ".repeat(1000)), 1000 + 1 + 7);
+}
+
+#[test]
+fn a_request_that_two_readers_may_read_differently_is_opaque() {
+    let check = |body: &str, cause| {
+        assert_eq!(decode_chat(body.as_bytes(), &detectors()).unwrap_err(), cause, "{body}");
+    };
+    let ok = r#"{"model":"m","messages":[{"role":"user","content":"x"}]"#;
+    assert!(decode_chat(format!("{ok}}}").as_bytes(), &detectors()).is_ok());
+    for rest in [
+        r#","model":"n"}"#,
+        r#","mod\u0065l":"n"}"#,
+        r#","Model":"n"}"#,
+        r#","meſſages":[]}"#,
+        r#","stream":1}"#,
+        r#","stream":"true"}"#,
+        r#","max_tokens":"10"}"#,
+        r#","max_tokens":-1}"#,
+        r#","max_tokens":1.5}"#,
+        r#","tools":{}}"#,
+        r#","tools":[{"type":"function","name":"x"}]}"#,
+        r#","tools":[{"type":"function","function":{"name":"a","name":"b"}}]}"#,
+        r#","functions":[{}]}"#,
+    ] {
+        check(&format!("{ok}{rest}"), OpaqueCause::Fields);
+    }
+    check(&format!("{ok}}} {{}}"), OpaqueCause::NotJson);
+    check(ok, OpaqueCause::NotJson);
+    for body in [
+        "[]",
+        "{}",
+        r#"{"model":"m"}"#,
+        r#"{"model":1,"messages":[]}"#,
+        r#"{"model":"","messages":[]}"#,
+        r#"{"model":"m","messages":{}}"#,
+        r#"{"model":"m","messages":["x"]}"#,
+        r#"{"model":"m","messages":[{"content":"x"}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":{"text":"x"}}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":["x"]}]}"#,
+    ] {
+        check(body, OpaqueCause::Fields);
+    }
+    let deep = "[".repeat(JSON_DEPTH_MAX + 1) + &"]".repeat(JSON_DEPTH_MAX + 1);
+    check(&format!("{ok},\"x\":{deep}}}"), OpaqueCause::NotJson);
+}
+
+#[test]
+fn detectors_look_behind_every_escape_and_name() {
+    let check = |messages: &str, expect: &[&str]| {
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":{messages}}}]}}"#);
+        let request = decode_chat(body.as_bytes(), &detectors()).unwrap();
+        assert_eq!(request.detected, names(expect), "{messages}");
+    };
+    check(r#""nothing""#, &[]);
+    check(r#""ann\u0040example.com""#, &["email"]);
+    check(r#""\u0034111 1111 1111 1111""#, &["credit-card"]);
+    check(r#""{\"a\":\"\\u0034111111111111111\"}""#, &["credit-card"]);
+    check(r#"null,"x":{"ann@example.com":4111111111111111}"#, &["credit-card", "email"]);
+}
+
+#[test]
+fn a_request_is_masked_and_stays_the_rest_of_itself() {
+    let request = fixture!("chat_request/request.json");
+    let masked = mask_chat_request(request.as_bytes(), &masker()).unwrap();
+    assert_eq!(String::from_utf8(masked.bytes).unwrap(), fixture!("chat_request/masked.json"));
+    assert_eq!(masked.count, 7);
+    let again =
+        mask_chat_request(fixture!("chat_request/masked.json").as_bytes(), &masker()).unwrap();
+    assert_eq!(
+        (again.count, again.bytes.as_slice()),
+        (0, fixture!("chat_request/masked.json").as_bytes())
+    );
+}
+
+#[test]
+fn nothing_hides_in_names_identifiers_or_payloads() {
+    let check = |body: &str, expect: &str| {
+        let masked = mask_chat_request(body.as_bytes(), &masker()).unwrap();
+        assert_eq!(String::from_utf8(masked.bytes).unwrap(), expect);
+    };
+    check(r#"{"a":"a@b.com","a":"c@d.com"}"#, r#"{"a":"[email]","a":"[email]"}"#);
+    check(
+        r#"{"model":"a@b.com","x":{"model":"a@b.com"}}"#,
+        r#"{"model":"[email]","x":{"model":"[email]"}}"#,
+    );
+    check(r#"{"a@b.com" : 1.0}"#, r#"{"[email]" : 1.0}"#);
+    check(
+        r#"{"messages":[{"content":[{"image_url":{"url":"data:text/plain,a@b.com"}}]}]}"#,
+        r#"{"messages":[{"content":[{"image_url":{"url":"data:text/plain,[email]"}}]}]}"#,
+    );
+    check(
+        r#"{"*":{"role":"a@b.com"},"e":"\ud83d\ude00 a@b.com"}"#,
+        r#"{"*":{"role":"[email]"},"e":"😀 [email]"}"#,
+    );
+    assert_eq!(mask_chat_request(b"{", &masker()), Err(OpaqueCause::NotJson));
+}
+
+#[test]
+fn an_answer_is_masked_and_its_arguments_stay_json() {
+    let answer = fixture!("chat_answer/answer.json");
+    let masked = mask_chat_response(answer.as_bytes(), &masker()).unwrap();
+    let text = String::from_utf8(masked.bytes).unwrap();
+    assert_eq!(text, fixture!("chat_answer/masked.json"));
+    assert_eq!(masked.count, 3);
+    let value: Value = serde_json::from_str(&text).unwrap();
+    let arguments = value.pointer("/choices/0/message/tool_calls/0/function/arguments").unwrap();
+    assert!(serde_json::from_str::<Value>(arguments.as_str().unwrap()).unwrap().is_object());
+    assert_eq!(usage(answer.as_bytes()), Some(Usage { input_tokens: 19, output_tokens: 10 }));
+    assert_eq!(usage(b"{}"), None);
+}
+
+/// The texts of a stream by choice and place, and the order in which choices finish.
+fn texts(stream: &str) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for line in stream.lines().filter_map(|line| line.strip_prefix("data: ")) {
+        let Ok(chunk) = serde_json::from_str::<Value>(line) else { continue };
+        for choice in chunk["choices"].as_array().into_iter().flatten() {
+            let mut add = |place: &str, text: &Value| {
+                let key = format!("{}/{place}", choice["index"]);
+                let done = format!("{}/done", choice["index"]);
+                assert!(!texts.contains_key(&done), "a text after the finish: {line}");
+                *texts.entry(key).or_insert_with(String::new) += text.as_str().unwrap_or_default();
+            };
+            let delta = &choice["delta"];
+            for place in ["content", "refusal", "reasoning_content"] {
+                if delta[place].is_string() {
+                    add(place, &delta[place]);
+                }
+            }
+            for call in delta["tool_calls"].as_array().into_iter().flatten() {
+                add(&format!("call{}", call["index"]), &call["function"]["arguments"]);
+            }
+            if choice["finish_reason"].is_string() {
+                add("done", &choice["finish_reason"]);
+            }
+        }
+    }
+    texts
+}
+
+fn run(stream: &mut ChatStream, input: &str, cuts: &[usize]) -> String {
+    let mut out = Vec::new();
+    let mut rest = input.as_bytes();
+    for cut in cuts.iter().cycle() {
+        let (chunk, tail) = rest.split_at((*cut).min(rest.len()));
+        out.extend(stream.push(chunk).unwrap());
+        rest = tail;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    out.extend(stream.finish().unwrap());
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_stream_is_masked_across_its_events() {
+    for cut in [1, 7, 1000, usize::MAX] {
+        let mut stream = ChatStream::new(Some(masker()));
+        let out = run(&mut stream, fixture!("chat_stream/stream.sse"), &[cut]);
+        let texts = texts(&out);
+        assert_eq!(texts["0/content"], "Write to [email], then pay with [credit-card]. Bye");
+        assert!(out.ends_with("data: [DONE]\n\n"));
+        assert!(stream.is_done());
+        assert_eq!(stream.masked(), 2);
+        assert_eq!(stream.usage(), Some(Usage { input_tokens: 19, output_tokens: 10 }));
+        // The last words were held back for a possible address.
+        let made_up =
+            out.split("\n\n").find(|event| event.contains(" Bye") || event.contains("Bye\""));
+        assert!(made_up.unwrap().contains("\"id\":\"chatcmpl-CF1\""));
+    }
+}
+
+#[test]
+fn streamed_arguments_stay_json() {
+    let mut stream = ChatStream::new(Some(masker()));
+    let out = run(&mut stream, fixture!("chat_stream_tools/stream.sse"), &[usize::MAX]);
+    let texts = texts(&out);
+    assert_eq!(texts["0/call0"], r#"{"to":"[email]\n","card":"[credit-card]","n":1}"#);
+    assert_eq!(texts["0/call1"], r#"{"text":"[email]"}"#);
+}
+
+#[test]
+fn a_stream_with_nothing_to_mask_passes_event_by_event() {
+    let event = |text: &str| {
+        let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": text } }], "id": "x" });
+        format!("event: message\r\nid: 7\r\ndata: {chunk}\r\n\r\n").into_bytes()
+    };
+    let mut stream = ChatStream::new(Some(masker()));
+    for text in ["Hello, ", "it is: ", "\u{1f600} "] {
+        assert_eq!(stream.push(&event(text)).unwrap(), event(text));
+    }
+    assert_eq!(stream.push(b": keep-alive\n\n").unwrap(), b": keep-alive\n\n");
+    let whole = event("word, ");
+    let (first, second) = whole.split_at(20);
+    assert_eq!(stream.push(first).unwrap(), b"");
+    assert_eq!(stream.push(second).unwrap(), whole);
+}
+
+#[test]
+fn what_is_held_back_comes_before_the_finish_and_at_the_end() {
+    let chunk = |delta: Value, finish: Value| {
+        let chunk = json!({ "id": "c", "choices": [{ "index": 3, "delta": delta, "finish_reason": finish }] });
+        format!("data: {chunk}\n\n")
+    };
+    let held = r#"data: {"id":"c","choices":[{"index":3,"delta":{"reasoning":{"text":"ann"}},"finish_reason":null}]}"#;
+    let start = chunk(json!({ "reasoning": { "text": "ann" } }), Value::Null);
+    let finish = chunk(json!({}), json!("stop"));
+    for end in [finish.as_str(), "data: [DONE]\n\n", ""] {
+        let mut stream = ChatStream::new(Some(masker()));
+        let out = run(&mut stream, &format!("{start}{end}"), &[usize::MAX]);
+        assert!(out.ends_with(&format!("{held}\n\n{end}")), "{out}");
+    }
+    // A finish that carries text itself.
+    let mut stream = ChatStream::new(Some(masker()));
+    let last = chunk(json!({ "content": "ann@example.com" }), json!("stop"));
+    let out = run(&mut stream, &last, &[usize::MAX]);
+    assert_eq!(out, last.replace("ann@example.com", "[email]"));
+}
+
+#[test]
+fn a_stream_that_is_not_understood_ends() {
+    let good = "data: {\"choices\":[]}\n\n";
+    for bad in [
+        "data: {\"choices\"\n\n",
+        "data: hello\n\n",
+        "data: {\"a\":1,\"a\":2}\n\n",
+        "data: \u{fe}x\n\n",
+        ": a@b.com\n\n",
+    ] {
+        let mut stream = ChatStream::new(Some(masker()));
+        assert_eq!(stream.push(format!("{good}{bad}{good}").as_bytes()), Ok(good.into()));
+        assert_eq!(stream.push(good.as_bytes()), Err(StreamError::NotJson), "{bad}");
+        assert_eq!(stream.finish(), Err(StreamError::NotJson), "{bad}");
+    }
+    let mut cut = ChatStream::new(Some(masker()));
+    assert_eq!(cut.push(b"data: {\"choices\":["), Ok(Vec::new()));
+    assert_eq!(cut.finish(), Err(StreamError::NotJson));
+}
+
+#[test]
+fn texts_beyond_the_limit_end_the_stream() {
+    let mut stream = ChatStream::new(Some(masker()));
+    let event = |index: usize| {
+        let delta = json!({ "choices": [{ "index": index, "delta": { "content": "a" } }] });
+        format!("data: {delta}\n\n")
+    };
+    for index in 0..STREAM_TEXTS_MAX {
+        assert!(stream.push(event(index).as_bytes()).is_ok());
+    }
+    let result = stream.push(event(STREAM_TEXTS_MAX).as_bytes());
+    assert_eq!(result, Err(StreamError::TooManyTexts));
+}
+
+#[test]
+fn without_a_masker_every_byte_passes_and_the_usage_is_read() {
+    let input = format!("{}data: not json\n\n\u{fe}", fixture!("chat_stream/stream.sse"));
+    let mut stream = ChatStream::new(None);
+    assert_eq!(run(&mut stream, &input, &[11]), input);
+    assert!(stream.is_done());
+    assert_eq!(stream.usage(), Some(Usage { input_tokens: 19, output_tokens: 10 }));
+    assert_eq!(stream.masked(), 0);
+}
+
+#[test]
+fn errors_in_a_stream_and_pieces_in_probabilities_are_masked() {
+    let mut stream = ChatStream::new(Some(masker()));
+    let input = concat!(
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x \"},",
+        "\"logprobs\":{\"content\":[{\"token\":\"ann\"}]}}]}\n\n",
+        "data: {\"error\":{\"message\":\"bad a@b.com\",\"type\":\"server_error\"}}\n\n",
+    );
+    let out = run(&mut stream, input, &[usize::MAX]);
+    assert!(out.contains("\"logprobs\":null") && !out.contains("ann"), "{out}");
+    assert!(out.contains("bad [email]") && !out.contains("a@b"), "{out}");
+}
+
+#[test]
+fn a_denial_has_the_shape_that_the_sdk_reads() {
+    let denied = Denied {
+        reason: DenyReason::Policy,
+        rules: vec![RuleId::new("no-gpt-4")],
+        message: Some("Ask #ai-platform.".to_owned()),
+    };
+    let exchange = ExchangeId { session: SessionId::from_u64(7), number: 2 };
+    let body = error_body(&denied, Some(exchange));
+    assert_eq!(body["error"]["code"], "enforcer_policy");
+    let message = body["error"]["message"].as_str().unwrap();
+    for part in ["`no-gpt-4`", "Ask #ai-platform.", "0000000000000007-2", "not by the provider"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let event = String::from_utf8(error_event(&body)).unwrap();
+    assert!(event.starts_with("data: {\"error\":{") && event.ends_with("}\n\n"));
+}
+
+#[test]
+fn large_and_hostile_bodies_are_read_in_linear_time() {
+    let text = "Mail ann@example.com, pay 4111 1111 1111 1111. \\n\\\"x\\\" ".repeat(80_000);
+    for content in [
+        text,
+        "@".repeat(1_000_000),
+        "4".repeat(1_000_000),
+        "\\\\".repeat(500_000),
+        "[1,".repeat(300_000),
+    ] {
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{content}"}}]}}"#);
+        let masked = mask_chat_request(body.as_bytes(), &masker()).unwrap();
+        assert!(Node::read(&masked.bytes).is_ok());
+        assert!(decode_chat(body.as_bytes(), &detectors()).is_ok());
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_masked_stream_says_what_the_masked_text_says(
+        contents in prop::collection::vec((0_u64..2, 0_usize..3, prop::sample::select(vec![
+            "ann", "@", "example.com", " ", "4111", "1111", "4111111111111111", ", ", "é", "\n", "{\"a\":\"",
+            "\"}", "\\n", "\\u0040", "[", "12", "}", "漢",
+        ])), 0..40),
+        cuts in prop::collection::vec(1_usize..400, 1..20),
+        finishes in any::<bool>(),
+    ) {
+        let mut input = String::new();
+        let chunk = |choice: u64, delta: Value, finish: Value| {
+            let chunk = json!({ "id": "c", "choices": [{ "index": choice, "delta": delta, "finish_reason": finish }] });
+            format!("data: {chunk}\n\n")
+        };
+        for (choice, place, text) in &contents {
+            let delta = match place {
+                0 => json!({ "content": text }),
+                1 => json!({ "reasoning_content": text }),
+                _ => json!({ "tool_calls": [{ "index": 1, "function": { "arguments": text } }] }),
+            };
+            input += &chunk(*choice, delta, Value::Null);
+        }
+        if finishes {
+            input += &chunk(0, json!({}), json!("stop"));
+            input += &chunk(1, json!({}), json!("stop"));
+        }
+        input += "data: [DONE]\n\n";
+        let mut stream = ChatStream::new(Some(masker()));
+        let out = run(&mut stream, &input, &cuts);
+        let mut expect = texts(&input);
+        for (place, text) in &mut expect {
+            if !place.ends_with("done") {
+                *text = masker().mask_text(text).text.into_owned();
+            }
+        }
+        prop_assert_eq!(texts(&out), expect);
+        prop_assert!(out.ends_with("data: [DONE]\n\n"));
+    }
+}

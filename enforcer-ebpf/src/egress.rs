@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The backstop: a packet of a guarded socket leaves by the loopback device or not at all.
+//!
+//! SECURITY: tests the device, not the address. A route option, a source route or a bound device set
+//! earlier on the socket still wins against a rewritten destination, and takes payload along in the
+//! SYN (Fast Open); all of them show here as a device that is not loopback.
+//!
+//! Also writes down who sent a query to the resolver: only here is the source port of an unconnected
+//! datagram known.
+
+use core::ptr;
+
+use aya_ebpf::programs::SkBuffContext;
+use enforcer_common::{Hook, Origin, OriginKey, PROTOCOL_UDP, Refusal, mapped_v4};
+
+use crate::address;
+use crate::event::{self, Attempt};
+use crate::maps::{self, ORIGINS};
+use crate::task::{self, Task};
+
+/// Verdicts of the hook: the packet goes on, or is dropped.
+const GO_ON: i32 = 1;
+const DROP: i32 = 0;
+
+/// The loopback device is the first one of every network namespace.
+const LOOPBACK_IFINDEX: u32 = 1;
+const ETH_P_IP: u16 = 0x0800;
+const IPV6_HEADER_BYTES: usize = 40;
+
+/// `cgroup_skb/egress`.
+#[inline(always)]
+pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
+    let raw = ctx.skb.skb;
+    // SAFETY: the hook may read this field.
+    let ifindex = unsafe { ptr::read_volatile(&raw const (*raw).ifindex) };
+    // SAFETY: the hook may read this member; it is checked against null where it is used.
+    let socket = unsafe { ptr::read_volatile(&raw const (*raw).__bindgen_anon_2.sk) };
+    let origin = maps::socket_origin(socket.cast());
+    if ifindex == LOOPBACK_IFINDEX {
+        if let Some(origin) = origin
+            && origin.protocol == PROTOCOL_UDP
+        {
+            attribute_query(ctx, &origin);
+        }
+        return GO_ON;
+    }
+    let task = match origin {
+        Some(origin) => Task {
+            session: origin.session,
+            tgid: origin.tgid,
+            uid: origin.uid,
+            comm: origin.comm,
+        },
+        None => {
+            let Some(session) = task::session_of_packet(ctx, &task::settings()) else {
+                return GO_ON;
+            };
+            Task { session, tgid: 0, uid: 0, comm: [0; 16] }
+        }
+    };
+    event::refused(ctx, Hook::Egress, Refusal::Device, &task, &destination(ctx));
+    DROP
+}
+
+/// Where an IP packet comes from and goes to.
+struct Header {
+    source: [u8; 16],
+    destination: [u8; 16],
+    protocol: u8,
+    /// Offset of the transport header.
+    transport: usize,
+}
+
+/// The IP header; extension headers of IPv6 are not followed.
+#[inline(always)]
+fn header(ctx: &SkBuffContext) -> Option<Header> {
+    if u16::from_be(ctx.skb.protocol() as u16) == ETH_P_IP {
+        let fixed: [u8; 20] = ctx.load(0).ok()?;
+        return Some(Header {
+            source: mapped_v4([fixed[12], fixed[13], fixed[14], fixed[15]]),
+            destination: mapped_v4([fixed[16], fixed[17], fixed[18], fixed[19]]),
+            protocol: fixed[9],
+            transport: usize::from(fixed[0] & 0x0f) * 4,
+        });
+    }
+    Some(Header {
+        source: ctx.load(8).ok()?,
+        destination: ctx.load(24).ok()?,
+        protocol: ctx.load(6).ok()?,
+        transport: IPV6_HEADER_BYTES,
+    })
+}
+
+/// Source and destination port.
+#[inline(always)]
+fn ports(ctx: &SkBuffContext, header: &Header) -> Option<(u16, u16)> {
+    let [a, b, c, d]: [u8; 4] = ctx.load(header.transport).ok()?;
+    Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+}
+
+/// Leaves the origin of a query where the resolver looks; without it the resolver refuses.
+#[inline(always)]
+fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
+    let Some(header) = header(ctx) else {
+        return;
+    };
+    let Some((source, destination)) = ports(ctx, &header) else {
+        return;
+    };
+    let is_query = u16::from(header.protocol) == PROTOCOL_UDP
+        && destination == task::settings().resolver_port
+        && address::is_loopback(&header.destination);
+    if is_query {
+        let key = OriginKey { address: header.source, port: source, protocol: PROTOCOL_UDP };
+        // A failed insert leaves the query without an origin: the resolver refuses it.
+        let _ = ORIGINS.insert(key, origin, 0);
+    }
+}
+
+/// What a dropped packet was, as far as its header tells.
+#[inline(always)]
+fn destination(ctx: &SkBuffContext) -> Attempt {
+    let family = ctx.skb.family() as u16;
+    let Some(header) = header(ctx) else {
+        return Attempt { family, ..Attempt::default() };
+    };
+    let port = ports(ctx, &header).map_or(0, |(_, destination)| destination);
+    Attempt {
+        address: header.destination,
+        port,
+        family,
+        socket_type: 0,
+        protocol: u16::from(header.protocol),
+    }
+}

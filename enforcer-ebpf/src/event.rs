@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Tells the daemon what was refused. A full ring is counted and never changes a verdict.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_log_ebpf::debug;
+use enforcer_common::{Event, Hook, Refusal};
+
+use crate::maps::{EVENTS, EVENTS_LOST};
+use crate::task::Task;
+
+/// What was attempted.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Attempt {
+    pub(crate) address: [u8; 16],
+    pub(crate) port: u16,
+    pub(crate) family: u16,
+    pub(crate) socket_type: u16,
+    pub(crate) protocol: u16,
+}
+
+/// Puts the refusal of an attempt on the ring and writes a line to the log.
+#[inline(never)]
+pub(crate) fn refused<C: EbpfContext>(
+    ctx: &C,
+    hook: Hook,
+    refusal: Refusal,
+    task: &Task,
+    attempt: &Attempt,
+) {
+    debug!(
+        ctx,
+        "refused: hook {}, reason {}, pid {}, protocol {}, port {}",
+        hook as u32,
+        refusal as u32,
+        task.tgid,
+        attempt.protocol,
+        attempt.port
+    );
+    let Some(mut entry) = EVENTS.reserve(0) else {
+        if let Some(lost) = EVENTS_LOST.get_ptr_mut(0) {
+            // SAFETY: the slot belongs to this CPU and the program is not preempted by itself.
+            unsafe { *lost += 1 };
+        }
+        return;
+    };
+    entry.write(Event {
+        // SAFETY: the helper takes nothing and returns a number.
+        at_boot_ns: unsafe { bpf_ktime_get_boot_ns() },
+        session: task.session,
+        hook: hook as u32,
+        refusal: refusal as u32,
+        tgid: task.tgid,
+        uid: task.uid,
+        address: attempt.address,
+        port: attempt.port,
+        family: attempt.family,
+        socket_type: attempt.socket_type,
+        protocol: attempt.protocol,
+        comm: task.comm,
+    });
+    entry.submit(0);
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The eBPF programs: one entry point for each hook, each a call into the module that decides.
+//!
+//! Attached at the cgroup v2 root. A task that is not guarded leaves at the first map miss. Inside a
+//! guarded path everything that is missing refuses.
+#![no_std]
+#![no_main]
+
+mod address;
+mod connect;
+mod datagram;
+mod egress;
+mod established;
+mod event;
+mod maps;
+mod socket;
+mod task;
+
+use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, sock_ops};
+use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
+
+use crate::address::Family;
+
+#[cgroup_sock_addr(connect4)]
+pub fn connect4(ctx: SockAddrContext) -> i32 {
+    connect::connect(&ctx, Family::V4)
+}
+
+#[cgroup_sock_addr(connect6)]
+pub fn connect6(ctx: SockAddrContext) -> i32 {
+    connect::connect(&ctx, Family::V6)
+}
+
+#[cgroup_sock_addr(sendmsg4)]
+pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    datagram::sendmsg(&ctx, Family::V4)
+}
+
+#[cgroup_sock_addr(sendmsg6)]
+pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    datagram::sendmsg(&ctx, Family::V6)
+}
+
+#[cgroup_sock_addr(recvmsg4)]
+pub fn recvmsg4(ctx: SockAddrContext) -> i32 {
+    datagram::recvmsg(&ctx, Family::V4);
+    connect::GO_ON
+}
+
+#[cgroup_sock_addr(recvmsg6)]
+pub fn recvmsg6(ctx: SockAddrContext) -> i32 {
+    datagram::recvmsg(&ctx, Family::V6);
+    connect::GO_ON
+}
+
+#[cgroup_sock_addr(getpeername4)]
+pub fn getpeername4(ctx: SockAddrContext) -> i32 {
+    datagram::getpeername(&ctx, Family::V4);
+    connect::GO_ON
+}
+
+#[cgroup_sock_addr(getpeername6)]
+pub fn getpeername6(ctx: SockAddrContext) -> i32 {
+    datagram::getpeername(&ctx, Family::V6);
+    connect::GO_ON
+}
+
+#[cgroup_sock(sock_create)]
+pub fn sock_create(ctx: SockContext) -> i32 {
+    socket::create(&ctx)
+}
+
+#[cgroup_skb(egress)]
+pub fn egress(ctx: SkBuffContext) -> i32 {
+    egress::packet(&ctx)
+}
+
+#[sock_ops]
+pub fn established(ctx: SockOpsContext) -> u32 {
+    established::hand_over(&ctx);
+    1
+}
+
+/// Some helpers are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

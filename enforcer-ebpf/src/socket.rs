@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Which sockets a guarded task may make: TCP and UDP, by allow-list.
+//!
+//! SCTP, UDP-Lite, ping, L2TP and raw sockets have paths to the wire on which no connect or sendmsg hook
+//! runs, and MPTCP makes its subflows in the kernel. The errno is the one on which applications fall back
+//! to TCP.
+
+use core::ptr;
+
+use aya_ebpf::helpers::generated::bpf_set_retval;
+use aya_ebpf::programs::SockContext;
+use enforcer_common::{Hook, PROTOCOL_TCP, PROTOCOL_UDP, Refusal};
+
+use crate::event::{self, Attempt};
+use crate::task;
+
+const GO_ON: i32 = 1;
+const REFUSE: i32 = 0;
+const SOCK_STREAM: u16 = 1;
+const SOCK_DGRAM: u16 = 2;
+const EPROTONOSUPPORT: i32 = 93;
+
+/// `cgroup/sock_create`.
+#[inline(always)]
+pub(crate) fn create(ctx: &SockContext) -> i32 {
+    let Some(task) = task::current(&task::settings()) else {
+        return GO_ON;
+    };
+    let raw = ctx.sock;
+    // SAFETY: the hook may read these fields.
+    let (family, socket_type, protocol) = unsafe {
+        (
+            ptr::read_volatile(&raw const (*raw).family),
+            ptr::read_volatile(&raw const (*raw).type_),
+            ptr::read_volatile(&raw const (*raw).protocol),
+        )
+    };
+    let attempt = Attempt {
+        family: family as u16,
+        socket_type: socket_type as u16,
+        protocol: protocol as u16,
+        ..Attempt::default()
+    };
+    match (attempt.socket_type, attempt.protocol) {
+        (SOCK_STREAM, 0 | PROTOCOL_TCP) | (SOCK_DGRAM, 0 | PROTOCOL_UDP) => GO_ON,
+        _ => {
+            event::refused(ctx, Hook::SockCreate, Refusal::SocketKind, &task, &attempt);
+            // SAFETY: the helper takes a number; the verdict alone would mean `EPERM`.
+            unsafe { bpf_set_retval(-EPROTONOSUPPORT) };
+            REFUSE
+        }
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Puts the programs in force, newly or by taking over from an earlier daemon.
+//!
+//! Settings are written before the first program is attached. Taking over replaces the program behind each
+//! pinned link in one step; it never detaches first, so no connect goes unseen. A failure detaches only
+//! what this call attached: what was in force stays in force.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya_log::EbpfLogger;
+use enforcer_common::{Settings, map, program};
+
+use super::preflight::Host;
+use super::{
+    Config, Error, Kernel, Origins, Ports, ProgramState, bpffs, load, pin, preflight, sys,
+};
+
+/// See [`Kernel::attach`].
+pub(super) fn attach(config: &Config, ports: Ports) -> Result<Kernel, Error> {
+    let host = preflight::check(config)?;
+    bpffs::ensure(config)?;
+    pin::make_folders(config)?;
+    let mut ebpf = load::load(config)?;
+    write_settings(&mut ebpf, host, ports)?;
+    attach_all(&mut ebpf, config, host)?;
+    handle(ebpf, config)
+}
+
+/// The ports that an earlier daemon told the programs, so that the next one listens on the same.
+#[must_use]
+pub fn recorded_ports(config: &Config) -> Option<Ports> {
+    let pinned = MapData::from_pin(pin::map(config, map::SETTINGS)).ok()?;
+    let settings: Array<_, Settings> = Map::Array(pinned).try_into().ok()?;
+    let settings = settings.get(&0, 0).ok()?;
+    let is_set = settings.proxy_port != 0 && settings.resolver_port != 0;
+    is_set.then_some(Ports { proxy: settings.proxy_port, resolver: settings.resolver_port })
+}
+
+/// What the pinned links say.
+pub(super) fn programs(config: &Config) -> Vec<ProgramState> {
+    let state = |name| {
+        let info =
+            sys::open_link(&pin::link(config, name)).and_then(|fd| sys::link_info(fd.as_fd()));
+        let attached = info.ok().filter(|info| info.cgroup != 0);
+        ProgramState {
+            name,
+            link: attached.map(|info| info.id),
+            program: attached.map(|info| info.program),
+        }
+    };
+    program::ALL.map(state).to_vec()
+}
+
+fn write_settings(ebpf: &mut Ebpf, host: Host, ports: Ports) -> Result<(), Error> {
+    let name = map::SETTINGS;
+    let found = ebpf.map_mut(name).ok_or(Error::Missing { kind: "map", name })?;
+    let mut array: Array<_, Settings> =
+        found.try_into().map_err(|source| Error::map("open", name, source))?;
+    let settings = Settings {
+        netns_cookie: host.netns_cookie,
+        session_level: host.session_level,
+        proxy_port: ports.proxy,
+        resolver_port: ports.resolver,
+    };
+    array.set(0, settings, 0).map_err(|source| Error::map("write", name, source))
+}
+
+fn attach_all(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<(), Error> {
+    let cgroup = File::open(&config.cgroup);
+    let cgroup = cgroup.map_err(|source| Error::io("open", &config.cgroup, source))?;
+    let mut new = Unpin(Vec::new());
+    for name in program::ALL {
+        let path = pin::link(config, name);
+        if !take_over(ebpf, config, name, host)? {
+            let link = load::attach(ebpf, name, &cgroup)?;
+            link.pin(&path)
+                .map_err(|source| Error::io("pin link at", &path, io::Error::other(source)))?;
+            new.0.push(path);
+        }
+    }
+    new.0.clear();
+    Ok(())
+}
+
+/// Replaces the program behind a pinned link; false when there is none to take over.
+fn take_over(
+    ebpf: &mut Ebpf,
+    config: &Config,
+    name: &'static str,
+    host: Host,
+) -> Result<bool, Error> {
+    let path = pin::link(config, name);
+    let link = match sys::open_link(&path) {
+        Ok(link) => link,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(Error::io("open link", &path, source)),
+    };
+    let info = sys::link_info(link.as_fd());
+    let info = info.map_err(|source| Error::syscall("read the link of program", name, source))?;
+    if info.cgroup == 0 {
+        // Its cgroup was removed or somebody detached it: it enforces nothing, and nothing can revive it.
+        fs::remove_file(&path).map_err(|source| Error::io("unpin", &path, source))?;
+        return Ok(false);
+    }
+    if info.cgroup != host.cgroup_id {
+        return Err(Error::OtherCgroup { name, cgroup: config.cgroup.clone() });
+    }
+    let program = load::program_fd(ebpf, name)?;
+    let updated = sys::update_link(link.as_fd(), program);
+    updated.map_err(|source| Error::syscall("replace program", name, source))?;
+    Ok(true)
+}
+
+/// Unpins what this call attached when it does not come to its end.
+struct Unpin(Vec<PathBuf>);
+
+impl Drop for Unpin {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            if let Err(error) = fs::remove_file(path) {
+                tracing::error!(path = %path.display(), %error, "failed to unpin");
+            }
+        }
+    }
+}
+
+/// Keeps what the daemon needs; programs and links live on by their pins alone.
+fn handle(mut ebpf: Ebpf, config: &Config) -> Result<Kernel, Error> {
+    let guarded = take(&mut ebpf, map::GUARDED)?;
+    let guarded = HashMap::try_from(guarded);
+    let lost = PerCpuArray::try_from(take(&mut ebpf, map::EVENTS_LOST)?);
+    let log = EbpfLogger::init(&mut ebpf);
+    let log = log.inspect_err(|error| tracing::warn!(%error, "the programs' log is not read")).ok();
+    Ok(Kernel {
+        config: config.clone(),
+        guarded: Mutex::new(guarded.map_err(|source| Error::map("open", map::GUARDED, source))?),
+        lost: lost.map_err(|source| Error::map("open", map::EVENTS_LOST, source))?,
+        origins: Origins::open(config)?,
+        log: Mutex::new(log),
+    })
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
+    ebpf.take_map(name).ok_or(Error::Missing { kind: "map", name })
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Loads the committed object: maps from their pins where they exist, then each program.
+//!
+//! The object is embedded, so that a build needs no eBPF toolchain; `cargo xtask ebpf --check` proves that
+//! it is what the source says.
+
+use aya::programs::links::FdLink;
+use aya::programs::{CgroupAttachMode, Program, ProgramError};
+use aya::{Ebpf, EbpfLoader};
+use enforcer_common::{map, program};
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::{Config, Error, pin};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../enforcer-ebpf/enforcer.bpf.o"
+));
+
+/// Maps that outlive the daemon. The ring of aya-log is not among them: it belongs to one generation.
+const PINNED: [&str; 6] =
+    [map::SETTINGS, map::GUARDED, map::ORIGINS, map::SOCKET_ORIGIN, map::EVENTS, map::EVENTS_LOST];
+
+/// Creates or reopens the maps, and has the verifier read every program. Nothing runs yet.
+pub(super) fn load(config: &Config) -> Result<Ebpf, Error> {
+    let mut loader = EbpfLoader::new();
+    for name in PINNED {
+        loader.map_pin_path(name, pin::map(config, name));
+    }
+    let loaded = loader.load(OBJECT);
+    let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
+    for name in program::ALL {
+        let program = program_mut(&mut ebpf, name)?;
+        verify(program).map_err(|source| Error::program("load", name, source))?;
+    }
+    Ok(ebpf)
+}
+
+fn verify(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::CgroupSkb(program) => program.load(),
+        Program::CgroupSock(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        Program::SockOps(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// Attaches a program and gives its link away: aya would detach it when the object is dropped.
+pub(super) fn attach(ebpf: &mut Ebpf, name: &'static str, cgroup: &File) -> Result<FdLink, Error> {
+    // The kernel takes no flags for a cgroup link: it is always one of several, and a child cgroup
+    // cannot override it.
+    let mode = CgroupAttachMode::Single;
+    let failed = |source| Error::program("attach", name, source);
+    let link = match program_mut(ebpf, name)? {
+        Program::CgroupSkb(program) => {
+            let egress = aya::programs::CgroupSkbAttachType::Egress;
+            let id = program.attach(cgroup, egress, mode).map_err(failed)?;
+            FdLink::try_from(program.take_link(id).map_err(failed)?)
+        }
+        Program::CgroupSock(program) => {
+            let id = program.attach(cgroup, mode).map_err(failed)?;
+            FdLink::try_from(program.take_link(id).map_err(failed)?)
+        }
+        Program::CgroupSockAddr(program) => {
+            let id = program.attach(cgroup, mode).map_err(failed)?;
+            FdLink::try_from(program.take_link(id).map_err(failed)?)
+        }
+        Program::SockOps(program) => {
+            let id = program.attach(cgroup, mode).map_err(failed)?;
+            FdLink::try_from(program.take_link(id).map_err(failed)?)
+        }
+        _ => return Err(failed(ProgramError::UnexpectedProgramType)),
+    };
+    link.map_err(|source| Error::syscall("own the link of", name, io::Error::other(source)))
+}
+
+/// The descriptor of a loaded program.
+pub(super) fn program_fd<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<BorrowedFd<'a>, Error> {
+    let program = program_mut(ebpf, name)?;
+    let fd = program.fd().map_err(|source| Error::program("open", name, source))?;
+    Ok(fd.as_fd())
+}
+
+fn program_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, Error> {
+    ebpf.program_mut(name).ok_or(Error::Missing { kind: "program", name })
+}

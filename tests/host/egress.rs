@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Ways past a rewritten destination: each puts payload on the wire without us, and nothing with us.
+
+use enforcer_common::{Hook, Refusal};
+
+use crate::child;
+use crate::lab::{Lab, isolated};
+use crate::wire::{MARKER, World, contains};
+
+/// Fast Open with payload in the SYN, out of a chosen device; anybody may do that.
+const BOUND_DEVICE: &str = r#"
+s = socket_(); s.settimeout(2)
+s.setsockopt(IPPROTO_TCP, 34, 1)
+s.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, b"near")
+show(outcome(s.sendto, b"ENFORCER-MARKER", 0x20000000, ("10.99.0.2", 8080)))
+"#;
+
+/// As an ordinary user: the same with a segment routing header that leads to the outside.
+const SOURCE_ROUTE: &str = r#"
+as_nobody()
+s = socket_(AF_INET6); s.settimeout(2)
+s.setsockopt(IPPROTO_TCP, 34, 1)
+segments = inet_pton(AF_INET6, "::") + inet_pton(AF_INET6, "fd99::2")
+s.setsockopt(IPPROTO_IPV6, IPV6_RTHDR, struct.pack("BBBBBBH", 0, 4, 4, 1, 1, 0, 0) + segments)
+show(outcome(s.sendto, b"ENFORCER-MARKER", 0x20000000, ("fd99::2", 8080)))
+"#;
+
+fn leaks(world: &World) -> usize {
+    world.arrived().iter().filter(|frame| contains(frame, MARKER)).count()
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_bound_device_does_not_lead_past_the_proxy() {
+    isolated(|| {
+        let world = World::new();
+        let mut lab = Lab::new();
+        let as_nobody = format!("as_nobody()\n{BOUND_DEVICE}");
+        child::run(None, &as_nobody);
+        assert_ne!(leaks(&world), 0, "the technique does not work: the test proves nothing");
+        // The kernel lets only a privileged caller unbind, even when it is a program that asks.
+        assert_eq!(lab.guarded(&as_nobody), ["EPERM"]);
+        let (hook, refusal, _) = lab.event();
+        assert_eq!((hook, refusal), (Hook::Connect, Refusal::Device));
+        assert_eq!(lab.guarded(BOUND_DEVICE), ["15"], "redirected");
+        assert_eq!(world.arrived(), Vec::<Vec<u8>>::new());
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_source_route_does_not_lead_past_the_backstop() {
+    isolated(|| {
+        let world = World::new();
+        let mut lab = Lab::new();
+        child::run(None, SOURCE_ROUTE);
+        assert_ne!(leaks(&world), 0, "the technique does not work: the test proves nothing");
+        lab.guarded(SOURCE_ROUTE);
+        assert_eq!(world.arrived(), Vec::<Vec<u8>>::new());
+        let (hook, refusal, event) = lab.event();
+        assert_eq!((hook, refusal), (Hook::Egress, Refusal::Device));
+        assert_ne!(event.tgid, 0, "the socket knows who made the connect");
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_guarded_listener_cannot_be_dialled_from_outside() {
+    isolated(|| {
+        let world = World::new();
+        let mut lab = Lab::new();
+        let mut listener = lab.start_guarded(
+            "s = socket_(); s.bind(('10.99.0.1', 8080)); s.listen(); show('ready'); input()",
+        );
+        assert_eq!(listener.line(), "ready");
+        world.dial("10.99.0.1:8080");
+        let (hook, refusal, _) = lab.event();
+        assert_eq!((hook, refusal), (Hook::Egress, Refusal::Device));
+        listener.go_on();
+        listener.finish();
+        let answers = world.arrived().into_iter().filter(|frame| frame.get(23) == Some(&6));
+        assert_eq!(answers.filter(|frame| frame.get(26..30) == Some(&[10, 99, 0, 1])).count(), 0);
+    });
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The daemon comes, dies, comes back and goes: guarded processes are redirected or refused throughout.
+
+use std::fs;
+
+use enforcer_common::program;
+use enforcer_core::model::{AgentName, SessionId};
+use enforcer_user::kernel::{self, Error, Kernel};
+
+use crate::lab::{AGENT, Lab, SESSION, isolated};
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn every_program_loads_and_is_attached() {
+    isolated(|| {
+        let lab = Lab::new();
+        let programs = lab.kernel().programs();
+        let names: Vec<_> = programs.iter().map(|state| state.name).collect();
+        assert_eq!(names, program::ALL);
+        for state in programs {
+            assert!(state.link.is_some() && state.program.is_some(), "{}", state.name);
+        }
+        assert_eq!(lab.kernel().events_lost().unwrap(), 0);
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn when_the_daemon_dies_guarded_connects_are_refused_at_once() {
+    isolated(|| {
+        let mut lab = Lab::new();
+        lab.crash();
+        let tcp = "show(outcome(ask, AF_INET, ('10.99.0.2', 80)), outcome(ask, AF_INET6, ('fd99::2', 80)))";
+        assert_eq!(lab.guarded(tcp), ["ECONNREFUSED ECONNREFUSED"]);
+        let udp =
+            "s = socket_(AF_INET, SOCK_DGRAM); show(outcome(s.sendto, b'x', ('10.99.0.2', 443)))";
+        assert_eq!(lab.guarded(udp), ["EPERM"]);
+        lab.restart();
+        assert_eq!(
+            lab.guarded("show(ask(AF_INET, ('10.99.0.2', 80)).split()[0])"),
+            ["10.99.0.2:80"]
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_restart_takes_over_without_one_unredirected_connect() {
+    const RESTARTS: usize = 10;
+    isolated(|| {
+        let mut lab = Lab::new();
+        let before = lab.kernel().programs();
+        let mut client = lab.start_guarded(
+            r#"
+import threading
+stop, wrong, count = [], [], [0]
+def loop():
+    while not stop:
+        answer = outcome(ask, AF_INET, ("10.99.0.2", 80))
+        count[0] += 1
+        if not answer.startswith("10.99.0.2:80 "): wrong.append(answer)
+thread = threading.Thread(target=loop); thread.start()
+show("ready"); input()
+stop.append(1); thread.join()
+show(wrong, count[0] > 0)
+"#,
+        );
+        assert_eq!(client.line(), "ready");
+        for _ in 0..RESTARTS {
+            lab.attach();
+        }
+        client.go_on();
+        assert_eq!(client.finish(), ["[] True"]);
+        let after = lab.kernel().programs();
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(before.link, after.link, "the link is the same");
+            assert_ne!(before.program, after.program, "the program is a new one");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn sessions_are_found_again_and_forgotten_on_request() {
+    isolated(|| {
+        let mut lab = Lab::new();
+        let id = lab.session_cgroup_id();
+        let expect = (id, SessionId::from_u64(SESSION), AgentName::new(AGENT));
+        lab.crash();
+        lab.restart();
+        assert_eq!(lab.kernel().guarded().unwrap(), [expect]);
+        lab.kernel().unguard(id).unwrap();
+        lab.kernel().unguard(id).unwrap();
+        assert_eq!(lab.kernel().guarded().unwrap(), []);
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn detaching_leaves_nothing_and_can_be_repeated() {
+    isolated(|| {
+        let mut lab = Lab::new();
+        lab.crash();
+        let done = kernel::detach(lab.config()).unwrap();
+        assert_eq!(
+            done.iter().filter(|line| line.starts_with("detached")).count(),
+            program::ALL.len()
+        );
+        assert!(!lab.config().bpffs.exists());
+        assert_eq!(kernel::detach(lab.config()).unwrap(), Vec::<String>::new());
+        assert_eq!(kernel::recorded_ports(lab.config()), None);
+        assert_eq!(
+            lab.guarded("show(outcome(ask, AF_INET, ('10.99.0.2', 80)))"),
+            ["ENETUNREACH"],
+            "nothing is redirected any more"
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn what_cannot_be_guarded_is_refused_before_anything_is_changed() {
+    isolated(|| {
+        let lab = Lab::new();
+        let mut config = lab.config().clone();
+        config.cgroup = std::env::temp_dir();
+        let error = Kernel::attach(&config, lab.ports()).unwrap_err();
+        assert!(matches!(error, Error::NotCgroup2 { .. }), "{error}");
+        config.cgroup = lab.config().cgroup.join("other");
+        fs::create_dir(&config.cgroup).unwrap();
+        let error = Kernel::attach(&config, lab.ports()).unwrap_err();
+        fs::remove_dir(&config.cgroup).unwrap();
+        assert!(matches!(error, Error::OtherCgroup { .. }), "{error}");
+    });
+}

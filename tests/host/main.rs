@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The kernel side on the real kernel: each test attaches the programs to a cgroup of its own, in a network
+//! namespace of its own, and leaves nothing behind.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first thing that is not as expected"
+)]
+
+mod child;
+mod datagram;
+mod egress;
+mod lab;
+mod lifecycle;
+mod redirect;
+mod socket_kind;
+mod wire;

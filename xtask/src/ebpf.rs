@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cargo xtask ebpf`: compiles the programs into `enforcer-ebpf/enforcer.bpf.o`, and proves that the
+//! committed object is what the source says.
+//!
+//! The object is committed, so that nobody needs a BPF toolchain to build the product. It does not depend on
+//! where it was built: paths are remapped, and debug sections are stripped (BTF stays).
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::packages::{self, Toolchain};
+
+const TARGET: &str = "bpfel-unknown-none";
+const OBJECT: &str = "enforcer-ebpf/enforcer.bpf.o";
+const RECORD: &str = "enforcer-ebpf/enforcer.bpf.toolchain";
+/// Separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+const SEPARATOR: &str = "\u{1f}";
+
+/// Arguments of `cargo xtask ebpf`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Rebuild elsewhere and compare with the committed object instead of replacing it.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let root = root()?;
+    let target = target_folder(&root);
+    let toolchain = packages::toolchain(&target)?;
+    if arguments.check {
+        check(&root, &target, &toolchain)
+    } else {
+        write(&root, &target, &toolchain)
+    }
+}
+
+fn write(root: &Path, target: &Path, toolchain: &Toolchain) -> Result<()> {
+    let object = build(root, &target.join("bpf"), toolchain)?;
+    fs::write(root.join(OBJECT), &object).with_context(|| format!("cannot write `{OBJECT}`"))?;
+    fs::write(root.join(RECORD), &toolchain.versions)?;
+    eprintln!("wrote `{OBJECT}`, {} bytes, with\n{}", object.len(), toolchain.versions.trim_end());
+    Ok(())
+}
+
+/// Builds from nothing: an object from an earlier build would prove nothing.
+fn check(root: &Path, target: &Path, toolchain: &Toolchain) -> Result<()> {
+    let folder = target.join("bpf-check");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let rebuilt = build(root, &folder, toolchain)?;
+    fs::remove_dir_all(&folder)?;
+    let committed = fs::read(root.join(OBJECT)).with_context(|| format!("no `{OBJECT}`"))?;
+    let recorded =
+        fs::read_to_string(root.join(RECORD)).with_context(|| format!("no `{RECORD}`"))?;
+    if rebuilt == committed {
+        eprintln!("`{OBJECT}` is what the source compiles to: {} bytes, all equal", rebuilt.len());
+        return Ok(());
+    }
+    if recorded == toolchain.versions {
+        let at = rebuilt.iter().zip(&committed).position(|(new, old)| new != old);
+        bail!(
+            "`{OBJECT}` is not what the source compiles to: {} bytes committed, {} rebuilt, first \
+             difference at byte {}; run `cargo xtask ebpf` and commit both files",
+            committed.len(),
+            rebuilt.len(),
+            at.unwrap_or_else(|| rebuilt.len().min(committed.len())),
+        );
+    }
+    check_by_tests(root, toolchain, &recorded, &committed, &rebuilt)
+}
+
+/// Another compiler makes other bytes of the same source; then the programs must pass the same tests.
+fn check_by_tests(
+    root: &Path,
+    toolchain: &Toolchain,
+    recorded: &str,
+    committed: &[u8],
+    rebuilt: &[u8],
+) -> Result<()> {
+    eprintln!(
+        "`{OBJECT}` was made with\n{recorded}and here is\n{}so the bytes cannot be compared. Running the \
+         kernel tests on the rebuilt object instead.",
+        toolchain.versions
+    );
+    let object = root.join(OBJECT);
+    fs::write(&object, rebuilt)?;
+    let mut cargo = packages::cargo();
+    cargo.current_dir(root).args(["test", "--package", "enforcer-tests", "--test", "host"]);
+    let tested = packages::run(cargo.args(["--", "--include-ignored"]));
+    fs::write(&object, committed).with_context(|| format!("cannot restore `{OBJECT}`"))?;
+    tested.context("the rebuilt object fails the kernel tests (they need root)")?;
+    eprintln!(
+        "the rebuilt object passes the kernel tests; `cargo xtask ebpf` would record the new toolchain"
+    );
+    Ok(())
+}
+
+/// Compiles, links and strips; returns the object.
+fn build(root: &Path, folder: &Path, toolchain: &Toolchain) -> Result<Vec<u8>> {
+    let programs = root.join("enforcer-ebpf");
+    // The folders to remap are there only after the crates are.
+    packages::run(packages::cargo().current_dir(&programs).args(["fetch", "--locked"]))?;
+    let mut cargo = packages::cargo();
+    cargo.current_dir(&programs);
+    cargo.args(["build", "--release", "--locked", "--target", TARGET, "-Zbuild-std=core"]);
+    cargo.arg("--target-dir").arg(folder);
+    cargo.env("RUSTC", &toolchain.rustc).env("RUSTC_BOOTSTRAP", "1");
+    cargo.env("PATH", packages::path_with(&toolchain.linker_folder)?);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(root, toolchain)?.join(SEPARATOR));
+    packages::run(&mut cargo)?;
+    let linked = folder.join(TARGET).join("release/enforcer");
+    let stripped = folder.join("enforcer.bpf.o");
+    let mut objcopy = std::process::Command::new(&toolchain.objcopy);
+    packages::run(objcopy.arg("--strip-debug").arg(&linked).arg(&stripped))?;
+    fs::read(&stripped).with_context(|| format!("no `{}`", stripped.display()))
+}
+
+fn flags(root: &Path, toolchain: &Toolchain) -> Result<Vec<String>> {
+    // BTF is made from debug information.
+    let mut flags = vec!["-Cdebuginfo=2".to_owned(), "-Clink-arg=--btf".to_owned()];
+    let mut remap =
+        |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    remap(root, "/enforcer");
+    for registry in registries()? {
+        remap(&registry, "/registry");
+    }
+    for sources in &toolchain.sources {
+        remap(sources, "/rust");
+    }
+    Ok(flags)
+}
+
+/// The folders into which cargo unpacks crates: one for each registry or mirror.
+fn registries() -> Result<Vec<PathBuf>> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let sources = home.context("neither `CARGO_HOME` nor `HOME` is set")?.join("registry/src");
+    let entries = fs::read_dir(&sources).into_iter().flatten().flatten();
+    Ok(entries.map(|entry| entry.path()).collect())
+}
+
+fn root() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned);
+    let root = root.context("`xtask` stands alone")?;
+    ensure!(root.join("enforcer-ebpf").is_dir(), "no `enforcer-ebpf` in `{}`", root.display());
+    Ok(root)
+}
+
+fn target_folder(root: &Path) -> PathBuf {
+    let set = env::var_os("CARGO_TARGET_DIR").map(|folder| root.join(folder));
+    set.unwrap_or_else(|| root.join("target"))
+}
