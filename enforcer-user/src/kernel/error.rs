@@ -107,6 +107,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// True if root would have been allowed to.
+    #[must_use]
+    pub fn is_privilege(&self) -> bool {
+        let is_denied = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+        match self {
+            Self::Host { reason } => reason.contains("needs root"),
+            Self::Io { source, .. } | Self::Syscall { source, .. } => is_denied(source),
+            _ => false,
+        }
+    }
+
     pub(super) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { operation, path: path.to_owned(), source }
     }
