@@ -2,6 +2,66 @@
 //! What the suites and the demo share: a stand-in provider, and a host with its own cgroup, pins and state.
 #![forbid(unsafe_code)]
 
+pub mod cgroup;
+pub mod command;
+pub mod host;
 pub mod provider;
+pub mod residue;
 
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+pub use host::{HostOptions, TestHost};
 pub use provider::{Authority, FakeUpstream};
+
+/// The top folder of the sources.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The folder that holds the profile's programs and the clients: `target` or `CARGO_TARGET_DIR`.
+///
+/// # Errors
+/// If this program does not stand where cargo puts it.
+pub fn target_folder() -> Result<PathBuf> {
+    Ok(profile_folder()?.parent().context("the profile folder has no parent")?.to_owned())
+}
+
+/// A program of this workspace, built in the same profile.
+///
+/// # Errors
+/// If it is not built.
+pub fn built(name: &str) -> Result<PathBuf> {
+    let program = profile_folder()?.join(name);
+    if !program.exists() {
+        bail!("`{}` is not built: run `cargo build --workspace --bins`", program.display());
+    }
+    Ok(program)
+}
+
+/// The Python that has the SDKs of `tests/fixtures/agents/requirements.txt`.
+///
+/// # Errors
+/// If it is not installed.
+pub fn python() -> Result<PathBuf> {
+    let python = target_folder()?.join("clients/python/bin/python");
+    if !python.exists() {
+        bail!("`{}` is missing: run `cargo xtask clients`", python.display());
+    }
+    Ok(python)
+}
+
+/// An agent script of `tests/fixtures/agents`.
+#[must_use]
+pub fn agent_script(name: &str) -> PathBuf {
+    repository().join("tests/fixtures/agents").join(name)
+}
+
+fn profile_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    // Tests stand in `PROFILE/deps`, programs in `PROFILE`.
+    let folder = program.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
+    Ok(folder.context("this program stands in no folder")?.to_owned())
+}

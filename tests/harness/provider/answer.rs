@@ -2,6 +2,10 @@
 //! The wire format of the OpenAI API, as the public reference and recorded answers show it.
 //!
 //! The assistant first calls the first tool it is offered, once, and then says the configured text.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a JSON value indexed by a name yields null where nothing is, and makes a place to write"
+)]
 
 use serde_json::{Map, Value, json};
 
@@ -114,9 +118,7 @@ pub(super) fn chat_events(request: &Value, turn: &Turn, number: usize) -> Vec<St
         }
         format!("data: {chunk}\n\n")
     };
-    let choice = |delta: Value, finish: Value| {
-        json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}])
-    };
+    let choice = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
     let mut events: Vec<String> =
         deltas.into_iter().map(|delta| chunk(choice(delta, Value::Null), None)).collect();
     events.push(chunk(choice(json!({}), Value::from(finish)), None));
@@ -171,7 +173,8 @@ pub(super) fn response_events(request: &Value, text: &str, number: usize) -> Vec
 
 /// The list of models.
 pub(super) fn models() -> Value {
-    let model = |id: &str| json!({"id": id, "object": "model", "created": CREATED, "owned_by": "system"});
+    let model =
+        |id: &str| json!({"id": id, "object": "model", "created": CREATED, "owned_by": "system"});
     json!({"object": "list", "data": [model("gpt-4.1"), model("gpt-4.1-mini"), model("gpt-4o"), model("o3")]})
 }
 
@@ -264,8 +267,7 @@ mod tests {
         let tool = json!({"type": "function", "function": {"name": "look_up", "parameters":
             {"type": "object", "properties": {"order": {"type": "string"}}}}});
         let first = json!({"messages": [{"role": "user"}], "tools": [tool]});
-        let call =
-            Turn::Call { name: "look_up".into(), arguments: r#"{"order":"A-1001"}"#.into() };
+        let call = Turn::Call { name: "look_up".into(), arguments: r#"{"order":"A-1001"}"#.into() };
         assert_eq!(Turn::of(&first, "hi"), call);
         let events = chat_events(&first, &call, 0);
         let arguments = joined(&events, "/choices/0/delta/tool_calls/0/function/arguments");

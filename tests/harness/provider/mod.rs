@@ -85,8 +85,8 @@ impl FakeUpstream {
             log: log.clone(),
             held: held_seen,
         });
-        let thread = std::thread::Builder::new().name("stand-in-provider".to_owned()).spawn(
-            move || {
+        let thread =
+            std::thread::Builder::new().name("stand-in-provider".to_owned()).spawn(move || {
                 runtime.block_on(async move {
                     let Ok(listener) = TcpListener::from_std(listener) else { return };
                     tokio::select! {
@@ -94,8 +94,7 @@ impl FakeUpstream {
                         _ = stopped => {}
                     }
                 });
-            },
-        )?;
+            })?;
         Ok(Self { address, log, held, stop: Some(stop), thread: Some(thread) })
     }
 

@@ -134,9 +134,7 @@ fn route(
             let turn = Turn::of(json, &state.answer);
             match (is_chat, is_streamed) {
                 (true, false) => whole(StatusCode::OK, &answer::chat(json, &turn, number)),
-                (true, true) => {
-                    streamed(answer::chat_events(json, &turn, number), number, state)
-                }
+                (true, true) => streamed(answer::chat_events(json, &turn, number), number, state),
                 (false, false) => {
                     whole(StatusCode::OK, &answer::response(json, &state.answer, number))
                 }

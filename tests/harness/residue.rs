@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a host would have left if cleaning up were forgotten: mounts, cgroups, processes, programs.
+//!
+//! It looks at the kernel, not at what Enforcer says about itself.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cgroup;
+
+/// BPF programs loaded on this host, by id, with their names.
+#[must_use]
+pub fn programs() -> BTreeSet<(u32, String)> {
+    let loaded = aya::programs::loaded_programs().flatten();
+    loaded.map(|info| (info.id(), info.name_as_str().unwrap_or_default().to_owned())).collect()
+}
+
+/// BPF links on this host, by id.
+#[must_use]
+pub fn links() -> BTreeSet<u32> {
+    aya::programs::loaded_links().flatten().map(|info| info.id()).collect()
+}
+
+/// Mount points at or below a folder.
+#[must_use]
+pub fn mounts_below(folder: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    points.filter(|point| point.starts_with(folder)).collect()
+}
+
+/// Processes whose command line names a text.
+#[must_use]
+pub fn processes_naming(text: &str) -> Vec<String> {
+    let own = std::process::id().to_string();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()) && *pid != own)
+        .filter_map(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains(text).then(|| format!("{pid}: {line}"))
+        })
+        .collect()
+}
+
+/// Cgroups of harness hosts below the cgroup v2 mount.
+#[must_use]
+pub fn cgroups_named(prefix: &str) -> Vec<PathBuf> {
+    let Ok(mount) = cgroup::mount() else { return Vec::new() };
+    let entries = fs::read_dir(mount).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path())
+        .collect()
+}
