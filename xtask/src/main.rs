@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The project's own commands; each is a file of its own.
+//! The project's own commands. Each is a file; this one only chooses.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "commands tell a person what they do")]
 
+mod check;
+mod clients;
+mod demo;
+mod distribution;
 mod ebpf;
 mod packages;
+mod step;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -17,12 +26,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check formatting, lints and the repository's own rules; changes nothing.
+    Check,
+    /// Install the SDKs that the demo and the suites run, into the target folder.
+    Clients,
+    /// Show what Enforcer does, on one screen, with a real agent; needs root.
+    Demo,
     /// Compile the eBPF programs into the committed object.
     Ebpf(ebpf::Arguments),
+    /// Run everything: checks, all suites, on the real kernel where root is there.
+    Test {
+        /// Leave out what needs root.
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Check => check::run(),
+        Command::Clients => clients::ensure(),
+        Command::Demo => return demo::run(),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
-    }
+        Command::Test { quick } => test::run(quick),
+    };
+    step::exit_code(done)
 }
