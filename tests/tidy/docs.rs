@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the documents promise is there: reason codes, guarantees with their tests, bundles with cases.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use enforcer_tests::repository;
+
+use crate::text::{expect_none, quoted, read, sources, table};
+
+const NOT_TESTED: &str = "not yet tested";
+
+#[test]
+fn every_deny_reason_is_documented_and_no_other() {
+    let source = read("enforcer-core/src/model/deny.rs");
+    let codes = source
+        .lines()
+        .skip_while(|line| !line.contains("fn code("))
+        .take_while(|line| *line != "    }")
+        .filter_map(|line| line.split_once("=> \"")?.1.split('"').next());
+    let codes: BTreeSet<String> = codes.map(str::to_owned).collect();
+    assert!(codes.len() > 10, "the codes were found: {codes:?}");
+    let documented: BTreeSet<String> = table("docs/deny-reasons.md", "Why something was refused")
+        .iter()
+        .map(|row| row.first().unwrap().trim_matches('`').to_owned())
+        .collect();
+    assert_eq!(codes, documented, "codes in enforcer-core and in docs/deny-reasons.md");
+}
+
+#[test]
+fn every_guarantee_names_a_test_that_exists_or_says_that_there_is_none() {
+    let functions = test_functions();
+    let mut problems = Vec::new();
+    let mut numbers = BTreeSet::new();
+    for line in read("docs/guarantees.md").lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [number, _, proof] = cells.as_slice() else { panic!("three cells: {line}") };
+        if *number == "#" {
+            continue;
+        }
+        if !numbers.insert((*number).to_owned()) {
+            problems.push(format!("{number} stands twice"));
+        }
+        let names = quoted(proof);
+        if names.is_empty() && !proof.contains(NOT_TESTED) {
+            problems.push(format!("{number}: neither a test nor the words `{NOT_TESTED}`"));
+        }
+        for name in names.iter().filter(|name| !is_there(name, &functions)) {
+            problems.push(format!("{number}: there is no test `{name}`"));
+        }
+    }
+    assert!(numbers.len() > 10, "the guarantees were found: {numbers:?}");
+    expect_none("docs/guarantees.md", &problems);
+}
+
+/// A test by its name, or a command of the project.
+fn is_there(name: &str, functions: &BTreeSet<String>) -> bool {
+    let command = name.strip_prefix("cargo xtask ").and_then(|rest| rest.split(' ').next());
+    match command {
+        Some(command) => repository().join(format!("xtask/src/{command}.rs")).exists(),
+        None => functions.contains(name.rsplit("::").next().unwrap()),
+    }
+}
+
+/// Names of the functions that stand below `#[test]` or `#[tokio::test]`, or in `proptest!`.
+fn test_functions() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for source in sources(&[".rs"]) {
+        let mut is_next = false;
+        for (_, line) in source.code_lines() {
+            let line = line.trim();
+            is_next |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let declaration = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+            if let Some(declaration) = declaration.filter(|_| is_next) {
+                names.insert(declaration.split(['(', '<']).next().unwrap().to_owned());
+                is_next = false;
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_bundle_has_an_inventory_rules_and_cases() {
+    let mut problems = Vec::new();
+    let mut bundles = 0;
+    for entry in fs::read_dir(repository().join("policies")).unwrap() {
+        let folder = entry.unwrap().path();
+        if !folder.is_dir() {
+            continue;
+        }
+        bundles += 1;
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let ends_in = |folder: &std::path::Path, ending: &str| {
+            let entries = fs::read_dir(folder).into_iter().flatten();
+            entries.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(ending))
+        };
+        if !folder.join("policy.toml").exists() {
+            problems.push(format!("{name}: no policy.toml"));
+        }
+        if !ends_in(&folder, ".cedar") {
+            problems.push(format!("{name}: no rules"));
+        }
+        if !ends_in(&folder.join("cases"), ".toml") {
+            problems.push(format!("{name}: no cases"));
+        }
+        if !read("policies/README.md").contains(&format!("`{name}`")) {
+            problems.push(format!("{name}: policies/README.md does not name it"));
+        }
+    }
+    assert!(bundles > 0, "there are bundles");
+    expect_none("policies", &problems);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut problems = Vec::new();
+    for source in sources(&[".md"]) {
+        let folder = repository().join(&source.path);
+        let folder = folder.parent().unwrap();
+        for target in source.text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap();
+            if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
+                continue;
+            }
+            if !folder.join(path).exists() {
+                problems.push(format!("{}: {target}", source.path));
+            }
+        }
+    }
+    expect_none("links that lead nowhere", &problems);
+}
+
+#[test]
+fn the_quick_start_is_the_two_commands() {
+    let readme = read("README.md");
+    let block = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
+    assert_eq!(block, Some("cargo xtask demo\ncargo xtask test\n"), "README's first code block");
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Rules for every file: size, licence line, words.
+
+use crate::text::{expect_none, sources};
+
+/// Lines that a source file may have.
+const LINES_MAX: usize = 600;
+/// A file that says this in its first lines is a table and may be longer.
+const TABLE_MARK: &str = "tidy: table";
+const LICENCE: &str = "SPDX-License-Identifier: Apache-2.0 OR MIT";
+/// The kernel requires a licence that it knows for some helpers.
+const EBPF_LICENCE: &str = "SPDX-License-Identifier: MIT OR GPL-2.0";
+/// Synonyms that the glossary does not know, in two halves so that this file passes.
+const FORBIDDEN_WORDS: &[(&str, &str, &str)] = &[
+    ("redac", "t", "mask"),
+    ("scru", "b", "mask"),
+    ("white", "list", "allow-list"),
+    ("black", "list", "deny-list"),
+];
+
+#[test]
+fn no_source_file_is_longer_than_the_limit() {
+    let problems: Vec<String> = sources(&[".rs", ".py", ".mjs"])
+        .iter()
+        .filter(|source| !source.text.lines().take(5).any(|line| line.contains(TABLE_MARK)))
+        .map(|source| (source, source.text.lines().count()))
+        .filter(|(_, lines)| *lines > LINES_MAX)
+        .map(|(source, lines)| format!("{}: {lines} lines", source.path))
+        .collect();
+    expect_none(&format!("files above {LINES_MAX} lines"), &problems);
+}
+
+#[test]
+fn every_source_file_begins_with_its_licence() {
+    let problems: Vec<String> = sources(&[".rs", ".py", ".mjs", "policy.toml", ".cedar"])
+        .into_iter()
+        // Fixtures are inputs; their bytes and line numbers belong to the tests.
+        .filter(|source| !source.is_below("tests/fixtures/policy"))
+        .filter(|source| {
+            let first = source.text.lines().next().unwrap_or_default();
+            let is_ebpf = source.is_below("enforcer-ebpf") && first.contains(EBPF_LICENCE);
+            !first.contains(LICENCE) && !is_ebpf
+        })
+        .map(|source| source.path)
+        .collect();
+    expect_none("files without the licence line", &problems);
+}
+
+#[test]
+fn nobody_uses_a_synonym_of_a_word_in_the_glossary() {
+    let mut problems = Vec::new();
+    for source in sources(&[".rs", ".md", ".toml", ".cedar", ".py", ".mjs"]) {
+        for (number, line) in source.text.lines().enumerate() {
+            let line = line.to_lowercase();
+            for (head, tail, instead) in FORBIDDEN_WORDS {
+                if line.contains(&format!("{head}{tail}")) {
+                    let place = format!("{}:{}", source.path, number + 1);
+                    problems.push(format!("{place}: `{head}{tail}`, say `{instead}`"));
+                }
+            }
+        }
+    }
+    expect_none("words that the glossary does not know", &problems);
+}
+
+#[test]
+fn a_todo_names_its_issue() {
+    let mut problems = Vec::new();
+    for source in sources(&[".rs"]) {
+        for (number, line) in source.text.lines().enumerate() {
+            let mark = concat!("TO", "DO");
+            if line.contains(mark) && !line.contains(&format!("{mark}(#")) {
+                problems.push(format!("{}:{}", source.path, number + 1));
+            }
+        }
+    }
+    expect_none("open work without an issue number", &problems);
+}
