@@ -42,6 +42,18 @@ impl Cgroup {
         children(&self.path)
     }
 
+    /// Kills what runs in it and below, and waits until nothing does.
+    ///
+    /// # Errors
+    /// If it cannot be emptied.
+    pub fn kill(&self) -> Result<()> {
+        fs::write(self.path.join("cgroup.kill"), "1")?;
+        poll("an empty cgroup", EMPTY_LIMIT, &Interrupt::default(), || {
+            let events = fs::read_to_string(self.path.join("cgroup.events"))?;
+            Ok(events.contains("populated 0").then_some(()))
+        })
+    }
+
     /// Kills what runs in it and removes it with all cgroups below.
     ///
     /// # Errors
@@ -50,11 +62,7 @@ impl Cgroup {
         if !self.path.exists() {
             return Ok(());
         }
-        fs::write(self.path.join("cgroup.kill"), "1")?;
-        poll("an empty cgroup", EMPTY_LIMIT, &Interrupt::default(), || {
-            let events = fs::read_to_string(self.path.join("cgroup.events"))?;
-            Ok(events.contains("populated 0").then_some(()))
-        })?;
+        self.kill()?;
         remove_tree(&self.path)
             .with_context(|| format!("failed to remove the cgroup `{}`", self.path.display()))
     }

@@ -202,6 +202,7 @@ impl TestHost {
     /// If something cannot be ended or removed, or is left.
     pub fn finish(&mut self) -> Result<()> {
         self.stop_daemon()?;
+        self.interrupt = Interrupt::default();
         self.cli(&["uninstall"])?.checked()?;
         let left = self.left();
         if !left.is_empty() {
@@ -286,7 +287,11 @@ impl Drop for TestHost {
         if !self.folder.exists() {
             return;
         }
+        // Agents first: while one is alive, uninstalling refuses to set it free.
+        self.cgroup.kill().ok();
         self.stop_daemon().ok();
+        // Not through the interrupt: cleaning up is what an interrupted test does.
+        self.interrupt = Interrupt::default();
         self.cli(&["uninstall"]).ok();
         for mount in residue::mounts_below(&self.folder) {
             nix::mount::umount2(&mount, nix::mount::MntFlags::MNT_DETACH).ok();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Rules for every file: size, licence line, words.
 
+use enforcer_tests::repository;
+
 use crate::text::{expect_none, sources};
 
 /// Lines that a source file may have.
@@ -75,4 +77,34 @@ fn a_todo_names_its_issue() {
         }
     }
     expect_none("open work without an issue number", &problems);
+}
+
+/// Files of the top folder; a new one is added here by somebody who thought about it.
+const TOP_FILES: &[&str] = &[
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "SECURITY.md",
+    "clippy.toml",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+];
+
+#[test]
+fn the_top_folder_holds_what_belongs_there() {
+    let problems: Vec<String> = std::fs::read_dir(repository())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        // A worktree has a file `.git` where a clone has a folder.
+        .filter(|entry| entry.path().is_file() && entry.file_name() != ".git")
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !TOP_FILES.contains(&name.as_str()))
+        .collect();
+    expect_none("files in the top folder that nobody expects", &problems);
 }
