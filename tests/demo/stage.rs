@@ -40,6 +40,9 @@ impl<'a> Stage<'a> {
     /// Sets everything up and starts the daemon.
     pub(crate) fn set(screen: &'a Screen, interrupt: &Interrupt) -> Result<Self> {
         screen.heading("Setting the stage");
+        for folder in TestHost::sweep()? {
+            screen.pair("removed", &format!("{}, left by a killed run", folder.display()));
+        }
         let python = enforcer_tests::python()?;
         let authority = Authority::new("Stand-in provider CA")?;
         let openai =

@@ -30,6 +30,14 @@ impl Cgroup {
         Ok(Self { path })
     }
 
+    /// The cgroup of this name, which an earlier run may have left.
+    ///
+    /// # Errors
+    /// If cgroup v2 is not mounted.
+    pub fn left(name: &str) -> Result<Self> {
+        Ok(Self { path: mount()?.join(name) })
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -22,6 +22,8 @@ use crate::residue;
 
 /// First part of the name of every cgroup and folder that the harness makes.
 pub const NAME_PREFIX: &str = "enforcer-test";
+/// Folder of all hosts, below the target folder.
+const HOSTS: &str = "hosts";
 /// Time for one command of a test.
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 /// Time for the daemon to answer after its start.
@@ -81,6 +83,34 @@ impl TestHost {
         let mut host = Self::new(options)?;
         host.start_daemon()?;
         Ok(host)
+    }
+
+    /// Removes hosts whose run was killed before it could; returns their folders.
+    ///
+    /// # Errors
+    /// If it is not known where hosts would be.
+    pub fn sweep() -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(crate::target_folder()?.join(HOSTS)).into_iter().flatten();
+        let left: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|folder| maker(folder).is_some_and(|pid| !is_alive(pid)))
+            .collect();
+        for folder in &left {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let cgroup = Cgroup::left(&name)?;
+            for (pid, _) in residue::enforcers_naming(&folder.display().to_string()) {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            }
+            // Dropping it cleans up.
+            drop(Self {
+                folder: folder.clone(),
+                cgroup,
+                daemon: None,
+                interrupt: Interrupt::default(),
+            });
+        }
+        Ok(left)
     }
 
     /// Starts the daemon and waits until it answers.
@@ -219,11 +249,11 @@ impl TestHost {
         let show = |path: PathBuf| path.display().to_string();
         let mounts = residue::mounts_below(&self.folder).into_iter();
         let cgroups = self.cgroup.children().into_iter();
-        let processes = residue::processes_naming(&show(self.folder.clone())).into_iter();
+        let processes = residue::enforcers_naming(&show(self.folder.clone())).into_iter();
         mounts
             .map(|path| format!("mount {}", show(path)))
             .chain(cgroups.map(|path| format!("cgroup {}", show(path))))
-            .chain(processes.map(|line| format!("process {line}")))
+            .chain(processes.map(|(pid, line)| format!("process {pid}: {line}")))
             .collect()
     }
 
@@ -305,9 +335,19 @@ fn pid(child: &Child) -> Result<Pid> {
     Ok(Pid::from_raw(i32::try_from(child.id())?))
 }
 
+/// The process that made a host's folder, from its name.
+fn maker(folder: &Path) -> Option<u32> {
+    let name = folder.file_name()?.to_str()?;
+    name.strip_prefix(NAME_PREFIX)?.strip_prefix('-')?.split('-').next()?.parse().ok()
+}
+
+fn is_alive(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
 /// Below the target folder, unless a Unix socket in there would have too long a path.
 fn folder_for(name: &str) -> Result<PathBuf> {
-    let folder = crate::target_folder()?.join("hosts").join(name);
+    let folder = crate::target_folder()?.join(HOSTS).join(name);
     let socket = folder.join("enforcer.sock");
     if socket.as_os_str().len() < SOCKET_PATH_BYTES_MAX {
         return Ok(folder);

@@ -18,7 +18,8 @@ pub use provider::{Authority, FakeUpstream};
 /// The top folder of the sources.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
 }
 
 /// The folder that holds the profile's programs and the clients: `target` or `CARGO_TARGET_DIR`.

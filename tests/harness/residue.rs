@@ -30,18 +30,19 @@ pub fn mounts_below(folder: &Path) -> Vec<PathBuf> {
     points.filter(|point| point.starts_with(folder)).collect()
 }
 
-/// Processes whose command line names a text.
+/// Processes of the program `enforcer` whose command line names a text: id and command line.
+///
+/// Only those: an editor or a pager that has a file of the folder open is nobody's residue.
 #[must_use]
-pub fn processes_naming(text: &str) -> Vec<String> {
-    let own = std::process::id().to_string();
+pub fn enforcers_naming(text: &str) -> Vec<(i32, String)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()) && *pid != own)
-        .filter_map(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            line.contains(text).then(|| format!("{pid}: {line}"))
+            let is_ours = Path::new(line.split(' ').next()?).ends_with("enforcer");
+            Some((pid, line)).filter(|(_, line)| is_ours && line.contains(text))
         })
         .collect()
 }
