@@ -65,7 +65,7 @@ pub(crate) fn streamed_and_masked(stage: &Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A model that no rule permits.
+/// A model that a rule forbids.
 pub(crate) fn model_not_allowed(stage: &Stage<'_>) -> Result<()> {
     let screen = stage.screen;
     screen.heading("3  A model that is not allowed: the SDK raises its own exception");
@@ -80,9 +80,11 @@ pub(crate) fn model_not_allowed(stage: &Stage<'_>) -> Result<()> {
         exception == "openai.PermissionDeniedError",
         "the SDK raised `{exception}`, expected `openai.PermissionDeniedError`"
     );
+    let text = field(error, "text");
+    ensure!(text.contains("approved-models"), "the message does not name the rule: {text}");
     let received = chats_since(stage, seen);
     ensure!(received.is_empty(), "the provider received {} chats", received.len());
-    screen.held("the provider received nothing");
+    screen.held("the message names the rule, and the provider received nothing");
     Ok(())
 }
 
