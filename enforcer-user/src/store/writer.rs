@@ -181,9 +181,11 @@ impl Writer {
         let Group { frames, mut acks, close } = group;
         if !frames.is_empty() {
             let is_written = self.with_retry(|writer| {
-                // Those who wait are told of the first failure: they deny rather than hang.
+                // Those who wait are told of the first failure: they deny rather than hang. By then the
+                // health says so too.
                 let written = writer.write(&frames);
                 if let Err(error) = &written {
+                    writer.shared.set_health(Health::Failing(error.chain()));
                     answer(&mut acks, &Err(error.chain()));
                 }
                 written
