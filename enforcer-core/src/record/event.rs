@@ -4,8 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AgentName, Decision, Denied, ExchangeId, Facts, PolicyVersion, SessionId,
-    UnixMillis, Usage,
+    AgentName, Decision, Denied, ExchangeId, Facts, PolicyVersion, SessionId, UnixMillis, Usage,
 };
 
 /// One record of the journal.

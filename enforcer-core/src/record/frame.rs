@@ -134,7 +134,12 @@ impl Frame {
     /// The hash that its place and content have.
     #[must_use]
     pub fn computed_hash(&self) -> Hash {
-        Hash::link(&self.prev, self.session, self.sequence, &linked_bytes(self.epoch, &self.content))
+        Hash::link(
+            &self.prev,
+            self.session,
+            self.sequence,
+            &linked_bytes(self.epoch, &self.content),
+        )
     }
 
     /// True if the stored hash is that of its place and content.

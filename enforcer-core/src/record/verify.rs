@@ -75,10 +75,7 @@ impl<'a> Verifier<'a> {
     /// for a session that is there from its first record) and how far they must reach. A session
     /// without a head is judged by its chain alone.
     #[must_use]
-    pub fn new(
-        starts: &BTreeMap<SessionId, Head>,
-        heads: &'a BTreeMap<SessionId, Head>,
-    ) -> Self {
+    pub fn new(starts: &BTreeMap<SessionId, Head>, heads: &'a BTreeMap<SessionId, Head>) -> Self {
         let ends = starts.iter().map(|(id, head)| (*id, End { head: *head, altered: None }));
         Self { heads, ends: ends.collect(), findings: Vec::new() }
     }
@@ -86,10 +83,11 @@ impl<'a> Verifier<'a> {
     /// Judges the next record.
     pub fn push(&mut self, frame: &Frame) {
         let (session, sequence) = (frame.session, frame.sequence);
-        let expected = self.ends.get(&session).copied().unwrap_or_else(|| End {
-            head: Chain::new(session).head(),
-            altered: None,
-        });
+        let expected = self
+            .ends
+            .get(&session)
+            .copied()
+            .unwrap_or_else(|| End { head: Chain::new(session).head(), altered: None });
         let computed = frame.computed_hash();
         let altered = (computed != frame.hash).then_some(computed);
         if altered.is_some() {

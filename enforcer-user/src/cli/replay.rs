@@ -1,4 +1,153 @@
-use super::*;
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `enforcer replay`: what another bundle would have decided about recorded sessions. Exit 1 if anything
+//! differs.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use enforcer_core::model::{Effect, Operation, UnixMillis};
+use enforcer_core::policy::Policy;
+use enforcer_core::replay::{Change, Difference, Replay, Report};
+
+use super::output::{self, Format};
+use super::play::{Paint, moment, visible};
+use super::session::{bar, before, json};
+use super::source::Source;
+use super::{Exit, Failure};
+use crate::config::Config;
+use crate::daemon;
+use crate::runtime::Clock;
+
+/// Arguments of `enforcer replay`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
-pub(super) async fn run(_: Args, _: Config) -> Result<Exit, Failure> { Ok(Exit::Fine) }
+pub struct Args {
+    /// Folder of the other bundle.
+    #[arg(long, value_name = "DIR")]
+    policies: PathBuf,
+    /// Only what happened since then: `90s`, `15m`, `12h`, `7d`, `2w`.
+    #[arg(long, value_name = "AGO")]
+    since: Option<String>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+    let policy = daemon::load_policy(&args.policies)?;
+    let source = Source::open(&config).await?;
+    let colors = std::io::stdout().is_terminal();
+    let (exit, text) = answer(&args, &policy, &source, Clock::system().now(), colors).await?;
+    output::text(&text)?;
+    Ok(exit)
+}
+
+/// What the command prints, and how it ends.
+///
+/// # Errors
+/// If the source cannot be read.
+pub async fn answer(
+    args: &Args,
+    policy: &Policy,
+    source: &Source,
+    now: UnixMillis,
+    colors: bool,
+) -> Result<(Exit, String), Failure> {
+    let since = match &args.since {
+        None => UnixMillis(0),
+        Some(ago) => before(now, ago).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("`{ago}` is not a time ago"))
+                .hint("write a number and one of s, m, h, d, w: `--since 7d`")
+        })?,
+    };
+    let report = judge(policy, source, since).await?;
+    let exit = if report.changed() == 0 { Exit::Fine } else { Exit::Difference };
+    let text = match args.output {
+        Format::Json => json(&report)?,
+        Format::Text => text(&report, policy, Paint { colors }),
+    };
+    Ok((exit, text))
+}
+
+async fn judge(policy: &Policy, source: &Source, since: UnixMillis) -> Result<Report, Failure> {
+    let sessions = source.sessions().await?;
+    let sessions: Vec<_> =
+        sessions.into_iter().filter(|session| session.ended.is_none_or(|at| at >= since)).collect();
+    let bar = bar();
+    bar.set_length(sessions.iter().map(|session| session.events).sum());
+    let mut replay = Replay::new(|facts| policy.decide(facts));
+    for session in sessions {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let page = source.page(session.id, from).await?;
+            for event in page.events.iter().filter(|event| event.at >= since) {
+                replay.push(event);
+            }
+            bar.inc(u64::try_from(page.events.len()).unwrap_or(u64::MAX));
+            next = page.next;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(replay.finish())
+}
+
+fn text(report: &Report, policy: &Policy, paint: Paint) -> String {
+    let mut text = String::new();
+    for difference in &report.differences {
+        text += &describe(difference, paint);
+    }
+    let listed = u64::try_from(report.differences.len()).unwrap_or(u64::MAX);
+    if report.changed() > listed {
+        // Writing into a String does not fail.
+        let _infallible = writeln!(text, "and {} more", report.changed() - listed);
+    }
+    let version = policy.version();
+    let judged = format!("{} exchanges judged by policy {version}", report.exchanges);
+    text += &match report.changed() {
+        0 => format!("{judged}: {}\n", paint.good("no difference")),
+        changed => format!(
+            "{judged}: {changed} change ({} allow → deny, {} deny → allow, {} in their obligations)\n",
+            report.allow_to_deny, report.deny_to_allow, report.obligations_changed
+        ),
+    };
+    text
+}
+
+fn describe(difference: &Difference, paint: Paint) -> String {
+    let changes: Vec<_> = difference.changes.iter().map(|change| named(change, paint)).collect();
+    let facts = &difference.facts;
+    let model = match &facts.operation {
+        Operation::Chat(chat) => format!(" {}", visible(&chat.model)),
+        Operation::Connect(_) | Operation::Http(_) | Operation::Opaque(_) => String::new(),
+    };
+    let replayed = &difference.replayed;
+    let rules: Vec<_> = replayed.because.iter().map(|rule| visible(rule.as_str())).collect();
+    let by = match (replayed.effect, rules.as_slice()) {
+        (Effect::Deny, []) => "no rule permits it".to_owned(),
+        (_, _) => format!("by {}", rules.join(", ")),
+    };
+    let message = replayed.message.as_ref().map(|text| format!(": {}", visible(text)));
+    format!(
+        "{}  {}  {} {}{model} on {} ({})\n    {}  {by}{}\n",
+        paint.faint(&moment(difference.at)),
+        difference.exchange,
+        visible(facts.agent.as_str()),
+        facts.operation.action(),
+        visible(facts.endpoint.as_str()),
+        visible(&difference.request_line),
+        changes.join(", "),
+        message.unwrap_or_default(),
+    )
+}
+
+fn named(change: &Change, paint: Paint) -> String {
+    match change {
+        Change::AllowToDeny => paint.bad("allow → deny"),
+        Change::DenyToAllow => paint.bad("deny → ALLOW"),
+        Change::RequestMaskGained(mask) => format!("request mask {mask} gained"),
+        Change::RequestMaskLost(mask) => paint.bad(&format!("request mask {mask} LOST")),
+        Change::ResponseMaskGained(mask) => format!("answer mask {mask} gained"),
+        Change::ResponseMaskLost(mask) => paint.bad(&format!("answer mask {mask} LOST")),
+        Change::Record { from, to } => format!("record {from:?} → {to:?}").to_lowercase(),
+    }
+}

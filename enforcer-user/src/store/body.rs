@@ -71,11 +71,8 @@ impl BodyWriter {
     /// If it cannot be written.
     pub fn finish(self) -> Result<BodyRef, Error> {
         let hash = Hash::from_bytes(*self.hasher.finalize().as_bytes());
-        let reference = BodyRef {
-            hash: hash.to_string(),
-            stored_bytes: self.stored,
-            seen_bytes: self.seen,
-        };
+        let reference =
+            BodyRef { hash: hash.to_string(), stored_bytes: self.stored, seen_bytes: self.seen };
         let path = path_of(&self.dir, &hash);
         if path.exists() {
             return Ok(reference);
@@ -123,7 +120,10 @@ impl Spill {
         let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{}-{number}", std::process::id()));
         let fail = |source| Error::disk("write the body", &path, source);
-        let file = HashingFile { file: files::create(&path).map_err(fail)?, hasher: blake3::Hasher::new() };
+        let file = HashingFile {
+            file: files::create(&path).map_err(fail)?,
+            hasher: blake3::Hasher::new(),
+        };
         let encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL).map_err(fail)?;
         Ok(Self { temporary: Temporary(path), encoder })
     }
@@ -187,8 +187,10 @@ pub(super) fn read(dir: &Path, hash: &Hash) -> Result<Vec<u8>, Error> {
     let altered = |cause: &str| Error::BodyAltered { hash: *hash, cause: cause.to_owned() };
     let raw = fs::read(&path).map_err(|source| Error::disk("read the body", &path, source))?;
     let split = raw.len().checked_sub(TRAILER_BYTES).ok_or_else(|| altered("it is cut off"))?;
-    let (compressed, trailer) = raw.split_at_checked(split).ok_or_else(|| altered("it is cut off"))?;
-    let proof = trailer.strip_prefix(&TRAILER_HEAD).ok_or_else(|| altered("its end was changed"))?;
+    let (compressed, trailer) =
+        raw.split_at_checked(split).ok_or_else(|| altered("it is cut off"))?;
+    let proof =
+        trailer.strip_prefix(&TRAILER_HEAD).ok_or_else(|| altered("its end was changed"))?;
     if proof != blake3::hash(compressed).as_bytes() {
         return Err(altered("its bytes are not those that were written"));
     }

@@ -203,8 +203,8 @@ pub(super) fn read(period: &Path, name: &str, public: &[u8]) -> Result<Option<St
     UnparsedPublicKey::new(&ED25519, public)
         .verify(signed.statement.as_bytes(), &signature)
         .map_err(|_unspecified| Error::checkpoint(&path, "the signature does not fit"))?;
-    let statement: Statement = serde_json::from_str(&signed.statement)
-        .map_err(|error| Error::checkpoint(&path, error))?;
+    let statement: Statement =
+        serde_json::from_str(&signed.statement).map_err(|error| Error::checkpoint(&path, error))?;
     // A period that was moved aside keeps the checkpoint of the day it was.
     let day = name.split_once('.').map_or(name, |(day, _)| day);
     if statement.period != day {
@@ -228,5 +228,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if digits.len() % 2 != 0 {
         return None;
     }
-    digits.chunks(2).map(|pair| u8::try_from(pair.iter().fold(0, |sum, d| sum * 16 + d)).ok()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(pair.iter().fold(0, |sum, d| sum * 16 + d)).ok())
+        .collect()
 }

@@ -48,7 +48,8 @@ impl Heads {
     /// Takes over a record that is already stored, if it is the next of its session.
     pub(super) fn follow(&mut self, frame: &Frame, event: Option<&Event>) -> bool {
         let mut state = self.state(frame.session);
-        if frame.sequence != state.head.count || frame.prev != state.head.hash || !frame.is_intact() {
+        if frame.sequence != state.head.count || frame.prev != state.head.hash || !frame.is_intact()
+        {
             return false;
         }
         state.head = Head { count: frame.sequence.saturating_add(1), hash: frame.hash };

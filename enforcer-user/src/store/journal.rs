@@ -13,12 +13,12 @@ use enforcer_core::model::{ExchangeId, SessionId, UnixMillis};
 use enforcer_core::record::{BodyRef, EventBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::Error;
 use super::body::{AsyncBodyWriter, BodyWriter};
 use super::heads::Heads;
 use super::period::Period;
 use super::reader::Reader;
 use super::scan::Scan;
-use super::Error;
 
 /// How the journal is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -148,7 +148,9 @@ impl Shared {
         let mut current = lock(&self.health);
         if *current != health {
             match &health {
-                Health::Failing(cause) => tracing::error!(cause, "the journal fails; events are refused"),
+                Health::Failing(cause) => {
+                    tracing::error!(cause, "the journal fails; events are refused")
+                }
                 Health::Healthy => tracing::info!("the journal is healthy again"),
             }
             *current = health;
@@ -265,7 +267,8 @@ impl Journal {
     pub fn append_or_count(&self, session: SessionId, at: UnixMillis, body: EventBody) {
         let place = Arc::clone(&self.shared.places).try_acquire_owned();
         let taken = self.shared.check().is_ok()
-            && place.is_ok_and(|place| self.send(session, at, Draft::Ready(body), None, place).is_ok());
+            && place
+                .is_ok_and(|place| self.send(session, at, Draft::Ready(body), None, place).is_ok());
         if !taken {
             self.count_lost(at);
         }

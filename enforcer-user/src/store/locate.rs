@@ -102,7 +102,8 @@ fn frames_with_damaged_mark(
     to: usize,
 ) -> impl Iterator<Item = Frame> + '_ {
     let first = from.saturating_sub(MAGIC.len());
-    let windows = bytes.windows(MAGIC.len()).enumerate().skip(first).take_while(move |(at, _)| *at < to);
+    let windows =
+        bytes.windows(MAGIC.len()).enumerate().skip(first).take_while(move |(at, _)| *at < to);
     windows.filter_map(|(at, window)| {
         let wrong = window.iter().zip(MAGIC).filter(|(byte, mark)| **byte != *mark).count();
         if wrong != 1 {

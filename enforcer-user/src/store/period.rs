@@ -98,7 +98,8 @@ impl Period {
                 let to = key(SessionId::from_u64(end), u64::MAX);
                 let Some(entry) = self.db.range(..=to).next_back() else { break };
                 let (stored, value) = entry?;
-                let Some(session) = stored.first_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else {
+                let Some(session) = stored.first_chunk::<8>().map(|b| u64::from_be_bytes(*b))
+                else {
                     break;
                 };
                 frames.extend(placed(&(stored, value)));

@@ -95,7 +95,11 @@ impl Reader {
     }
 
     /// The events of a session from `from` on, in order.
-    pub fn events(&self, session: SessionId, from: u64) -> impl Iterator<Item = Result<Event, Error>> {
+    pub fn events(
+        &self,
+        session: SessionId,
+        from: u64,
+    ) -> impl Iterator<Item = Result<Event, Error>> {
         self.frames_from(session, from)
             .take_while(move |frame| frame.as_ref().map_or(true, |f| f.session == session))
             .map(|frame| self.event(&frame?))

@@ -100,7 +100,8 @@ fn take_over(
         }
         Left::Damaged { why, cause, epoch, heads } => {
             let aside = files::move_aside(dir, last, why)?;
-            notes.push(format!("the journal period `{last}` was moved aside to `{aside}`: {cause}"));
+            notes
+                .push(format!("the journal period `{last}` was moved aside to `{aside}`: {cause}"));
             return Ok(follow(epoch.saturating_add(1), Some(aside), &heads, now));
         }
     };
@@ -130,7 +131,8 @@ enum Left {
 }
 
 fn look(path: &Path, name: &str, public: &[u8]) -> Result<Left, Error> {
-    let altered = |cause: String, epoch, heads| Left::Damaged { why: "altered", cause, epoch, heads };
+    let altered =
+        |cause: String, epoch, heads| Left::Damaged { why: "altered", cause, epoch, heads };
     let statement = match checkpoint::read(path, name, public) {
         Ok(Some(statement)) => statement,
         Ok(None) if !path.join(ENGINE_DIR).exists() => {
@@ -201,7 +203,8 @@ fn recover(path: &Path, statement: &Statement) -> Result<Heads, Error> {
             }
             for frame in page {
                 if !heads.follow(frame, event_of(path, frame).as_ref()) {
-                    let cause = format!("the record {}/{} does not follow", frame.session, frame.sequence);
+                    let cause =
+                        format!("the record {}/{} does not follow", frame.session, frame.sequence);
                     return Err(Error::engine("recover", path, cause));
                 }
             }

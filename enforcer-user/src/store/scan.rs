@@ -85,7 +85,8 @@ impl Scan {
             let read = file.by_ref().take(limit).read_to_end(&mut buffer).map_err(fail)?;
             let is_last = read < CHUNK_BYTES;
             // A frame that begins in the overlap is left to the next chunk, which has it whole.
-            let end = if is_last { buffer.len() } else { buffer.len().saturating_sub(OVERLAP_BYTES) };
+            let end =
+                if is_last { buffer.len() } else { buffer.len().saturating_sub(OVERLAP_BYTES) };
             for (at, bytes, frame) in frames_in(&buffer).take_while(|(at, _, _)| *at < end) {
                 let offset = start.saturating_add(u64::try_from(at).unwrap_or(u64::MAX));
                 self.note(&frame, Place { file: index, offset, bytes, epoch: frame.epoch });

@@ -56,6 +56,12 @@ impl SessionSummary {
         }
     }
 
+    /// True for a session of an agent whose end was not recorded.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.id != SessionId::HOST && self.ended.is_none()
+    }
+
     /// Takes the next event in.
     pub(super) fn add(&mut self, event: &Event) {
         self.events += 1;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use enforcer_core::model::{DenyReason, Denied, SessionId};
+use enforcer_core::model::{Denied, DenyReason, SessionId};
 use enforcer_core::record::{
     BodyRef, Event, EventBody, ExchangeClosed, ExchangeOutcome, NetworkRefused, Process, frames_in,
 };
@@ -134,7 +134,9 @@ fn what_is_put_in_comes_out_in_order_live_and_after_the_end() {
 
     let reader = place.reader();
     let read = events(&reader, 2);
-    assert!(read.iter().zip(0..).all(|(event, n)| event.sequence == n && event.session == session(2)));
+    assert!(
+        read.iter().zip(0..).all(|(event, n)| event.sequence == n && event.session == session(2))
+    );
     assert_eq!(read[7].body, refused("r7"));
     let report = verify(&reader);
     assert_eq!((report.problems, report.notes), (vec![], vec![]));

@@ -147,9 +147,8 @@ impl Verification<'_> {
             }
         };
         if let Some(previous) = &statement.previous {
-            let is_there = |other: &String| {
-                other == previous || other.starts_with(&format!("{previous}."))
-            };
+            let is_there =
+                |other: &String| other == previous || other.starts_with(&format!("{previous}."));
             if !names.iter().any(is_there) {
                 self.problem(None, format!("the period `{previous}` is gone"));
             }
@@ -181,7 +180,9 @@ impl Verification<'_> {
     /// period has.
     fn take_heads(&mut self, statement: &Statement, earlier: &[(String, Arc<Scan>)]) {
         for (session, head) in statement.starts.chains() {
-            let has = |scan: &Scan| scan.records.range((session, 0)..=(session, u64::MAX)).next().is_some();
+            let has = |scan: &Scan| {
+                scan.records.range((session, 0)..=(session, u64::MAX)).next().is_some()
+            };
             if !self.heads.contains_key(&session) && !earlier.iter().any(|(_, scan)| has(scan)) {
                 self.starts.insert(session, head);
             }
@@ -324,7 +325,9 @@ impl Verification<'_> {
 
     fn finish(mut self) -> VerifyReport {
         if self.report.problems.len() >= JOURNAL_FINDINGS_MAX {
-            self.report.notes.push(format!("only the first {JOURNAL_FINDINGS_MAX} problems are listed"));
+            self.report
+                .notes
+                .push(format!("only the first {JOURNAL_FINDINGS_MAX} problems are listed"));
         }
         self.report.problems.sort();
         self.report.problems.dedup();

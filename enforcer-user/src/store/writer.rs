@@ -141,7 +141,9 @@ impl Writer {
                 group.acks.extend(waiting.ack);
                 let body = match waiting.draft {
                     Draft::Ready(body) => body,
-                    Draft::WithBodies(bodies, make) => make(bodies.into_iter().map(stored).collect()),
+                    Draft::WithBodies(bodies, make) => {
+                        make(bodies.into_iter().map(stored).collect())
+                    }
                 };
                 self.link(group, waiting.session, waiting.at, body);
             }
@@ -155,7 +157,9 @@ impl Writer {
         self.last_at = self.last_at.max(at);
         match self.with_retry(|writer| writer.content(&event)) {
             Some(content) => group.frames.push(self.heads.append(&event, self.epoch, content)),
-            None => tracing::error!(%session, "an event was not written: the journal failed to the end"),
+            None => {
+                tracing::error!(%session, "an event was not written: the journal failed to the end")
+            }
         }
     }
 
@@ -177,9 +181,11 @@ impl Writer {
         let Group { frames, mut acks, close } = group;
         if !frames.is_empty() {
             let is_written = self.with_retry(|writer| {
-                // Those who wait are told of the first failure: they deny rather than hang.
+                // Those who wait are told of the first failure: they deny rather than hang. By then the
+                // health says so too.
                 let written = writer.write(&frames);
                 if let Err(error) = &written {
+                    writer.shared.set_health(Health::Failing(error.chain()));
                     answer(&mut acks, &Err(error.chain()));
                 }
                 written
@@ -324,5 +330,7 @@ fn close(mut period: Arc<Period>) -> Result<(), Error> {
 
 /// Stores a body; one that cannot be stored is missing from its record, which says so by that.
 fn stored(body: BodyWriter) -> Option<BodyRef> {
-    body.finish().inspect_err(|error| tracing::error!(error = error.chain(), "a body was not stored")).ok()
+    body.finish()
+        .inspect_err(|error| tracing::error!(error = error.chain(), "a body was not stored"))
+        .ok()
 }

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `enforcer session` and `enforcer replay` as a person meets them, on a journal that the store wrote.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Parser;
+use enforcer_core::model::{
+    AgentName, Chat, Decision, Denied, DenyReason, Effect, EndpointName, ExchangeId, Facts,
+    Obligations, Operation, PolicyVersion, RuleId, SessionId, UnixMillis,
+};
+use enforcer_core::record::{
+    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused, Process,
+    SessionOpened,
+};
+use enforcer_user::cli::source::Source;
+use enforcer_user::cli::{Exit, replay, session};
+use enforcer_user::store::{Config, Journal, Store};
+
+const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+const SESSION: SessionId = SessionId::from_u64(0x1234);
+
+#[derive(Parser)]
+enum Line {
+    Session(session::Args),
+    Replay(replay::Args),
+}
+
+/// A journal with one session: an allowed and a denied chat, and what the kernel refused.
+struct Recorded {
+    folder: tempfile::TempDir,
+}
+
+impl Recorded {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let recorded = Self { folder };
+        block_on(async {
+            let store = Store::open(&Config { dir: recorded.journal() }, NOW).expect("a journal");
+            record(&store.journal()).await;
+            store.close().await.expect("sealed");
+        });
+        recorded
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.path().join("journal")
+    }
+
+    fn ask(&self, words: &[&str]) -> (Exit, String) {
+        let line = Line::try_parse_from([&["enforcer"], words].concat());
+        let source = Source::offline(&self.journal()).expect("a stopped journal");
+        let answer = match line.unwrap_or_else(|error| panic!("{words:?}: {error}")) {
+            Line::Session(args) => block_on(session::answer(&args, &source, false)),
+            Line::Replay(args) => {
+                let folder = PathBuf::from(
+                    words.iter().skip_while(|w| **w != "--policies").nth(1).expect("DIR"),
+                );
+                let policy = enforcer_user::daemon::load_policy(&folder).expect("a bundle");
+                block_on(replay::answer(&args, &policy, &source, NOW, false))
+            }
+        };
+        answer.unwrap_or_else(|failure| panic!("{words:?}: {failure:?}"))
+    }
+
+    /// The bundle with `models` allowed to chat.
+    fn bundle(&self, models: &str) -> String {
+        let folder = self.folder.path().join("bundle");
+        fs::create_dir_all(&folder).expect("a folder");
+        let inventory = "version = 1\n[agents.support]\n\
+            [endpoints.openai]\nhosts = [\"api.openai.com\"]\nprotocol = \"openai\"\n";
+        fs::write(folder.join("policy.toml"), inventory).expect("written");
+        let rules = format!(
+            "@id(\"chat\")\npermit (principal == Agent::\"support\", action == Action::\"chat\", \
+             resource == Endpoint::\"openai\")\nwhen {{ [{models}].contains(context.model) }};\n"
+        );
+        fs::write(folder.join("rules.cedar"), rules).expect("written");
+        folder.display().to_string()
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+fn process() -> Process {
+    Process { pid: 77, uid: 1000, comm: "py\x1b[31mthon".to_owned() }
+}
+
+fn body(journal: &Journal, text: &str) -> BodyRef {
+    let mut body = journal.body();
+    body.write(text.as_bytes()).expect("written");
+    body.finish().expect("stored")
+}
+
+fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -> EventBody {
+    let rules = if effect == Effect::Allow { vec![RuleId::new("chat")] } else { vec![] };
+    let denied = (effect == Effect::Deny).then(|| Denied {
+        message: Some("ask the data team".to_owned()),
+        ..Denied::because(DenyReason::Policy)
+    });
+    EventBody::ExchangeOpened(Box::new(ExchangeOpened {
+        exchange,
+        process: process(),
+        destination: "192.0.2.1:443".to_owned(),
+        host: "api.openai.com".to_owned(),
+        request_line: "POST /v1/chat/completions".to_owned(),
+        facts: Facts {
+            agent: AgentName::new("support"),
+            endpoint: EndpointName::new("openai"),
+            detected: BTreeSet::new(),
+            operation: Operation::Chat(Chat {
+                model: model.to_owned(),
+                stream: false,
+                message_count: 1,
+                tools: BTreeSet::new(),
+                max_tokens: None,
+                input_tokens: 5,
+            }),
+        },
+        decision: Decision {
+            effect,
+            obligations: Obligations::default(),
+            because: rules,
+            errors: vec![],
+            message: None,
+            policy: PolicyVersion::new("v1"),
+        },
+        denied,
+        request: Some(request),
+        masked: u64::from(effect == Effect::Allow),
+    }))
+}
+
+async fn record(journal: &Journal) {
+    let append = async |body| journal.append(SESSION, NOW, body).await.expect("taken");
+    append(EventBody::SessionOpened(SessionOpened {
+        agent: AgentName::new("support"),
+        process: process(),
+        command: vec!["python".to_owned(), "agent.py".to_owned()],
+        policy: PolicyVersion::new("v1"),
+    }))
+    .await;
+    let first = journal.next_exchange(SESSION);
+    let asked = body(journal, r#"{"messages":[{"role":"user","content":"write to [email]"}]}"#);
+    append(opened(first, "gpt-4.1", Effect::Allow, asked)).await;
+    let said = r#"{"choices":[{"message":{"role":"assistant","content":"done \u001b[2J"}}]}"#;
+    append(EventBody::ExchangeClosed(ExchangeClosed {
+        exchange: first,
+        outcome: ExchangeOutcome::Completed,
+        status: Some(200),
+        request: None,
+        response: Some(body(journal, said)),
+        masked: 0,
+        usage: None,
+        took_ms: 12,
+        detail: None,
+    }))
+    .await;
+    let second = journal.next_exchange(SESSION);
+    let asked = body(journal, r#"{"messages":[{"role":"user","content":"use the large one"}]}"#);
+    append(opened(second, "gpt-9", Effect::Deny, asked)).await;
+    append(EventBody::NetworkRefused(NetworkRefused {
+        process: process(),
+        hook: "sock_create".to_owned(),
+        refusal: "socket_kind".to_owned(),
+        destination: None,
+        socket: "inet/raw/255".to_owned(),
+    }))
+    .await;
+    append(EventBody::SessionClosed {}).await;
+}
+
+#[test]
+fn the_list_counts_what_happened() {
+    let (exit, text) = Recorded::new().ask(&["session", "list"]);
+    assert_eq!(exit, Exit::Fine);
+    let line = text.lines().find(|line| line.starts_with("0000000000001234")).expect("the session");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[1], "support");
+    assert_eq!(words[4..8], ["2", "1", "1", "1"], "exchanges, denied, masked, refused");
+    assert!(line.ends_with("python agent.py"));
+}
+
+#[test]
+fn the_play_shows_the_conversation_and_the_refusals_in_order() {
+    let (exit, text) = Recorded::new().ask(&["session", "play", "0000000000001234"]);
+    assert_eq!(exit, Exit::Fine);
+    let expected = [
+        "session began",
+        "allowed by chat",
+        "user  write to [email]",
+        "assistant  done \\u{1b}[2J",
+        "DENIED policy: ask the data team",
+        "use the large one",
+        "REFUSED by the kernel inet/raw/255",
+        "session ended",
+    ];
+    let mut rest = text.as_str();
+    for part in expected {
+        let (_, after) =
+            rest.split_once(part).unwrap_or_else(|| panic!("`{part}` is not in\n{text}"));
+        rest = after;
+    }
+    assert!(!text.contains('\x1b'), "a terminal obeys what was recorded");
+}
+
+#[test]
+fn programs_get_the_same_as_json() {
+    let recorded = Recorded::new();
+    let (_, text) = recorded.ask(&["session", "list", "--output", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(list[0]["id"], "0000000000001234");
+    let (_, text) = recorded.ask(&["session", "show", "0000000000001234", "--output", "json"]);
+    let events: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(events.as_array().map(Vec::len), Some(6));
+    assert_eq!(events[3]["event"], "exchange_opened");
+    let (_, text) = recorded.ask(&["session", "play", "0000000000001234", "--output", "json"]);
+    let play: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(play[1]["asked"][0]["what"], "write to [email]");
+}
+
+#[test]
+fn verify_is_clean_and_names_the_record_after_one_byte_was_changed() {
+    let recorded = Recorded::new();
+    let (exit, text) = recorded.ask(&["session", "verify"]);
+    assert_eq!(exit, Exit::Fine, "{text}");
+    assert!(text.contains("1 sessions, 6 records, 3 bodies: everything is as it was written"));
+
+    let period = fs::read_dir(recorded.journal().join("periods")).expect("periods").next();
+    let engine = period.expect("one").expect("entry").path().join("sled/db");
+    let original = fs::read(&engine).expect("the journal");
+    let at = original.windows(9).rposition(|w| w == b"sock_crea").expect("the refusal");
+    let mut changed = original.clone();
+    changed[at] = b'S';
+    fs::write(&engine, changed).expect("written");
+    let (exit, text) = recorded.ask(&["session", "verify"]);
+    assert_eq!(exit, Exit::Difference);
+    assert!(text.contains("session 0000000000001234 record 4 was altered"), "{text}");
+    fs::write(&engine, original).expect("written");
+
+    let mut bodies = vec![];
+    for folder in fs::read_dir(recorded.journal().join("bodies")).expect("bodies") {
+        for file in fs::read_dir(folder.expect("folder").path()).expect("folder") {
+            bodies.push(file.expect("file").path());
+        }
+    }
+    assert_eq!(bodies.len(), 3);
+    let mut bytes = fs::read(&bodies[0]).expect("a body");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&bodies[0], bytes).expect("written");
+    let (exit, text) = recorded.ask(&["session", "verify", "0000000000001234"]);
+    assert_eq!(exit, Exit::Difference);
+    assert!(text.contains("(exchange 0000000000001234-"), "{text}");
+}
+
+#[test]
+fn a_replay_reports_exactly_the_exchanges_that_change() {
+    let recorded = Recorded::new();
+    let check = |models: &str, expect: Exit, parts: &[&str]| {
+        let bundle = recorded.bundle(models);
+        let (exit, text) = recorded.ask(&["replay", "--policies", &bundle]);
+        assert_eq!(exit, expect, "{text}");
+        for part in parts {
+            assert!(text.contains(part), "`{part}` is not in\n{text}");
+        }
+    };
+    check("\"gpt-4.1\"", Exit::Fine, &["2 exchanges judged", "no difference"]);
+    check("\"gpt-5\"", Exit::Difference, &["0000000000001234-1", "allow → deny", "1 change"]);
+    check("\"gpt-4.1\", \"gpt-9\"", Exit::Difference, &["0000000000001234-2", "deny → ALLOW"]);
+    let bundle = recorded.bundle("\"gpt-5\"");
+    let (exit, text) = recorded.ask(&["replay", "--policies", &bundle, "--since", "1s"]);
+    assert_eq!(exit, Exit::Difference, "{text}");
+}
+
+#[test]
+fn a_session_that_is_not_recorded_is_a_usage_error() {
+    let recorded = Recorded::new();
+    let source = Source::offline(&recorded.journal()).expect("a stopped journal");
+    let line = Line::try_parse_from(["enforcer", "session", "play", "0000000000000099"]);
+    let Ok(Line::Session(args)) = line else { panic!("parsed") };
+    assert!(block_on(session::answer(&args, &source, false)).is_err());
+    assert!(Line::try_parse_from(["enforcer", "session", "play", "99"]).is_err());
+}
