@@ -7,10 +7,12 @@
 mod daemon;
 mod failure;
 mod output;
+mod play;
 pub mod policy;
 mod replay;
 mod run;
 mod session;
+mod source;
 mod status;
 mod uninstall;
 
