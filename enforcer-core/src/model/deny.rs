@@ -95,7 +95,9 @@ impl DenyReason {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::AuthorityMismatch => "the request names another host than the connection was opened for",
+            Self::AuthorityMismatch => {
+                "the request names another host than the connection was opened for"
+            }
             Self::CaUntrusted => "the client does not trust the certificate authority of this host",
             Self::Draining => "the enforcement point is restarting",
             Self::Internal => "the enforcement point failed and refuses to guess",
@@ -108,7 +110,9 @@ impl DenyReason {
             Self::RequestUndecodable => "the request had to be masked and could not be understood",
             Self::ResponseUndecodable => "the answer had to be masked and could not be understood",
             Self::SniMissing => "the TLS client hello names no server",
-            Self::UpgradeUnsupported => "protocol upgrades are not supported through this enforcement point",
+            Self::UpgradeUnsupported => {
+                "protocol upgrades are not supported through this enforcement point"
+            }
             Self::UpstreamCertificate => "the certificate of the provider could not be verified",
             Self::UpstreamName => "the name of the provider does not resolve",
             Self::UpstreamUnreachable => "the provider does not answer",

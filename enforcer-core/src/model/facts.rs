@@ -35,6 +35,23 @@ pub enum Operation {
     Opaque(Opaque),
 }
 
+impl Facts {
+    /// The same facts with every text that the agent chose passed through `mask`, for the record.
+    #[must_use]
+    pub fn with_texts(mut self, mut mask: impl FnMut(&str) -> String) -> Self {
+        match &mut self.operation {
+            Operation::Chat(chat) => {
+                chat.model = mask(&chat.model);
+                chat.tools = chat.tools.iter().map(|tool| mask(tool)).collect();
+            }
+            Operation::Connect(_) => {}
+            Operation::Http(http) => http.path = mask(&http.path),
+            Operation::Opaque(opaque) => opaque.path = mask(&opaque.path),
+        }
+        self
+    }
+}
+
 impl Operation {
     /// Name of the action in rules.
     #[must_use]

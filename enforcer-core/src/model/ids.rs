@@ -101,7 +101,9 @@ impl fmt::Display for SessionId {
 
 /// A text that is not an id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an id: expected 16 hexadecimal digits, for an exchange followed by `-NUMBER`")]
+#[error(
+    "`{0}` is not an id: expected 16 hexadecimal digits, for an exchange followed by `-NUMBER`"
+)]
 pub struct NotAnId(pub String);
 
 impl FromStr for SessionId {

@@ -14,40 +14,45 @@ use super::{Diagnostic, SourceFile};
 /// A text and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
+    /// The text.
     pub text: String,
+    /// Its bytes in the file.
     pub span: Range<usize>,
 }
 
 /// One table and where its head stands.
 #[derive(Clone, Debug)]
 pub struct Section<'s> {
+    /// Its keys and values.
     pub table: &'s DeTable<'s>,
+    /// The bytes of its name, to point at when a key is missing.
     pub head: Range<usize>,
 }
 
 /// The file being read and what was found wrong with it.
 #[derive(Debug)]
 pub struct Sheet<'s> {
+    /// The file.
     pub file: &'s SourceFile,
+    /// Its problems so far.
     pub found: Vec<Diagnostic>,
 }
 
 impl<'s> Sheet<'s> {
+    /// A file without known problems.
     pub const fn new(file: &'s SourceFile) -> Self {
         Self { file, found: Vec::new() }
     }
 
-    pub fn error(
-        &mut self,
-        span: Range<usize>,
-        message: impl Into<String>,
-    ) -> &mut Diagnostic {
+    /// Reports a problem; the caller may add a label and help.
+    pub fn error(&mut self, span: Range<usize>, message: impl Into<String>) -> &mut Diagnostic {
         self.found.push(Diagnostic::error(self.file, span, message));
         let last = self.found.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "one was just pushed")]
         &mut self.found[last]
     }
 
+    /// Reports a problem that is described already.
     pub fn push(&mut self, found: Diagnostic) {
         self.found.push(found);
     }
@@ -76,6 +81,7 @@ impl<'s> Sheet<'s> {
         );
     }
 
+    /// Reports a key that must be there.
     pub fn missing(&mut self, section: &Section<'_>, key: &str) {
         let message = format!("missing key `{key}`");
         self.push(
@@ -84,6 +90,8 @@ impl<'s> Sheet<'s> {
         );
     }
 
+    /// The string under a key; none if it is absent or, reported, something else. The same goes for
+    /// the functions below.
     pub fn text(&mut self, section: &Section<'_>, key: &str) -> Option<Word> {
         let value = section.table.get(key)?;
         self.word(value, "a string")
@@ -97,6 +105,7 @@ impl<'s> Sheet<'s> {
         None
     }
 
+    /// The strings of an array under a key.
     pub fn texts(&mut self, section: &Section<'_>, key: &str) -> Option<Vec<Word>> {
         let array = self.array(section, key, "an array of strings")?;
         Some(array.iter().filter_map(|value| self.word(value, "a string")).collect())
@@ -123,11 +132,8 @@ impl<'s> Sheet<'s> {
         None
     }
 
-    pub fn integer(
-        &mut self,
-        section: &Section<'_>,
-        key: &str,
-    ) -> Option<(i64, Range<usize>)> {
+    /// The integer under a key.
+    pub fn integer(&mut self, section: &Section<'_>, key: &str) -> Option<(i64, Range<usize>)> {
         let value = section.table.get(key)?;
         self.number(value)
     }
@@ -144,6 +150,7 @@ impl<'s> Sheet<'s> {
         number.map(|number| (number, value.span()))
     }
 
+    /// The integers of an array under a key.
     pub fn integers(
         &mut self,
         section: &Section<'_>,
@@ -153,6 +160,7 @@ impl<'s> Sheet<'s> {
         Some(array.iter().filter_map(|value| self.number(value)).collect())
     }
 
+    /// The boolean under a key.
     pub fn boolean(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
         let value = section.table.get(key)?;
         if let DeValue::Boolean(boolean) = value.get_ref() {
@@ -181,11 +189,7 @@ impl<'s> Sheet<'s> {
     }
 
     /// The named tables under a key: `[key.NAME]`.
-    pub fn named<'v>(
-        &mut self,
-        section: &Section<'v>,
-        key: &str,
-    ) -> Vec<(Word, Section<'v>)> {
+    pub fn named<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<(Word, Section<'v>)> {
         let Some(group) = self.section(section, key) else { return Vec::new() };
         let mut named = Vec::new();
         for (name, value) in group.table {

@@ -116,7 +116,10 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
         .kernel
         .programs()
         .into_iter()
-        .map(|found| ProgramStatus { name: found.name.to_owned(), is_attached: found.link.is_some() })
+        .map(|found| ProgramStatus {
+            name: found.name.to_owned(),
+            is_attached: found.link.is_some(),
+        })
         .collect();
     let is_healthy = refused.is_none()
         && health == Health::Healthy
@@ -139,7 +142,9 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
         programs,
         kernel_events_lost: host.kernel.events_lost().unwrap_or(0),
         cgroup: host.cgroup.clone(),
-        sessions: sessions.map(|found| SessionStatus { id: found.id, agent: found.agent.clone() }).collect(),
+        sessions: sessions
+            .map(|found| SessionStatus { id: found.id, agent: found.agent.clone() })
+            .collect(),
     })
 }
 
@@ -157,14 +162,17 @@ async fn start(
     }
     let now = host.enforcer.clock.now();
     let id = SessionId::new(now, (host.random)());
+    let mask = policy.masker_of_everything();
     let opened = SessionOpened {
         agent: ask.agent.clone(),
         process: identity::process(peer.pid, peer.uid),
-        command: ask.command,
+        // A command line often holds what the policy masks: prompts, addresses, numbers.
+        command: ask.command.iter().map(|word| mask.mask_text(word).text.into_owned()).collect(),
         policy: policy.version().clone(),
     };
     // Recorded first: a session that cannot be written down does not start.
-    let opened = host.enforcer.journal.append_durable(id, now, EventBody::SessionOpened(opened)).await;
+    let opened =
+        host.enforcer.journal.append_durable(id, now, EventBody::SessionOpened(opened)).await;
     opened.map_err(|error| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing can be recorded: {error}"))
     })?;
@@ -186,7 +194,9 @@ async fn start(
     Ok(Json(StartedSession { session: id, environment: host.trust.environment() }))
 }
 
-async fn sessions(State(host): State<Arc<Host>>) -> Result<Json<Vec<store::SessionSummary>>, Refusal> {
+async fn sessions(
+    State(host): State<Arc<Host>>,
+) -> Result<Json<Vec<store::SessionSummary>>, Refusal> {
     let found = read(&host, |reader| reader.sessions()).await?;
     Ok(Json(found))
 }
@@ -200,10 +210,7 @@ async fn events(
     Ok(Json(found))
 }
 
-async fn body(
-    State(host): State<Arc<Host>>,
-    Path(hash): Path<String>,
-) -> Result<Vec<u8>, Refusal> {
+async fn body(State(host): State<Arc<Host>>, Path(hash): Path<String>) -> Result<Vec<u8>, Refusal> {
     let hash: Hash = hash
         .parse()
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("not a hash: {error}")))?;

@@ -27,7 +27,11 @@ pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         .with_ansi(std::io::stderr().is_terminal());
     // The programs log through the `log` crate.
     let bridged = tracing_log::LogTracer::init();
-    if args.log_json { log.json().init() } else { log.init() }
+    if args.log_json {
+        log.json().init()
+    } else {
+        log.init()
+    }
     if let Err(error) = bridged {
         tracing::warn!(%error, "messages of the programs are not shown");
     }

@@ -145,8 +145,9 @@ impl From<admin::Error> for Failure {
         match error {
             admin::Error::Absent { .. } => Self::new(Exit::HostCannot, text)
                 .hint("start it with `enforcer daemon`, or name its settings with --config"),
-            admin::Error::Forbidden { .. } => Self::new(Exit::Privilege, text)
-                .hint("be root or in the group `enforcer`"),
+            admin::Error::Forbidden { .. } => {
+                Self::new(Exit::Privilege, text).hint("be root or in the group `enforcer`")
+            }
             admin::Error::Refused { status, problem } => {
                 let exit = match status {
                     403 => Exit::Privilege,

@@ -41,7 +41,8 @@ pub(super) fn note(text: &str) {
 
 /// Tells what went wrong and what to do.
 pub(super) fn error(text: &str, hint: Option<&str>) {
-    let (red, plain) = if io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let (red, plain) =
+        if io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     say(&format!("{red}error:{plain} {text}\n"));
     if let Some(hint) = hint {
         say(&format!("hint: {hint}\n"));
@@ -67,10 +68,17 @@ pub(super) fn exit(code: io::Result<u8>) -> Result<Exit, Failure> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Fine),
         code => code.map_err(|error| Failure::host(&error))?,
     };
-    [Exit::Fine, Exit::Difference, Exit::Usage, Exit::HostCannot, Exit::PolicyInvalid, Exit::Privilege]
-        .into_iter()
-        .find(|exit| *exit as u8 == code)
-        .ok_or_else(|| Failure::new(Exit::HostCannot, format!("unknown exit code {code}")))
+    [
+        Exit::Fine,
+        Exit::Difference,
+        Exit::Usage,
+        Exit::HostCannot,
+        Exit::PolicyInvalid,
+        Exit::Privilege,
+    ]
+    .into_iter()
+    .find(|exit| *exit as u8 == code)
+    .ok_or_else(|| Failure::new(Exit::HostCannot, format!("unknown exit code {code}")))
 }
 
 fn say(text: &str) {

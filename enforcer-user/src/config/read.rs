@@ -78,10 +78,13 @@ fn absolute(sheet: &mut Sheet<'_>, word: &Word) -> Option<PathBuf> {
     if path.is_absolute() {
         return Some(path);
     }
-    let problem =
-        Diagnostic::error(sheet.file, word.span.clone(), format!("`{}` is not absolute", word.text))
-            .label("relative to a folder that nobody can know later")
-            .help("write the whole path, from `/` on");
+    let problem = Diagnostic::error(
+        sheet.file,
+        word.span.clone(),
+        format!("`{}` is not absolute", word.text),
+    )
+    .label("relative to a folder that nobody can know later")
+    .help("write the whole path, from `/` on");
     sheet.push(problem);
     None
 }

@@ -85,8 +85,9 @@ impl Daemon {
         let doors = Doors::open(recorded.map(|ports| (ports.proxy, ports.resolver))).await?;
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
         let kernel = Arc::new(Kernel::attach(&kernel_config, ports)?);
-        let listener = admin::bind(&config.socket)
-            .map_err(|error| anyhow::anyhow!("failed to open `{}`: {error}", config.socket.display()))?;
+        let listener = admin::bind(&config.socket).map_err(|error| {
+            anyhow::anyhow!("failed to open `{}`: {error}", config.socket.display())
+        })?;
 
         let guard = Arc::new(wiring::KernelGuard(Arc::clone(&kernel)));
         let sessions =

@@ -75,7 +75,10 @@ pub(super) async fn watch(host: Arc<Host>) {
                 let mut refused =
                     host.policy_refused.write().unwrap_or_else(PoisonError::into_inner);
                 if version.is_some() || refused.as_deref() != Some(text.as_str()) {
-                    tracing::error!(error = text, "bundle refused; the last good one stays in force");
+                    tracing::error!(
+                        error = text,
+                        "bundle refused; the last good one stays in force"
+                    );
                 }
                 seen = version.or(seen);
                 *refused = Some(text);

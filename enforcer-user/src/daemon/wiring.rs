@@ -118,8 +118,7 @@ pub(super) fn refused_names(
         let Outcome::Refused { name, .. } = outcome else { return };
         let seen = origins.seen(peer, PROTOCOL_UDP);
         let session = seen.as_ref().map_or(SessionId::HOST, |seen| seen.session);
-        let process =
-            seen.map(|seen| Process { pid: seen.pid, uid: seen.uid, comm: seen.comm });
+        let process = seen.map(|seen| Process { pid: seen.pid, uid: seen.uid, comm: seen.comm });
         enforce::resolve_refused(&cx, session, process, name);
     }
 }

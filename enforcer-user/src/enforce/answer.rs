@@ -226,7 +226,9 @@ impl AnswerBody {
         match &mut self.keep {
             Keep::Nothing => {}
             Keep::Raw => record.keep(data),
-            Keep::Json { seen, .. } if seen.len() + data.len() > limits::RESPONSE_BODY_BYTES_MAX => {
+            Keep::Json { seen, .. }
+                if seen.len() + data.len() > limits::RESPONSE_BODY_BYTES_MAX =>
+            {
                 self.keep = Keep::Nothing;
             }
             Keep::Json { seen, .. } => seen.extend_from_slice(data),
@@ -309,7 +311,9 @@ impl Body for AnswerBody {
             };
             let data = match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => data,
-                Ok(Err(trailers)) if self.deliver.is_none() => return Poll::Ready(Some(Ok(trailers))),
+                Ok(Err(trailers)) if self.deliver.is_none() => {
+                    return Poll::Ready(Some(Ok(trailers)));
+                }
                 Ok(Err(_trailers)) => continue,
                 Err(error) => {
                     if let Some(record) = &mut self.record {

@@ -34,6 +34,15 @@ pub(super) enum Body {
     Whole(Bytes),
 }
 
+impl Content {
+    /// The codec did not understand what it was given; nothing of it is half known.
+    pub(super) fn become_opaque(&mut self, cause: OpaqueCause) {
+        if let Body::Whole(bytes) = &self.body {
+            self.body = Body::Opaque { cause, seen: bytes.clone(), rest: None };
+        }
+    }
+}
+
 /// Reads what the codec of this endpoint needs.
 pub(super) async fn read(protocol: Protocol, request: Request<Incoming>) -> Content {
     let (head, body) = request.into_parts();

@@ -2,14 +2,15 @@
 //! Masking of what goes upstream. What has to be masked and cannot be is refused.
 
 use bytes::Bytes;
-use enforcer_core::model::{Denied, DenyReason, Obligations, OpaqueCause};
+use enforcer_core::model::{Denied, DenyReason, Obligations, OpaqueCause, limits};
 use enforcer_core::policy::Policy;
 use enforcer_core::protocol::openai;
 
 use super::content::{Body, Content};
+use crate::runtime;
 
 /// Masks the request in place.
-pub(super) fn request(
+pub(super) async fn request(
     content: &mut Content,
     policy: &Policy,
     obligations: &Obligations,
@@ -25,8 +26,15 @@ pub(super) fn request(
             Err(Denied::because(DenyReason::RequestUndecodable))
         }
         Body::Whole(bytes) => {
-            let masked = openai::mask_chat_request(bytes, &masker)
-                .map_err(|_cause| Denied::because(DenyReason::RequestUndecodable))?;
+            let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
+                Ok(openai::mask_chat_request(bytes, &masker))
+            } else {
+                let bytes = bytes.clone();
+                runtime::heavy(move || openai::mask_chat_request(&bytes, &masker)).await
+            };
+            let Ok(Ok(masked)) = masked else {
+                return Err(Denied::because(DenyReason::RequestUndecodable));
+            };
             content.masked = masked.count;
             content.body = Body::Whole(Bytes::from(masked.bytes));
             Ok(())

@@ -24,12 +24,12 @@ use hyper::{Request, Response};
 pub use answer::AnswerBody;
 pub use deny::answer as deny_answer;
 use forward::forward;
-pub use record::{connection_refused, resolve_refused};
 use record::{NotRecorded, OpenRecord};
+pub use record::{connection_refused, resolve_refused};
 pub use tunnel::{Tunnel, tunnel};
 
 use crate::intake::Origin;
-use crate::runtime::Clock;
+use crate::runtime::{self, Clock, Panicked};
 use crate::store::Journal;
 use crate::upstream::{Target, Upstream};
 
@@ -66,11 +66,15 @@ pub async fn exchange(
         // The bundle changed under an open connection.
         return refuse(cx, conn, None, Denied::because(DenyReason::NotAnEndpoint));
     };
-    match judged(cx, conn, &policy, endpoint, request).await {
-        Ok(answer) => answer,
-        Err(NotRecorded) => {
+    match runtime::caught(judged(cx, conn, &policy, endpoint, request)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(NotRecorded)) => {
             let denied = Denied::because(DenyReason::JournalUnavailable);
             deny::answer(endpoint.protocol, &denied, None)
+        }
+        Err(Panicked) => {
+            let detail = Some("the exchange panicked".to_owned());
+            refuse(cx, conn, detail, Denied::because(DenyReason::Internal))
         }
     }
 }
@@ -78,15 +82,15 @@ pub async fn exchange(
 async fn judged(
     cx: &Enforcer,
     conn: &Conn,
-    policy: &Policy,
+    policy: &Arc<Policy>,
     endpoint: &Endpoint,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, NotRecorded> {
     let mut content = content::read(endpoint.protocol, request).await;
-    let facts = facts::decode(&mut content, conn, endpoint, policy);
+    let facts = facts::decode(&mut content, conn, endpoint, policy).await;
     let decision = policy.decide(&facts);
     let sent = match decision.effect {
-        Effect::Allow => mask::request(&mut content, policy, &decision.obligations),
+        Effect::Allow => mask::request(&mut content, policy, &decision.obligations).await,
         Effect::Deny => Err(Denied {
             reason: DenyReason::Policy,
             rules: decision.because.clone(),
@@ -121,6 +125,6 @@ pub fn refuse(
     let endpoint = policy.endpoint(&conn.target.host, conn.target.port);
     let protocol = endpoint.map_or(enforcer_core::policy::Protocol::Http, |found| found.protocol);
     let answer = deny::answer(protocol, &denied, None);
-    record::connection_refused(cx, &conn.origin, Some(conn.target.host.clone()), denied, detail);
+    connection_refused(cx, &conn.origin, Some(conn.target.host.clone()), denied, detail);
     answer
 }

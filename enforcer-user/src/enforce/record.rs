@@ -78,13 +78,14 @@ impl OpenRecord {
             }
         }
         let started = cx.clock.now();
+        let mask = |text: &str| everything.mask(text).text.into_owned();
         let opened = ExchangeOpened {
             exchange: id,
             process: conn.origin.process.clone(),
             destination: conn.origin.destination.to_string(),
             host: conn.target.host.clone(),
-            request_line: format!("{} {}", content.head.method, content.head.uri.path()),
-            facts,
+            request_line: format!("{} {}", content.head.method, mask(content.head.uri.path())),
+            facts: facts.with_texts(mask),
             decision: decision.clone(),
             denied,
             request: None,
@@ -243,18 +244,12 @@ pub fn connection_refused(
     );
     let process = origin.process.clone();
     let destination = origin.destination.to_string();
-    let event =
-        EventBody::ConnectionRefused { process, destination, server_name, denied, detail };
+    let event = EventBody::ConnectionRefused { process, destination, server_name, denied, detail };
     cx.journal.append_or_count(origin.session, cx.clock.now(), event);
 }
 
 /// Writes down a name that was asked for and that no endpoint uses.
-pub fn resolve_refused(
-    cx: &Enforcer,
-    session: SessionId,
-    process: Option<Process>,
-    name: &str,
-) {
+pub fn resolve_refused(cx: &Enforcer, session: SessionId, process: Option<Process>, name: &str) {
     let event = EventBody::ResolveRefused { process, name: name.to_owned() };
     cx.journal.append_or_count(session, cx.clock.now(), event);
 }

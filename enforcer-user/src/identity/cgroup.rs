@@ -54,7 +54,8 @@ pub(super) fn is_populated(path: &Path) -> bool {
 #[must_use]
 pub fn populated(sessions: &Path) -> Vec<String> {
     let Ok(folders) = fs::read_dir(sessions) else { return Vec::new() };
-    let folders = folders.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let folders =
+        folders.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let alive = folders.filter(|entry| is_populated(&entry.path()));
     alive.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }

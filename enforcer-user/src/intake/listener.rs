@@ -69,8 +69,7 @@ impl Doors {
     }
 }
 
-const LOOPBACKS: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 async fn tcp(port: u16) -> std::io::Result<Vec<TcpListener>> {
     let mut open = Vec::new();
@@ -99,8 +98,7 @@ async fn udp(port: u16) -> std::io::Result<Vec<UdpSocket>> {
 /// A host without IPv6 has no `::1`; then no guarded process can be redirected to it either.
 fn is_absent(ip: IpAddr, error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
-    ip.is_ipv6()
-        && matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
+    ip.is_ipv6() && matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
 }
 
 /// Serves one listener until the drain begins. At most [`limits::CONNECTIONS_MAX`] at once over all

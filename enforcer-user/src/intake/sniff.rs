@@ -50,7 +50,9 @@ fn classify(seen: &[u8]) -> Option<Sniffed> {
     if seen.first() == Some(&22) {
         return match parse_hello(seen) {
             HelloParse::Hello(hello) => Some(Sniffed::Tls(hello)),
-            HelloParse::Invalid | HelloParse::NotTls => Some(Sniffed::Other("not a valid TLS client hello")),
+            HelloParse::Invalid | HelloParse::NotTls => {
+                Some(Sniffed::Other("not a valid TLS client hello"))
+            }
             HelloParse::NeedMore => None,
         };
     }

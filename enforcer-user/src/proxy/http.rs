@@ -109,7 +109,11 @@ impl Carrier {
         })
     }
 
-    async fn plain(&self, origin: &Arc<Origin>, request: Request<Incoming>) -> Response<AnswerBody> {
+    async fn plain(
+        &self,
+        origin: &Arc<Origin>,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
         let named = authority(&request).map(|found| found.host().to_ascii_lowercase());
         let target = Target {
             host: named.unwrap_or_default(),

@@ -9,4 +9,4 @@ mod tasks;
 pub use chain::chain;
 pub use clock::Clock;
 pub use drain::{Drain, Draining};
-pub use tasks::spawn;
+pub use tasks::{Panicked, caught, heavy, spawn};

@@ -86,7 +86,9 @@ pub(super) async fn http(
         Ok(Ok(stream)) => stream,
         Ok(Err(source)) => {
             return Err(match tls::upstream_failure(&source) {
-                UpstreamFailure::Certificate => Error::Certificate { host: host.to_owned(), source },
+                UpstreamFailure::Certificate => {
+                    Error::Certificate { host: host.to_owned(), source }
+                }
                 UpstreamFailure::Unreachable => unreachable(host, source),
             });
         }
@@ -120,10 +122,7 @@ where
     Ok(Sender::Http1(sender))
 }
 
-fn drive(
-    name: &'static str,
-    connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
-) {
+fn drive(name: &'static str, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
     // The exchange on it reports the failure; this only moves the bytes.
     drop(runtime::spawn(name, async move {
         if let Err(error) = connection.await {

@@ -21,8 +21,8 @@ use hyper::{Request, Response};
 use tokio::net::TcpStream;
 
 use connect::Sender;
-use pool::Pool;
 pub use pool::Lease;
+use pool::Pool;
 
 /// What a request body may be made of.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -201,10 +201,9 @@ impl Upstream {
             }
             Err(mut error) => match error.take_message() {
                 Some(request) => Ok(Err(Box::new(Unsent(request, error.into_error())))),
-                None => Err(Error::Exchange {
-                    host: target.host.clone(),
-                    source: error.into_error(),
-                }),
+                None => {
+                    Err(Error::Exchange { host: target.host.clone(), source: error.into_error() })
+                }
             },
         }
     }

@@ -110,7 +110,8 @@ impl Lease {
             Sender::Http1(mut sender) => {
                 // The connection's own task has to see the end of the body first.
                 drop(runtime::spawn("upstream give back", async move {
-                    let ready = tokio::time::timeout(limits::UPSTREAM_CONNECT_TIMEOUT, sender.ready());
+                    let ready =
+                        tokio::time::timeout(limits::UPSTREAM_CONNECT_TIMEOUT, sender.ready());
                     if let Ok(Ok(())) = ready.await {
                         pool.keep(target, Sender::Http1(sender));
                     }

@@ -62,7 +62,10 @@ mod tests {
     #[test]
     fn the_authority_is_the_proven_name_in_both_versions() {
         let h1 = http1(&target(443), request());
-        assert_eq!((h1.uri().to_string().as_str(), &h1.headers()[HOST]), ("/v1/x?a=b", &HeaderValue::from_static("api.openai.com")));
+        assert_eq!(
+            (h1.uri().to_string().as_str(), &h1.headers()[HOST]),
+            ("/v1/x?a=b", &HeaderValue::from_static("api.openai.com"))
+        );
         let h2 = http2(&target(8443), request());
         assert_eq!(h2.uri().to_string(), "https://api.openai.com:8443/v1/x?a=b");
         assert!(!h2.headers().contains_key(HOST));
