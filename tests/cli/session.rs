@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `enforcer session` and `enforcer replay` as a person meets them, on a journal that the store wrote.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as expected"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -9,10 +9,10 @@ mod failure;
 mod output;
 mod play;
 pub mod policy;
-mod replay;
+pub mod replay;
 mod run;
-mod session;
-mod source;
+pub mod session;
+pub mod source;
 mod status;
 mod uninstall;
 
