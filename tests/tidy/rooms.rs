@@ -50,11 +50,16 @@ fn room_of(source: &Source) -> Option<&str> {
     Some(room)
 }
 
-/// Rooms that a line names as `crate::room`.
+/// Rooms that a line names as `crate::room` or `crate::{room, other::Thing}`.
 fn named_rooms(line: &str) -> impl Iterator<Item = &str> {
-    line.match_indices("crate::").filter_map(|(at, prefix)| {
-        let rest = line.get(at + prefix.len()..)?;
-        rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next()
+    line.match_indices("crate::").flat_map(|(at, prefix)| {
+        let rest = line.get(at + prefix.len()..).unwrap_or_default();
+        let several = rest.strip_prefix('{').map(|rest| rest.split('}').next().unwrap());
+        several
+            .unwrap_or(rest)
+            .split(", ")
+            .take(several.map_or(1, |_| usize::MAX))
+            .map(|name| name.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap())
     })
 }
 
@@ -73,6 +78,14 @@ fn lower_rooms_never_name_higher_ones_and_leaves_do_not_know_each_other() {
         }
     }
     expect_none("edges that ARCHITECTURE.md does not have", &problems);
+}
+
+#[test]
+fn rooms_are_found_alone_and_in_braces() {
+    let found = |line| named_rooms(line).collect::<Vec<_>>();
+    assert_eq!(found("use crate::tls;"), ["tls"]);
+    assert_eq!(found("use crate::{tls, store::Error};"), ["tls", "store"]);
+    assert_eq!(found("f(crate::dns::Memory::new(), crate::tls::A)"), ["dns", "tls"]);
 }
 
 #[test]
