@@ -101,6 +101,8 @@ pub const BODY_VIEW_BYTES_MAX: usize = 1024 * 1024;
 pub const STORED_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Time for running exchanges to end after SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time between two looks at whether the processes of a session are gone.
+pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the bundle folder is compared with what is loaded.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of all files of a bundle together.

@@ -11,14 +11,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use enforcer_core::model::{SessionId, limits};
 use enforcer_core::record::{EventBody, Hash, SessionOpened};
-use tokio::sync::mpsc;
 
 use super::server::Peer;
 use super::{
     PolicyStatus, Problem, ProgramStatus, SessionStatus, StartSession, StartedSession, Status,
 };
 use crate::enforce::Enforcer;
-use crate::identity::{self, Session, Sessions};
+use crate::identity::{self, Sessions};
 use crate::kernel::Kernel;
 use crate::store::{self, EventPage, Health};
 use crate::tls::Trust;
@@ -30,8 +29,6 @@ pub struct Host {
     pub enforcer: Arc<Enforcer>,
     /// Sessions that are alive.
     pub sessions: Arc<Sessions>,
-    /// Tells the watcher of new sessions.
-    pub started: mpsc::Sender<Arc<Session>>,
     /// Files and variables that make clients trust the CA.
     pub trust: Trust,
     /// The programs.
@@ -188,9 +185,6 @@ async fn start(
         }
     };
     tracing::info!(session = %id, agent = %session.agent, pid = peer.pid, "session started");
-    if host.started.send(session).await.is_err() {
-        tracing::warn!(session = %id, "the watcher is gone; the end of the session is noticed later");
-    }
     Ok(Json(StartedSession { session: id, environment: host.trust.environment() }))
 }
 

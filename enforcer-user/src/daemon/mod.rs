@@ -14,7 +14,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use enforcer_core::model::{SessionId, limits};
 use enforcer_core::record::EventBody;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::admin::{self, Host};
@@ -34,9 +33,6 @@ pub use policy::{Error as PolicyError, load as load_policy};
 
 /// Time between two looks at idle upstream connections.
 const REAP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// Sessions that may wait for the watcher.
-const STARTED_MAX: usize = 64;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 ///
@@ -93,11 +89,9 @@ impl Daemon {
         let sessions =
             Arc::new(Sessions::new(identity::Config { sessions: config.sessions() }, guard));
         let ended = sessions.recover(kernel.guarded()?);
-        let (started, newly) = mpsc::channel(STARTED_MAX);
         let host = Arc::new(Host {
             enforcer: Arc::clone(&enforcer),
             sessions: Arc::clone(&sessions),
-            started,
             trust,
             kernel: Arc::clone(&kernel),
             policies: config.policies.clone(),
@@ -115,7 +109,7 @@ impl Daemon {
         };
         let origins = Arc::new(wiring::KernelOrigins::new(kernel.origins(), sessions));
         daemon.serve_doors(doors, proxy, &origins, &resolver, draining);
-        daemon.serve_host(listener, newly, draining)?;
+        daemon.serve_host(listener, draining)?;
         Ok(daemon)
     }
 
@@ -168,12 +162,11 @@ impl Daemon {
     fn serve_host(
         &mut self,
         listener: tokio::net::UnixListener,
-        newly: mpsc::Receiver<Arc<Session>>,
         draining: &Draining,
     ) -> anyhow::Result<()> {
         let host = Arc::clone(&self.host);
         let cx = Arc::clone(&host.enforcer);
-        let watched = identity::watch(Arc::clone(&host.sessions), newly, move |session| {
+        let watched = identity::watch(Arc::clone(&host.sessions), move |session| {
             tracing::info!(session = %session.id, agent = %session.agent, "session ended");
             cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
         });

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{Denied, DenyReason, Obligations, limits};
 use enforcer_core::policy::Policy;
-use enforcer_core::protocol::openai::{self, ChatStream};
+use enforcer_core::protocol::openai::{self, ChatStream, StreamError};
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -187,6 +187,11 @@ impl Source {
     }
 }
 
+/// The record says which answer it was; what is wrong inside it is content and is not told.
+fn undecodable(_content: StreamError) -> Denied {
+    Denied::because(DenyReason::ResponseUndecodable)
+}
+
 /// The body of every answer, the provider's and our own.
 pub struct AnswerBody {
     source: Source,
@@ -212,10 +217,7 @@ impl AnswerBody {
     fn delivered(&mut self, data: Bytes) -> Result<Bytes, Denied> {
         let data = match &mut self.deliver {
             None => data,
-            Some(stream) => {
-                let masked = stream.push(&data);
-                Bytes::from(masked.map_err(|_| Denied::because(DenyReason::ResponseUndecodable))?)
-            }
+            Some(stream) => Bytes::from(stream.push(&data).map_err(undecodable)?),
         };
         self.kept(&data);
         Ok(data)
@@ -251,7 +253,7 @@ impl AnswerBody {
             None => return Ok(Bytes::new()),
             Some(stream) => stream.finish(),
         };
-        let rest = rest.map_err(|_| Denied::because(DenyReason::ResponseUndecodable))?;
+        let rest = rest.map_err(undecodable)?;
         self.kept(&rest);
         Ok(Bytes::from(rest))
     }

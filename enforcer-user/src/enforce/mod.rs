@@ -66,7 +66,7 @@ pub async fn exchange(
         // The bundle changed under an open connection.
         return refuse(cx, conn, None, Denied::because(DenyReason::NotAnEndpoint));
     };
-    match runtime::caught(judged(cx, conn, &policy, endpoint, request)).await {
+    match runtime::caught(Box::pin(judged(cx, conn, &policy, endpoint, request))).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(NotRecorded)) => {
             let denied = Denied::because(DenyReason::JournalUnavailable);

@@ -71,14 +71,14 @@ impl Sessions {
             .guard
             .guard(cgroup_id, id, &session.agent)
             .map_err(|source| Error::Guard { session: id.to_string(), source });
-        self.insert(Arc::clone(&session));
-        match guarded.and_then(|()| cgroup::enter(&session.cgroup, pid)) {
-            Ok(()) => Ok(session),
-            Err(error) => {
-                self.end(&session)?;
-                Err(error)
-            }
+        if let Err(error) = guarded.and_then(|()| cgroup::enter(&session.cgroup, pid)) {
+            self.end(&session)?;
+            return Err(error);
         }
+        // Only now: the sweep would end a session that has no process yet. The process cannot connect
+        // before, because it waits for our answer.
+        self.insert(Arc::clone(&session));
+        Ok(session)
     }
 
     /// Removes the cgroup first and the label after it: a label without a cgroup harms nobody, a cgroup
