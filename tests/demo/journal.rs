@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What was written down: the sessions, the proof that nothing was altered, and another policy's view.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::screen::short;
 use crate::stage::{Stage, bundle};
@@ -16,7 +16,7 @@ pub(crate) fn sessions(stage: &Stage<'_>) -> Result<()> {
     screen.heading("6  What was written down: enforcer session list, show, verify");
     let list = stage.host.cli(&["session", "list"])?.checked()?;
     quote(stage, &list.stdout);
-    let id = first_id(&list.stdout).context("`enforcer session list` names no session")?;
+    let id = last_id(&list.stdout).context("`enforcer session list` names no session")?;
     screen.line(&format!("  enforcer session show {id}"));
     let show = stage.host.cli(&["session", "show", &id])?.checked()?;
     quote(stage, &show.stdout);
@@ -37,6 +37,10 @@ pub(crate) fn replay(stage: &Stage<'_>) -> Result<()> {
     // Exit code 1 says that there are differences.
     let replay = stage.host.cli(&["replay", "--policies", &strict])?.expect_code(1)?;
     quote(stage, &replay.stdout);
+    // The two chats that carried a card number, and nothing else.
+    let changes = replay.stdout.matches("by no-card-numbers").count();
+    ensure!(changes == 2, "{changes} exchanges change by `no-card-numbers`, expected 2");
+    ensure!(replay.stdout.contains(" 2 change "), "other exchanges change as well");
     screen.held("under policies/openai-agents-strict: the differences above");
     Ok(())
 }
@@ -49,8 +53,8 @@ fn quote(stage: &Stage<'_>, text: &str) {
     }
 }
 
-/// The first session id: 16 hexadecimal digits.
-fn first_id(text: &str) -> Option<String> {
+/// The last session id, that of the ways around: 16 hexadecimal digits.
+fn last_id(text: &str) -> Option<String> {
     let is_id = |word: &&str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    text.split_whitespace().find(is_id).map(str::to_owned)
+    text.split_whitespace().rfind(is_id).map(str::to_owned)
 }

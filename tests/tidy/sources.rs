@@ -81,6 +81,7 @@ fn a_todo_names_its_issue() {
 
 /// Files of the top folder; a new one is added here by somebody who thought about it.
 const TOP_FILES: &[&str] = &[
+    ".gitattributes",
     ".gitignore",
     "ARCHITECTURE.md",
     "CHANGELOG.md",

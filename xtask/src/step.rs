@@ -50,8 +50,11 @@ pub(crate) fn show(command: &Command) -> String {
 
 /// The top folder of the sources.
 pub(crate) fn repository() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_owned()
+    // As cargo says now, not as it said when this was built: with one target folder for several
+    // checkouts, this program may stem from another one.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    manifest.parent().map_or_else(|| manifest.clone(), Path::to_owned)
 }
 
 /// Where cargo builds.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The stand-in provider itself: a suite that rests on it has to know that it behaves.
 #![expect(clippy::unwrap_used, reason = "a test panics with the cause")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the harness has no supervisor; its tasks end with it"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
