@@ -9,9 +9,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_setsockopt,
-};
+use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_setsockopt};
 use aya_ebpf::programs::SockAddrContext;
 use enforcer_common::{Hook, Origin, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, Settings};
 
@@ -146,8 +144,7 @@ fn unbind_device(ctx: &SockAddrContext) -> Result<(), Refusal> {
     let mut none = 0_i32;
     let value: *mut c_void = ptr::from_mut(&mut none).cast();
     // SAFETY: the context is the one the kernel passed in; the value outlives the call.
-    let failed = unsafe {
-        bpf_setsockopt(ctx.sock_addr.cast(), SOL_SOCKET, SO_BINDTOIFINDEX, value, 4)
-    };
+    let failed =
+        unsafe { bpf_setsockopt(ctx.sock_addr.cast(), SOL_SOCKET, SO_BINDTOIFINDEX, value, 4) };
     if failed == 0 { Ok(()) } else { Err(Refusal::Device) }
 }

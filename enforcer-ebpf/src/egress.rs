@@ -45,12 +45,9 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
         return GO_ON;
     }
     let task = match origin {
-        Some(origin) => Task {
-            session: origin.session,
-            tgid: origin.tgid,
-            uid: origin.uid,
-            comm: origin.comm,
-        },
+        Some(origin) => {
+            Task { session: origin.session, tgid: origin.tgid, uid: origin.uid, comm: origin.comm }
+        }
         None => {
             let Some(session) = task::session_of_packet(ctx, &task::settings()) else {
                 return GO_ON;

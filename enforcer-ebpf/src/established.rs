@@ -92,7 +92,6 @@ fn key(ctx: &SockOpsContext) -> OriginKey {
             ],
         )
     };
-    let address =
-        if family == AF_INET { mapped_v4(v4.to_ne_bytes()) } else { address::bytes(v6) };
+    let address = if family == AF_INET { mapped_v4(v4.to_ne_bytes()) } else { address::bytes(v6) };
     OriginKey { address, port: port as u16, protocol: PROTOCOL_TCP }
 }

@@ -4,10 +4,10 @@
 //! A task outside every session cgroup leaves at the first miss. What cannot be found out about a
 //! guarded task is left zero; it never makes the task unguarded.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_ancestor_cgroup_id, bpf_skb_ancestor_cgroup_id};
-use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_ancestor_cgroup_id, bpf_skb_ancestor_cgroup_id,
 };
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Settings;
 
@@ -46,8 +46,7 @@ pub(crate) fn current(settings: &Settings) -> Option<Task> {
 #[inline(always)]
 pub(crate) fn session_of_packet(ctx: &SkBuffContext, settings: &Settings) -> Option<u64> {
     // SAFETY: the context is the one the kernel passed in.
-    let cgroup =
-        unsafe { bpf_skb_ancestor_cgroup_id(ctx.skb.skb, settings.session_level as i32) };
+    let cgroup = unsafe { bpf_skb_ancestor_cgroup_id(ctx.skb.skb, settings.session_level as i32) };
     session_of(cgroup)
 }
 

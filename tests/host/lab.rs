@@ -16,12 +16,14 @@ use std::time::{Duration, Instant};
 use enforcer_common::{Event, Hook, PROTOCOL_TCP, PROTOCOL_UDP, Refusal};
 use enforcer_core::model::{AgentName, SessionId};
 use enforcer_user::kernel::{self, Config, Events, Kernel, Origins, Ports};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::child::{self, Script};
+use crate::log;
 
 pub(crate) const SESSION: u64 = 0x1234_5678;
 pub(crate) const AGENT: &str = "support";
@@ -29,11 +31,14 @@ pub(crate) const AGENT: &str = "support";
 /// Longest a test waits for something that has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs a test in a network namespace of its own; threads and children it starts are in it too.
+/// Runs a test in network and mount namespaces of its own; threads and children it starts are in them too.
 pub(crate) fn isolated(test: impl FnOnce() + Send + 'static) {
     assert!(geteuid().is_root(), "needs root: cargo xtask test");
+    log::install();
     let inside = move || {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
         ip("link set lo up");
         test();
     };
@@ -67,7 +72,15 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Self {
-        let place = Place::new();
+        Self::pinned_at(None)
+    }
+
+    /// A lab whose pin folder is not in the folder that a test gets for itself.
+    pub(crate) fn pinned_at(bpffs: Option<&Path>) -> Self {
+        let mut place = Place::new();
+        if let Some(bpffs) = bpffs {
+            place.config.bpffs = bpffs.to_owned();
+        }
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let proxy = Proxy::bind();
         let resolver = Resolver::bind();
@@ -155,6 +168,15 @@ impl Lab {
         (hook, Refusal::try_from(event.refusal).unwrap(), event)
     }
 
+    /// Polls the kernel side until something has happened; events that come meanwhile are dropped.
+    pub(crate) fn poll_until(&mut self, has_happened: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !has_happened() {
+            assert!(Instant::now() < deadline, "it does not happen");
+            self.has_event();
+        }
+    }
+
     /// Whether an event is there now.
     pub(crate) fn has_event(&mut self) -> bool {
         let events = self.events.as_mut().unwrap();
@@ -216,7 +238,7 @@ fn remove_cgroup(path: &Path) {
 pub(crate) fn assert_no_residue(config: &Config) {
     assert!(!config.bpffs.exists(), "`{}` is left", config.bpffs.display());
     assert!(!config.cgroup.exists(), "`{}` is left", config.cgroup.display());
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     assert!(!mounts.contains(config.bpffs.to_str().unwrap()), "a mount is left");
     assert_eq!(kernel::detach(config).unwrap(), Vec::<String>::new());
 }

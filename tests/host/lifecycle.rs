@@ -2,12 +2,14 @@
 //! The daemon comes, dies, comes back and goes: guarded processes are redirected or refused throughout.
 
 use std::fs;
+use std::path::Path;
 
 use enforcer_common::program;
 use enforcer_core::model::{AgentName, SessionId};
 use enforcer_user::kernel::{self, Error, Kernel};
 
 use crate::lab::{AGENT, Lab, SESSION, isolated};
+use crate::log;
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
@@ -114,6 +116,42 @@ fn detaching_leaves_nothing_and_can_be_repeated() {
             ["ENETUNREACH"],
             "nothing is redirected any more"
         );
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_bpffs_is_mounted_at_the_usual_place_and_left_there_while_others_use_it() {
+    isolated(|| {
+        let usual = Path::new("/sys/fs/bpf");
+        assert!(!is_mounted(usual), "this host has its own: mount namespaces cannot take it away");
+        let lab = Lab::pinned_at(Some(&usual.join("enforcer")));
+        assert!(is_mounted(usual));
+        fs::create_dir(usual.join("somebody")).unwrap();
+        kernel::detach(lab.config()).unwrap();
+        assert!(is_mounted(usual) && !lab.config().bpffs.exists());
+        fs::remove_dir(usual.join("somebody")).unwrap();
+        drop(lab);
+        assert!(!is_mounted(usual));
+    });
+}
+
+fn is_mounted(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    mounts.contains(&format!(" {} ", path.display()))
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_refusal_is_in_the_log() {
+    isolated(|| {
+        let mut lab = Lab::new();
+        let script = "s = socket_(AF_INET, SOCK_DGRAM); show(os.getpid()); \
+                      show(outcome(s.sendto, b'x', ('10.99.0.2', 4433)))";
+        let pid = &lab.guarded(script)[0];
+        lab.event();
+        let line = format!("refused: hook 2, reason 1, pid {pid}, protocol 17, port 4433");
+        lab.poll_until(|| log::has(&line));
     });
 }
 

@@ -4,7 +4,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test stops at the first thing that is not as expected"
 )]
@@ -14,6 +13,7 @@ mod datagram;
 mod egress;
 mod lab;
 mod lifecycle;
+mod log;
 mod redirect;
 mod socket_kind;
 mod wire;

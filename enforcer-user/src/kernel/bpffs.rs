@@ -42,14 +42,15 @@ pub(super) fn is_there(config: &Config) -> Result<bool, Error> {
 
 /// Removes the pin folder and the mount, as far as they are ours and empty. Says what it did.
 pub(super) fn undo(config: &Config, done: &mut Vec<String>) -> Result<(), Error> {
-    if !config.bpffs.is_dir() {
-        return Ok(());
-    }
-    let Some(mount) = bpffs_of(&config.bpffs)? else {
+    // The folder may be gone already while the mount had to stay.
+    let Some(existing) = config.bpffs.ancestors().find(|path| path.is_dir()) else {
         return Ok(());
     };
-    let is_mount_point = fs::canonicalize(&config.bpffs).is_ok_and(|path| path == mount.point);
-    if !is_mount_point {
+    let Some(mount) = bpffs_of(existing)? else {
+        return Ok(());
+    };
+    let is_mount_point = fs::canonicalize(existing).is_ok_and(|path| path == mount.point);
+    if !is_mount_point && existing == config.bpffs {
         remove_folder(&config.bpffs, done)?;
     }
     let is_ours = mount.source == OURS || mount.source == OURS_WITH_FOLDER;

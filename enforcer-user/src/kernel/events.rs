@@ -73,7 +73,9 @@ impl Events {
 }
 
 fn watch<T: AsFd + AsRawFd>(inner: T, path: &Path) -> Result<AsyncFd<T>, Error> {
-    Handle::try_current().map_err(|_| Error::Host { reason: "no runtime polls the event ring" })?;
+    if Handle::try_current().is_err() {
+        return Err(Error::Host { reason: "no runtime polls the event ring" });
+    }
     sys::watch(inner).map_err(|source| Error::io("poll", path, source))
 }
 

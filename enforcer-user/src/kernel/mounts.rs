@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reads `/proc/self/mountinfo`: where things are mounted, and by whom.
+//! Reads `/proc/thread-self/mountinfo`: where things are mounted, and by whom.
 //!
 //! Paths of hosts differ (cgroup v2 stands beside v1 on some), so nothing here is assumed.
 
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// Of the thread: it may be in another mount namespace than the process was started in.
+const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -67,7 +67,7 @@ fn below_hierarchy_root(config: &Config) -> Result<PathBuf, Error> {
     let mount = mount.ok_or_else(not)?;
     let path = fs::canonicalize(&config.cgroup);
     let path = path.map_err(|source| Error::io("resolve", &config.cgroup, source))?;
-    let below_mount = path.strip_prefix(&mount.point).map_err(|_| not())?;
+    let below_mount = path.strip_prefix(&mount.point).ok().ok_or_else(not)?;
     Ok(mount.root.join(below_mount))
 }
 
