@@ -40,7 +40,7 @@ pub(crate) fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
     match verdict {
         Ok(()) => GO_ON,
         Err(refusal) => {
-            event::refused(ctx, Hook::Connect, refusal, &task, &attempt);
+            event::refused(Hook::Connect, refusal, &task, &attempt);
             REFUSE
         }
     }

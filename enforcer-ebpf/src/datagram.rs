@@ -25,7 +25,7 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     match connect::datagram(ctx, family, &settings, &task, &attempt) {
         Ok(()) => GO_ON,
         Err(refusal) => {
-            event::refused(ctx, Hook::Sendmsg, refusal, &task, &attempt);
+            event::refused(Hook::Sendmsg, refusal, &task, &attempt);
             REFUSE
         }
     }

@@ -55,7 +55,7 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
             Task { session, tgid: 0, uid: 0, comm: [0; 16] }
         }
     };
-    event::refused(ctx, Hook::Egress, Refusal::Device, &task, &destination(ctx));
+    event::refused(Hook::Egress, Refusal::Device, &task, &destination(ctx));
     DROP
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Tells the daemon what was refused. A full ring is counted and never changes a verdict.
 
-use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_log_ebpf::debug;
 use enforcer_common::{Event, Hook, Refusal};
@@ -21,15 +20,9 @@ pub(crate) struct Attempt {
 
 /// Puts the refusal of an attempt on the ring and writes a line to the log.
 #[inline(never)]
-pub(crate) fn refused<C: EbpfContext>(
-    ctx: &C,
-    hook: Hook,
-    refusal: Refusal,
-    task: &Task,
-    attempt: &Attempt,
-) {
+pub(crate) fn refused(hook: Hook, refusal: Refusal, task: &Task, attempt: &Attempt) {
     debug!(
-        ctx,
+        (),
         "refused: hook {}, reason {}, pid {}, protocol {}, port {}",
         hook as u32,
         refusal as u32,

@@ -44,7 +44,7 @@ pub(crate) fn create(ctx: &SockContext) -> i32 {
     match (attempt.socket_type, attempt.protocol) {
         (SOCK_STREAM, 0 | PROTOCOL_TCP) | (SOCK_DGRAM, 0 | PROTOCOL_UDP) => GO_ON,
         _ => {
-            event::refused(ctx, Hook::SockCreate, Refusal::SocketKind, &task, &attempt);
+            event::refused(Hook::SockCreate, Refusal::SocketKind, &task, &attempt);
             // SAFETY: the helper takes a number; the verdict alone would mean `EPERM`.
             unsafe { bpf_set_retval(-EPROTONOSUPPORT) };
             REFUSE

@@ -5,9 +5,11 @@
 //! The object is committed, so that nobody needs a BPF toolchain to build the product. It does not depend on
 //! where it was built: paths are remapped, and debug sections are stripped (BTF stays).
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -115,10 +117,42 @@ fn build(root: &Path, folder: &Path, toolchain: &Toolchain) -> Result<Vec<u8>> {
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(root, toolchain)?.join(SEPARATOR));
     packages::run(&mut cargo)?;
     let linked = folder.join(TARGET).join("release/enforcer");
-    let stripped = folder.join("enforcer.bpf.o");
-    let mut objcopy = std::process::Command::new(&toolchain.objcopy);
-    packages::run(objcopy.arg("--strip-debug").arg(&linked).arg(&stripped))?;
-    fs::read(&stripped).with_context(|| format!("no `{}`", stripped.display()))
+    let stripped = folder.join("stripped.o");
+    let mut strip = Command::new(&toolchain.objcopy);
+    packages::run(strip.arg("--strip-debug").arg(&linked).arg(&stripped))?;
+    let object = folder.join("enforcer.bpf.o");
+    let mut rename = Command::new(&toolchain.objcopy);
+    for symbol in mangled(&fs::read(&stripped)?) {
+        rename.arg(format!("--redefine-sym={symbol}={}", without_disambiguators(&symbol)));
+    }
+    packages::run(rename.arg(&stripped).arg(&object))?;
+    fs::read(&object).with_context(|| format!("no `{}`", object.display()))
+}
+
+/// The mangled names in an object.
+fn mangled(object: &[u8]) -> BTreeSet<String> {
+    let texts = object.split(|byte| *byte == 0).filter(|text| text.starts_with(b"_R"));
+    texts.filter_map(|text| String::from_utf8(text.to_vec()).ok()).collect()
+}
+
+/// `Cs3nQBFWnVt03_8enforcer` becomes `C8enforcer`: cargo hashes the folder of a path dependency into the
+/// disambiguator of every crate that uses it, and nothing else in the object tells where it was built.
+fn without_disambiguators(symbol: &str) -> String {
+    let mut parts = symbol.split("Cs");
+    let mut name = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('_') {
+            Some((hash, rest)) if hash.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                name.push('C');
+                name.push_str(rest);
+            }
+            _ => {
+                name.push_str("Cs");
+                name.push_str(part);
+            }
+        }
+    }
+    name
 }
 
 fn flags(root: &Path, toolchain: &Toolchain) -> Result<Vec<String>> {
@@ -155,4 +189,25 @@ fn root() -> Result<PathBuf> {
 fn target_folder(root: &Path) -> PathBuf {
     let set = env::var_os("CARGO_TARGET_DIR").map(|folder| root.join(folder));
     set.unwrap_or_else(|| root.join("target"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_does_not_tell_where_it_was_compiled() {
+        let check = |symbol: &str, expect: &str| {
+            assert_eq!(without_disambiguators(symbol), expect, "{symbol}");
+        };
+        check("_RNvNtCs3nQBFWnVt03_8enforcer5event7refused", "_RNvNtC8enforcer5event7refused");
+        check("_RINvCsa_1aNvCsb1_1bE", "_RINvC1aNvC1bE");
+        check("_RNvC8enforcer7mapCs", "_RNvC8enforcer7mapCs");
+    }
+
+    #[test]
+    fn only_mangled_names_are_renamed() {
+        let found = mangled(b"\0connect4\0_RNvC1a1b\0x_RNvC1a1c\0_RNvC1a1b\0");
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["_RNvC1a1b"]);
+    }
 }
