@@ -4,6 +4,11 @@
 //! `tests/fixtures/policy/broken/*` are bundles with mistakes; `expected.txt` beside each is what `check`
 //! prints. After a wanted change: `UPDATE_EXPECTED=1 cargo test -p enforcer-tests --test cli_policy`, then
 //! review the difference.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as expected"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,6 +14,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::packages::{self, Toolchain};
+use crate::step;
 
 const TARGET: &str = "bpfel-unknown-none";
 const OBJECT: &str = "enforcer-ebpf/enforcer.bpf.o";
@@ -180,8 +181,7 @@ fn registries() -> Result<Vec<PathBuf>> {
 }
 
 fn root() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned);
-    let root = root.context("`xtask` stands alone")?;
+    let root = step::repository();
     ensure!(root.join("enforcer-ebpf").is_dir(), "no `enforcer-ebpf` in `{}`", root.display());
     Ok(root)
 }

@@ -11,6 +11,7 @@ mod ebpf;
 mod packages;
 mod step;
 mod test;
+mod traces;
 
 use std::process::ExitCode;
 

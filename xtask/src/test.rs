@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use crate::distribution::{self, Package, Probe};
+use crate::traces::Traces;
 use crate::{check, demo, step};
 
 const PACKAGES: &[Package] = &[
@@ -25,7 +26,9 @@ pub(crate) fn run(is_quick: bool) -> Result<()> {
     check::run()?;
     // A process of its own: it says what it compares and with which toolchain.
     step::run(std::env::current_exe()?, &["ebpf", "--check"])?;
+    let before = Traces::now();
     let tally = suites(is_root)?;
+    before.compare()?;
     if is_root {
         step::run_command(&mut Command::new(step::built("enforcer-demo")))?;
     } else {

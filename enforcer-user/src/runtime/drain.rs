@@ -51,7 +51,7 @@ mod tests {
     async fn a_drain_waits_for_the_last_holder() {
         let (drain, mut draining) = Drain::new();
         assert!(!draining.is_draining());
-        let holder = tokio::spawn(async move { draining.begun().await });
+        let holder = crate::runtime::spawn("test", async move { draining.begun().await });
         assert!(drain.finish(Duration::from_secs(5)).await);
         holder.await.unwrap();
     }
