@@ -34,18 +34,20 @@ impl Names for PolicyNames {
 pub(super) struct ResolvedAddresses(pub(super) Resolver);
 
 impl Addresses for ResolvedAddresses {
-    fn of<'a>(
+    fn known(&self, host: &str, original: SocketAddr) -> Vec<SocketAddr> {
+        let fixed = self.0.fixed_addresses(host);
+        let is_ours = || self.0.memory().is_known(host, original.ip());
+        fixed.unwrap_or_else(|| is_ours().then_some(original).into_iter().collect())
+    }
+
+    fn resolved<'a>(
         &'a self,
         host: &'a str,
         port: u16,
-        original: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Vec<SocketAddr>> + Send + 'a>> {
         Box::pin(async move {
-            if let Some(fixed) = self.0.fixed_addresses(host) {
-                return fixed;
-            }
-            if self.0.memory().is_known(host, original.ip()) {
-                return vec![original];
+            if self.0.fixed_addresses(host).is_some() {
+                return Vec::new();
             }
             let found = self.0.lookup(host).await;
             let addresses = found.unwrap_or_else(|error| {

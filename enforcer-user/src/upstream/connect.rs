@@ -68,14 +68,13 @@ pub(super) async fn tcp(host: &str, addresses: &[SocketAddr]) -> Result<TcpStrea
     Err(unreachable(host, last))
 }
 
-/// Connects, proves the name, and starts HTTP.
+/// Proves the name and starts HTTP.
 pub(super) async fn http(
     target: &Target,
-    addresses: &[SocketAddr],
+    stream: TcpStream,
     config: &Arc<rustls::ClientConfig>,
 ) -> Result<Sender, Error> {
     let host = target.host.as_str();
-    let stream = tcp(host, addresses).await?;
     if !target.is_tls {
         return start(host, stream, false).await;
     }

@@ -40,12 +40,15 @@ pub struct Target {
 
 /// Finds addresses for a name; declared here, made by the daemon from the resolver.
 pub trait Addresses: Send + Sync {
-    /// Addresses to try in order. `original` is where the agent meant to go.
-    fn of<'a>(
+    /// Addresses that are known without asking anybody, in order: the configured ones, or the one that
+    /// the agent was given for this very name and now goes to. Empty if there are none.
+    fn known(&self, host: &str, original: SocketAddr) -> Vec<SocketAddr>;
+
+    /// Addresses that the host's resolver has for the name. Empty if it has none.
+    fn resolved<'a>(
         &'a self,
         host: &'a str,
         port: u16,
-        original: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Vec<SocketAddr>> + Send + 'a>>;
 }
 
@@ -157,8 +160,7 @@ impl Upstream {
     /// # Errors
     /// [`Error::Name`] and [`Error::Unreachable`].
     pub async fn tunnel(&self, target: &Target, original: SocketAddr) -> Result<TcpStream, Error> {
-        let addresses = self.addresses_of(target, original).await?;
-        connect::tcp(&target.host, &addresses).await
+        self.reach(target, original).await
     }
 
     /// Closes connections that were idle for too long; the daemon calls it now and then.
@@ -166,23 +168,31 @@ impl Upstream {
         self.pool.reap();
     }
 
-    async fn addresses_of(
-        &self,
-        target: &Target,
-        original: SocketAddr,
-    ) -> Result<Vec<SocketAddr>, Error> {
-        let addresses = self.addresses.of(&target.host, target.port, original).await;
-        if addresses.is_empty() {
-            return Err(Error::Name { host: target.host.clone() });
-        }
-        Ok(addresses)
-    }
-
     async fn dial(&self, target: &Target, original: SocketAddr) -> Result<Sender, Error> {
-        let addresses = self.addresses_of(target, original).await?;
-        let sender = connect::http(target, &addresses, &self.tls).await?;
+        let stream = self.reach(target, original).await?;
+        let sender = connect::http(target, stream, &self.tls).await?;
         self.pool.share(target, &sender);
         Ok(sender)
+    }
+
+    /// Connects to a known address; when none of those takes the connection, to any that the name has.
+    /// A host without IPv6 is the usual reason: an agent may have chosen such an address all the same.
+    async fn reach(&self, target: &Target, original: SocketAddr) -> Result<TcpStream, Error> {
+        let host = target.host.as_str();
+        let known = self.addresses.known(host, original);
+        let mut failed = Error::Name { host: host.to_owned() };
+        if !known.is_empty() {
+            match connect::tcp(host, &known).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        let resolved = self.addresses.resolved(host, target.port).await;
+        let fresh: Vec<_> = resolved.into_iter().filter(|found| !known.contains(found)).collect();
+        if fresh.is_empty() {
+            return Err(failed);
+        }
+        connect::tcp(host, &fresh).await
     }
 
     async fn exchange(
