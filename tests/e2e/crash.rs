@@ -84,6 +84,7 @@ fn a_session_whose_pins_are_gone_is_closed_at_the_next_start() {
     // As after the host was restarted: no pin, no cgroup, only the journal.
     scene.cli(&["uninstall"]).checked().unwrap();
     scene.host.start_daemon().unwrap();
-    assert_ne!(scene.sessions()[0]["ended"], Value::Null);
+    wait_until("the end of the session", || scene.sessions()[0]["ended"] != Value::Null);
+    assert_eq!(scene.events_of_kind("session_closed").len(), 1);
     scene.finish();
 }

@@ -60,6 +60,25 @@ fn a_session_ends_when_its_last_process_is_gone_and_not_before() {
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
+fn hundreds_of_children_at_once_are_all_guarded() {
+    let mut scene = Scene::start();
+    let mut guest = scene.guest();
+    wait_until("the session", || scene.alive().len() == 1);
+    scene.host.kill_daemon().unwrap();
+    let to = scene.openai.address().to_string();
+    let found = guest.ask(&json!({"do": "children", "count": 400, "to": to}));
+    assert_eq!(found, json!({"ECONNREFUSED": 400}));
+    assert_eq!(scene.openai.log().connections(), 0);
+    scene.host.start_daemon().unwrap();
+    let found = guest.ask(&json!({"do": "children", "count": 400, "to": to}));
+    assert_eq!(found, json!({"None": 400}));
+    assert_eq!(scene.openai.log().connections(), 0);
+    guest.end();
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
 fn an_agent_that_makes_cgroups_of_its_own_stays_guarded_and_is_cleaned_up() {
     let mut scene = Scene::start();
     let mut guest = scene.guest();

@@ -37,7 +37,8 @@ fn a_stream_in_flight_is_finished_while_new_connections_are_refused() {
     expect_words(&verified.stdout, &["everything is as it was written"]);
     assert!(!verified.stdout.contains("not closed"), "{}", verified.stdout);
     let sessions = scene.sessions();
-    let events = scene.events(sessions[0]["id"].as_str().unwrap());
+    let session = sessions.iter().find(|session| session["exchanges"] == 1).unwrap();
+    let events = scene.events(session["id"].as_str().unwrap());
     let closed = events.iter().find(|event| event["event"] == "exchange_closed").unwrap();
     assert_eq!(closed["outcome"], "completed");
     assert_ne!(closed["response"], Value::Null);

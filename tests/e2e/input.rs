@@ -108,9 +108,25 @@ fn a_second_daemon_is_refused_and_changes_nothing_for_the_first() {
     let second = scene.host.folder().join("second.toml");
     let state = scene.host.state().display().to_string();
     fs::write(&second, text.replace(&state, &format!("{state}-2"))).unwrap();
-    let second = second.display().to_string();
-    let output = scene.cli(&["daemon", "--config", &second]).expect_code(3).unwrap();
+    let program = enforcer_tests::built("enforcer").unwrap().display().to_string();
+    let words = [&program, "daemon", "--config", second.to_str().unwrap()];
+    let output = scene.host.unguarded(&words).unwrap().expect_code(3).unwrap();
     expect_words(&output.stderr, &["another daemon", "hint: "]);
+    // Nor one that only has the socket in common.
+    let cgroup = scene.host.cgroup().display().to_string();
+    let other = enforcer_tests::cgroup::Cgroup::new(&format!(
+        "{}-other",
+        cgroup.rsplit('/').next().unwrap()
+    ))
+    .unwrap();
+    let text = fs::read_to_string(&second).unwrap();
+    let text = text.replace(&format!("{cgroup}\""), &format!("{}\"", other.path().display()));
+    fs::write(&second, text.replace("/bpf\"", "/bpf-2\"")).unwrap();
+    let output = scene.host.unguarded(&words).unwrap().expect_code(3).unwrap();
+    expect_words(&output.stderr, &["enforcer.sock", "another daemon answers"]);
+    assert!(!scene.host.folder().join("bpf-2").exists(), "nothing was attached");
+    fs::remove_dir_all(format!("{state}-2")).ok();
+    fs::remove_dir(other.path().join("enforcer")).unwrap();
     assert_eq!(guest.chat("hello")["exception"], serde_json::Value::Null);
     guest.end();
     scene.finish();

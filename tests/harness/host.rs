@@ -150,7 +150,10 @@ impl TestHost {
     /// If it does not end in time or not with 0.
     pub fn stop_daemon(&mut self) -> Result<()> {
         let Some(mut child) = self.daemon.take() else { return Ok(()) };
-        kill(pid(&child)?, Signal::SIGTERM).context("failed to signal the daemon")?;
+        // One that a test has ended by itself is only asked for its exit code.
+        if child.try_wait()?.is_none() {
+            kill(pid(&child)?, Signal::SIGTERM).context("failed to signal the daemon")?;
+        }
         // An interrupted test still stops its daemon in order.
         let ended = command::wait(&mut child, STOP_LIMIT, &Interrupt::default());
         if ended.is_err() {
