@@ -7,7 +7,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, wait_until};
+use crate::scene::{Scene, alone, wait_until};
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
@@ -16,6 +16,7 @@ fn descendants_made_in_any_way_are_guarded() {
     let mut guest = scene.guest();
     let to = scene.openai.address().to_string();
     wait_until("the session", || scene.alive().len() == 1);
+    let alone = alone();
     scene.host.kill_daemon().unwrap();
     // Without a daemon a guarded connect is refused, and an unguarded one is accepted by the provider.
     for how in ["fork", "double_fork", "setsid", "vfork"] {
@@ -24,6 +25,7 @@ fn descendants_made_in_any_way_are_guarded() {
     }
     assert_eq!(scene.openai.log().connections(), 0);
     scene.host.start_daemon().unwrap();
+    drop(alone);
     for how in ["fork", "double_fork", "setsid", "vfork"] {
         let found = guest.ask(&json!({"do": "child", "how": how, "to": to}));
         assert_eq!(found["error"], Value::Null, "{how}");
@@ -64,12 +66,14 @@ fn hundreds_of_children_at_once_are_all_guarded() {
     let mut scene = Scene::start();
     let mut guest = scene.guest();
     wait_until("the session", || scene.alive().len() == 1);
+    let alone = alone();
     scene.host.kill_daemon().unwrap();
     let to = scene.openai.address().to_string();
     let found = guest.ask(&json!({"do": "children", "count": 400, "to": to}));
     assert_eq!(found, json!({"ECONNREFUSED": 400}));
     assert_eq!(scene.openai.log().connections(), 0);
     scene.host.start_daemon().unwrap();
+    drop(alone);
     let found = guest.ask(&json!({"do": "children", "count": 400, "to": to}));
     assert_eq!(found, json!({"None": 400}));
     assert_eq!(scene.openai.log().connections(), 0);
@@ -87,9 +91,11 @@ fn an_agent_that_makes_cgroups_of_its_own_stays_guarded_and_is_cleaned_up() {
     let below = session.join("own/deep");
     fs::create_dir_all(&below).unwrap();
     fs::write(below.join("cgroup.procs"), guest.pid().to_string()).unwrap();
+    let alone = alone();
     scene.host.kill_daemon().unwrap();
     assert_eq!(guest.connect(scene.openai.address())["error"], "ECONNREFUSED");
     scene.host.start_daemon().unwrap();
+    drop(alone);
     assert_eq!(scene.alive().len(), 1);
     guest.end();
     wait_until("the end of the session", || scene.alive().is_empty());

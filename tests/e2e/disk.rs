@@ -40,7 +40,7 @@ impl Drop for Small {
 fn a_full_disk_denies_is_told_and_heals() {
     let mut scene = Scene::set(&bundle("openai-agents"));
     let small = Small::mount(&scene.host.state());
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     let mut guest = scene.guest();
     assert_eq!(guest.chat("before")["exception"], Value::Null);
     let filler = small.fill();

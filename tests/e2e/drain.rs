@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::scene::{MODEL, Scene, expect_words, wait_until};
+use crate::scene::{MODEL, Scene, alone, expect_words, wait_until};
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
@@ -17,10 +17,12 @@ fn a_stream_in_flight_is_finished_while_new_connections_are_refused() {
     streaming.send(&json!({"do": "stream", "model": MODEL, "text": "hello"}));
     assert_eq!(streaming.next()["event"], 1);
     let pid = scene.json(&["status"])["pid"].as_i64().unwrap();
+    let alone = alone();
     kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGTERM).unwrap();
     wait_until("the drain", || scene.host.daemon_log().contains("draining"));
     wait_until("a refused connect", || late.connect("192.0.2.7:443")["error"] == "ECONNREFUSED");
     assert_eq!(scene.host.daemon_exit().unwrap(), None);
+    drop(alone);
     scene.openai.release();
     let answer = loop {
         let line = streaming.next();

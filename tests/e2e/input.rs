@@ -87,7 +87,7 @@ fn a_user_without_privilege_is_told_so_with_5() {
     };
     as_nobody(&scene, &["daemon"]);
     as_nobody(&scene, &["uninstall"]);
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     as_nobody(&scene, &["daemon"]);
     as_nobody(&scene, &["status"]);
     as_nobody(&scene, &["session", "list"]);

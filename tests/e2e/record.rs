@@ -139,7 +139,7 @@ fn a_replay_finds_no_difference_by_the_same_bundle_and_the_exact_ones_by_a_stric
     };
     check(&scene);
     // The same through the running daemon.
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     check(&scene);
     scene.finish();
 }

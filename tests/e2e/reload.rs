@@ -15,7 +15,7 @@ fn a_broken_bundle_keeps_the_last_good_one_and_a_repair_heals() {
     own_bundle("openai-agents", &folder);
     let text = fs::read_to_string(scene.host.config()).unwrap();
     fs::write(scene.host.config(), text.replace("/nowhere", folder.to_str().unwrap())).unwrap();
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     let version = scene.json(&["status"])["policy"]["version"].clone();
     let mut guest = scene.guest();
     assert_eq!(guest.chat("hello")["exception"], Value::Null);

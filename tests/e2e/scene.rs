@@ -5,6 +5,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use enforcer_tests::command::{self, Interrupt, Output};
@@ -32,8 +33,14 @@ impl Scene {
     /// A host with its daemon on `policies/openai-agents`.
     pub(crate) fn start() -> Self {
         let mut scene = Self::set(&bundle("openai-agents"));
-        scene.host.start_daemon().unwrap();
+        scene.start_daemon();
         scene
+    }
+
+    /// Starts the daemon; waits while a test is [`alone`].
+    pub(crate) fn start_daemon(&mut self) {
+        let _others = PORTS.read().unwrap_or_else(PoisonError::into_inner);
+        self.host.start_daemon().unwrap();
     }
 
     /// The same without the daemon, on another bundle.
@@ -108,6 +115,14 @@ impl Scene {
             .map(|request| request.json())
             .collect()
     }
+}
+
+static PORTS: RwLock<()> = RwLock::new(());
+
+/// Until it is dropped no other test starts a daemon: one could take the ports of ours while it is down, and
+/// answer its agents.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    PORTS.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A host whose daemon does not run yet.

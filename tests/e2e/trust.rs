@@ -65,7 +65,7 @@ fn a_wrong_certificate_of_the_provider_is_502_in_its_shape_and_recorded() {
         scene.authority.pem(),
         vec![("api.openai.com".to_owned(), vec![scene.openai.address()])],
     );
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     chat(&scene, "upstream_certificate");
     assert!(scene.openai.log().received().is_empty());
     scene.finish();
@@ -79,7 +79,7 @@ fn a_wrong_certificate_of_the_provider_is_502_in_its_shape_and_recorded() {
         scene.authority.pem(),
         vec![("api.openai.com".to_owned(), vec![scene.openai.address()])],
     );
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     chat(&scene, "upstream_certificate");
     assert!(scene.openai.log().received().is_empty());
     scene.finish();
@@ -95,7 +95,7 @@ fn a_provider_that_is_not_there_is_502_in_its_shape_and_recorded() {
         scene.authority.pem(),
         vec![("api.openai.com".to_owned(), vec![closed])],
     );
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     chat(&scene, "upstream_unreachable");
     scene.finish();
 }
@@ -105,7 +105,7 @@ fn a_provider_that_is_not_there_is_502_in_its_shape_and_recorded() {
 fn a_name_of_the_provider_that_does_not_resolve_is_502_in_its_shape_and_recorded() {
     let mut scene = Scene::set(&bundle("openai-agents"));
     scene.host = host(&bundle("openai-agents"), scene.authority.pem(), Vec::new());
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     // The agent cannot resolve it either, so it dials an address and names the host.
     let words = [
         "curl",

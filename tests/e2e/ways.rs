@@ -8,7 +8,7 @@ use enforcer_tests::{FakeUpstream, TestHost};
 use serde_json::{Value, json};
 
 use crate::guest::Guest;
-use crate::scene::{Scene, bundle, expect_words, wait_until};
+use crate::scene::{Scene, alone, bundle, expect_words, wait_until};
 
 const OTHER_HOST: &str = "other.example";
 
@@ -128,11 +128,13 @@ fn an_ordinary_process_sees_the_same_network_with_and_without_the_daemon() {
     let without = view(&listener, &scene.openai);
     assert_eq!(without[0]["peer"], scene.openai.address().to_string());
     assert_eq!(without[1]["error"], "ECONNREFUSED");
-    scene.host.start_daemon().unwrap();
+    scene.start_daemon();
     let guest = scene.guest();
     assert_eq!(view(&listener, &scene.openai), without);
     guest.end();
+    let alone = alone();
     scene.host.kill_daemon().unwrap();
     assert_eq!(view(&listener, &scene.openai), without);
+    drop(alone);
     scene.finish();
 }

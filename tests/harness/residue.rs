@@ -30,11 +30,13 @@ pub fn mounts_below(folder: &Path) -> Vec<PathBuf> {
     points.filter(|point| point.starts_with(folder)).collect()
 }
 
-/// Processes of the program `enforcer` whose command line names a text: id and command line.
+/// Processes of the program `enforcer` whose command line names a file in a folder: id and command line.
 ///
 /// Only those: an editor or a pager that has a file of the folder open is nobody's residue.
 #[must_use]
-pub fn enforcers_naming(text: &str) -> Vec<(i32, String)> {
+pub fn enforcers_naming(folder: &Path) -> Vec<(i32, String)> {
+    // With the slash: `host-1` is no part of `host-10`.
+    let text = format!("{}/", folder.display());
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| {
@@ -42,7 +44,7 @@ pub fn enforcers_naming(text: &str) -> Vec<(i32, String)> {
             let line = fs::read(entry.path().join("cmdline")).ok()?;
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             let is_ours = Path::new(line.split(' ').next()?).ends_with("enforcer");
-            Some((pid, line)).filter(|(_, line)| is_ours && line.contains(text))
+            Some((pid, line)).filter(|(_, line)| is_ours && line.contains(&text))
         })
         .collect()
 }
