@@ -141,8 +141,10 @@ fn an_unknown_agent_is_refused_with_the_known_ones() {
     assert!(scene.sessions().is_empty());
     let output = scene.cli(&["run", "--agent", "support"]).expect_code(2).unwrap();
     expect_words(&output.stderr, &["CMD"]);
-    let output = scene.cli(&["session", "show", "0123456789abcdef"]).expect_code(2).unwrap();
-    expect_words(&output.stderr, &["no session", "hint: "]);
+    for verb in ["show", "play", "verify"] {
+        let output = scene.cli(&["session", verb, "0123456789abcdef"]).expect_code(2).unwrap();
+        expect_words(&output.stderr, &["no session", "hint: "]);
+    }
     scene.finish();
 }
 

@@ -4,20 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use aya::programs::links::{FdLink, PinnedLink};
 use enforcer_tests::residue;
 
 use crate::scene::{Scene, expect_words, wait_until};
 
 /// Ids of the programs and links that this host's pins hold.
 fn pinned(scene: &Scene) -> (BTreeSet<u32>, BTreeSet<u32>) {
-    let links = scene.host.folder().join("bpf/v1/links");
-    let entries = fs::read_dir(&links).unwrap().map(|entry| entry.unwrap().path());
-    let infos = entries.map(|path| {
-        let link: FdLink = PinnedLink::from_pin(path).unwrap().into();
-        link.info().unwrap()
-    });
-    infos.map(|info| (info.program_id(), info.id())).unzip()
+    residue::pinned(&scene.host.folder().join("bpf/v1/links")).unwrap().into_iter().unzip()
 }
 
 #[test]
@@ -31,7 +24,8 @@ fn it_refuses_while_a_daemon_runs_or_a_session_lives() {
     expect_words(&output.stderr, &["daemon is running", "hint: "]);
     scene.host.stop_daemon().unwrap();
     let output = scene.cli(&["uninstall"]).expect_code(3).unwrap();
-    expect_words(&output.stderr, &["still guarded", &session, "hint: "]);
+    let pid = guest.pid().to_string();
+    expect_words(&output.stderr, &["still guarded", &session, &pid, "hint: "]);
     guest.end();
     scene.finish();
 }

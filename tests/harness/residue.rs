@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+use aya::programs::links::{FdLink, PinnedLink};
+
 use crate::cgroup;
 
 /// BPF programs loaded on this host, by id, with their names.
@@ -20,6 +23,19 @@ pub fn programs() -> BTreeSet<(u32, String)> {
 #[must_use]
 pub fn links() -> BTreeSet<u32> {
     aya::programs::loaded_links().flatten().map(|info| info.id()).collect()
+}
+
+/// Ids of the program and the link behind each pinned link of a folder.
+///
+/// # Errors
+/// If a pin cannot be read.
+pub fn pinned(links: &Path) -> Result<Vec<(u32, u32)>> {
+    let ids = |path: PathBuf| {
+        let link: FdLink = PinnedLink::from_pin(path)?.into();
+        let info = link.info()?;
+        Ok((info.program_id(), info.id()))
+    };
+    fs::read_dir(links)?.map(|entry| ids(entry?.path())).collect()
 }
 
 /// Mount points at or below a folder.

@@ -132,8 +132,9 @@ impl From<daemon::PolicyError> for Failure {
     fn from(error: daemon::PolicyError) -> Self {
         let text = error.to_string();
         match error {
-            daemon::PolicyError::Read(error) => Self::new(Exit::Usage, chain(&error))
-                .hint("`policies` in the settings names the folder of the bundle"),
+            daemon::PolicyError::Read(error) => Self::new(Exit::Usage, chain(&error)).hint(
+                "`policies` in the settings, or `--policies`, names the folder of the bundle",
+            ),
             daemon::PolicyError::Invalid { sources, problems, .. } => {
                 Self::new(Exit::PolicyInvalid, text).problems(sources.files, problems)
             }

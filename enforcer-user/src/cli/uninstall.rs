@@ -36,7 +36,12 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let claim = if sessions.exists() { Some(Claim::take(&sessions)?) } else { None };
     let alive = identity::populated(&sessions);
     if !alive.is_empty() {
-        let text = format!("processes are still guarded, in {}", alive.join(", "));
+        let named = alive.into_iter().map(|(session, pids)| {
+            let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+            format!("session {session} (pid {})", pids.join(", "))
+        });
+        let named: Vec<_> = named.collect();
+        let text = format!("processes are still guarded: {}", named.join("; "));
         return Err(Failure::new(Exit::HostCannot, text)
             .hint("end them first: without the programs they would not be guarded any more"));
     }

@@ -243,6 +243,9 @@ impl Daemon {
         for task in &self.tasks {
             task.abort();
         }
+        for session in self.host.sessions.deserted() {
+            self.end_session(&session);
+        }
         // The file is ours; another daemon would have refused to start while we answered on it.
         drop(std::fs::remove_file(&config.socket));
         self.store.close().await?;
