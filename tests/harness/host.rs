@@ -99,7 +99,7 @@ impl TestHost {
         for folder in &left {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             let cgroup = Cgroup::left(&name)?;
-            for (pid, _) in residue::enforcers_naming(&folder.display().to_string()) {
+            for (pid, _) in residue::enforcers_naming(folder) {
                 kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
             }
             // Dropping it cleans up.
@@ -150,7 +150,10 @@ impl TestHost {
     /// If it does not end in time or not with 0.
     pub fn stop_daemon(&mut self) -> Result<()> {
         let Some(mut child) = self.daemon.take() else { return Ok(()) };
-        kill(pid(&child)?, Signal::SIGTERM).context("failed to signal the daemon")?;
+        // One that a test has ended by itself is only asked for its exit code.
+        if child.try_wait()?.is_none() {
+            kill(pid(&child)?, Signal::SIGTERM).context("failed to signal the daemon")?;
+        }
         // An interrupted test still stops its daemon in order.
         let ended = command::wait(&mut child, STOP_LIMIT, &Interrupt::default());
         if ended.is_err() {
@@ -249,7 +252,7 @@ impl TestHost {
         let show = |path: PathBuf| path.display().to_string();
         let mounts = residue::mounts_below(&self.folder).into_iter();
         let cgroups = self.cgroup.children().into_iter();
-        let processes = residue::enforcers_naming(&show(self.folder.clone())).into_iter();
+        let processes = residue::enforcers_naming(&self.folder).into_iter();
         mounts
             .map(|path| format!("mount {}", show(path)))
             .chain(cgroups.map(|path| format!("cgroup {}", show(path))))

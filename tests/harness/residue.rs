@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+use aya::programs::links::{FdLink, PinnedLink};
+
 use crate::cgroup;
 
 /// BPF programs loaded on this host, by id, with their names.
@@ -22,6 +25,19 @@ pub fn links() -> BTreeSet<u32> {
     aya::programs::loaded_links().flatten().map(|info| info.id()).collect()
 }
 
+/// Ids of the program and the link behind each pinned link of a folder.
+///
+/// # Errors
+/// If a pin cannot be read.
+pub fn pinned(links: &Path) -> Result<Vec<(u32, u32)>> {
+    let ids = |path: PathBuf| {
+        let link: FdLink = PinnedLink::from_pin(path)?.into();
+        let info = link.info()?;
+        Ok((info.program_id(), info.id()))
+    };
+    fs::read_dir(links)?.map(|entry| ids(entry?.path())).collect()
+}
+
 /// Mount points at or below a folder.
 #[must_use]
 pub fn mounts_below(folder: &Path) -> Vec<PathBuf> {
@@ -30,11 +46,13 @@ pub fn mounts_below(folder: &Path) -> Vec<PathBuf> {
     points.filter(|point| point.starts_with(folder)).collect()
 }
 
-/// Processes of the program `enforcer` whose command line names a text: id and command line.
+/// Processes of the program `enforcer` whose command line names a file in a folder: id and command line.
 ///
 /// Only those: an editor or a pager that has a file of the folder open is nobody's residue.
 #[must_use]
-pub fn enforcers_naming(text: &str) -> Vec<(i32, String)> {
+pub fn enforcers_naming(folder: &Path) -> Vec<(i32, String)> {
+    // With the slash: `host-1` is no part of `host-10`.
+    let text = format!("{}/", folder.display());
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| {
@@ -42,7 +60,7 @@ pub fn enforcers_naming(text: &str) -> Vec<(i32, String)> {
             let line = fs::read(entry.path().join("cmdline")).ok()?;
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             let is_ours = Path::new(line.split(' ').next()?).ends_with("enforcer");
-            Some((pid, line)).filter(|(_, line)| is_ours && line.contains(text))
+            Some((pid, line)).filter(|(_, line)| is_ours && line.contains(&text))
         })
         .collect()
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use client::{Client, Error};
 pub use routes::Host;
-pub use server::{bind, serve};
+pub use server::{bind, refuse_taken, serve};
 
 /// `POST /v1/sessions`: make the asking process an agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -34,6 +34,17 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
+/// Fails if somebody answers on the socket: to be called before anything of that daemon is touched.
+///
+/// # Errors
+/// [`io::ErrorKind::AddrInUse`].
+pub fn refuse_taken(path: &Path) -> io::Result<()> {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers on it")),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Opens the socket, replacing one that a killed daemon left.
 ///
 /// # Errors
@@ -42,9 +53,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers on it"));
-    }
+    refuse_taken(path)?;
     // Made beside it and renamed when its permissions are right: nobody connects in between.
     let fresh = path.with_extension("new");
     match std::fs::remove_file(&fresh) {

@@ -8,7 +8,7 @@ use enforcer_core::policy::{Diagnostics, SourceFile};
 
 use super::output;
 use crate::runtime::chain;
-use crate::{admin, config, daemon, intake, kernel, store};
+use crate::{admin, config, daemon, identity, intake, kernel, store};
 
 /// Exit codes; scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,11 @@ impl Failure {
         Self::new(Exit::HostCannot, chain(error))
     }
 
+    /// A failure for want of privilege.
+    fn privilege(error: &dyn StdError) -> Self {
+        Self::new(Exit::Privilege, chain(error)).hint("run it as root")
+    }
+
     /// Says what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -91,6 +96,14 @@ impl Failure {
             Ok(error) => return error.into(),
             Err(error) => error,
         };
+        let error = match error.downcast::<store::Error>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<identity::Error>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
         let text = chain(error.as_ref());
         let failure = Self::new(Exit::HostCannot, text);
         match error.downcast_ref::<intake::Error>() {
@@ -119,8 +132,9 @@ impl From<daemon::PolicyError> for Failure {
     fn from(error: daemon::PolicyError) -> Self {
         let text = error.to_string();
         match error {
-            daemon::PolicyError::Read(error) => Self::new(Exit::Usage, chain(&error))
-                .hint("`policies` in the settings names the folder of the bundle"),
+            daemon::PolicyError::Read(error) => Self::new(Exit::Usage, chain(&error)).hint(
+                "`policies` in the settings, or `--policies`, names the folder of the bundle",
+            ),
             daemon::PolicyError::Invalid { sources, problems, .. } => {
                 Self::new(Exit::PolicyInvalid, text).problems(sources.files, problems)
             }
@@ -163,6 +177,27 @@ impl From<admin::Error> for Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
-        Self::host(&error)
+        match &error {
+            store::Error::Disk { source, .. } if is_denied(source) => Self::privilege(&error),
+            store::Error::Running(_) => Self::host(&error)
+                .hint("stop that daemon first, or ask it with the settings it runs with"),
+            _ => Self::host(&error),
+        }
     }
+}
+
+impl From<identity::Error> for Failure {
+    fn from(error: identity::Error) -> Self {
+        match &error {
+            identity::Error::Cgroup { source, .. } if is_denied(source) => Self::privilege(&error),
+            identity::Error::Claimed { .. } => {
+                Self::host(&error).hint("`enforcer status` asks it; stop it first")
+            }
+            _ => Self::host(&error),
+        }
+    }
+}
+
+fn is_denied(source: &std::io::Error) -> bool {
+    source.kind() == std::io::ErrorKind::PermissionDenied
 }

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use enforcer_core::model::limits::BODY_VIEW_BYTES_MAX;
-use enforcer_core::model::{Denied, Effect, Operation, UnixMillis};
+use enforcer_core::model::{Denied, DenyReason, Effect, Operation, UnixMillis};
 use enforcer_core::record::{
     BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
 };
@@ -325,6 +325,9 @@ fn in_words(detail: Option<&str>) -> String {
 
 fn reason(denied: &Denied) -> String {
     let mut text = denied.reason.code().to_owned();
+    if denied.reason != DenyReason::Policy {
+        text = format!("{} [{text}]", denied.reason.sentence());
+    }
     if !denied.rules.is_empty() {
         text += &format!(" by {}", names(&denied.rules));
     }

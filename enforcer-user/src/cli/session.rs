@@ -90,6 +90,12 @@ pub async fn answer(args: &Args, source: &Source, colors: bool) -> Result<(Exit,
             let report = source.verify(*id, &mut tell).await;
             bar.finish_and_clear();
             let report = report?;
+            if let Some(id) = id
+                && report.is_clean()
+                && report.records == 0
+            {
+                return Err(unknown(*id));
+            }
             let exit = if report.is_clean() { Exit::Fine } else { Exit::Difference };
             let text = if is_json { json(&report)? } else { verified(&report, paint) };
             Ok((exit, text))
@@ -116,10 +122,14 @@ pub(super) fn json<T: serde::Serialize>(data: &T) -> Result<String, Failure> {
 async fn events_of(source: &Source, id: SessionId) -> Result<Vec<Event>, Failure> {
     let events = source.events(id).await?;
     if events.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("no session `{id}` is recorded"))
-            .hint("`enforcer session list` shows the recorded ones"));
+        return Err(unknown(id));
     }
     Ok(events)
+}
+
+fn unknown(id: SessionId) -> Failure {
+    Failure::new(Exit::Usage, format!("no session `{id}` is recorded"))
+        .hint("`enforcer session list` shows the recorded ones")
 }
 
 fn list(sessions: &[SessionSummary], paint: Paint) -> String {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `enforcer uninstall`: takes everything back that the daemon put on this host. Says what it does.
 
+use nix::unistd::geteuid;
+
 use super::output::{self, Format};
 use super::{Exit, Failure};
 use crate::admin::Client;
 use crate::config::Config;
-use crate::{identity, kernel};
+use crate::identity::{self, Claim};
+use crate::kernel;
 
 /// Arguments of `enforcer uninstall`.
 #[derive(Debug, clap::Args)]
@@ -19,22 +22,33 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+    if !geteuid().is_root() {
+        let text = "uninstalling changes the kernel's programs and needs root";
+        return Err(Failure::new(Exit::Privilege, text).hint("run it as root"));
+    }
     if Client::new(&config.socket).is_there().await {
         let text = format!("a daemon is running on `{}`", config.socket.display());
         return Err(Failure::new(Exit::HostCannot, text).hint("stop it first"));
     }
     let sessions = config.sessions();
+    let kernel_config = kernel::Config { cgroup: config.cgroup, bpffs: config.bpffs };
+    // Against a daemon that is only just starting. Without the folder none ever got that far.
+    let claim = if sessions.exists() { Some(Claim::take(&sessions)?) } else { None };
     let alive = identity::populated(&sessions);
     if !alive.is_empty() {
-        let text = format!("processes are still guarded, in {}", alive.join(", "));
+        let named = alive.into_iter().map(|(session, pids)| {
+            let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+            format!("session {session} (pid {})", pids.join(", "))
+        });
+        let named: Vec<_> = named.collect();
+        let text = format!("processes are still guarded: {}", named.join("; "));
         return Err(Failure::new(Exit::HostCannot, text)
             .hint("end them first: without the programs they would not be guarded any more"));
     }
     let mut done = Vec::new();
-    let kernel_config = kernel::Config { cgroup: config.cgroup, bpffs: config.bpffs };
     done.extend(kernel::detach(&kernel_config)?);
-    if sessions.exists() {
-        identity::remove_all(&sessions).map_err(|error| Failure::host(&error))?;
+    if claim.is_some() {
+        identity::remove_all(&sessions)?;
         done.push(format!("removed cgroup {}", sessions.display()));
     }
     if std::fs::remove_file(&config.socket).is_ok() {

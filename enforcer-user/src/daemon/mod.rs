@@ -9,6 +9,7 @@ mod policy;
 mod signals;
 mod wiring;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,7 +21,7 @@ use crate::admin::{self, Host};
 use crate::config::Config;
 use crate::dns::{self, Resolver};
 use crate::enforce::Enforcer;
-use crate::identity::{self, Session, Sessions};
+use crate::identity::{self, Claim, Session, Sessions};
 use crate::intake::{self, Doors};
 use crate::kernel::{self, Kernel, Ports};
 use crate::proxy::Proxy;
@@ -48,16 +49,39 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     daemon.stop(drain, &config).await
 }
 
+fn socket_failed(config: &Config, error: &std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!("failed to open `{}`: {error}", config.socket.display())
+}
+
+/// The recorded ports, so that what is in flight goes on; others where somebody took them meanwhile. The
+/// programs are pointed at the new ones before the daemon serves, so nobody stays with a stranger.
+async fn open_doors(recorded: Option<Ports>) -> Result<Doors, intake::Error> {
+    match Doors::open(recorded.map(|ports| (ports.proxy, ports.resolver))).await {
+        Err(error @ intake::Error::Listen { .. }) => {
+            tracing::warn!(error = runtime::chain(&error), "the ports change");
+            Doors::open(None).await
+        }
+        opened => opened,
+    }
+}
+
 /// Everything that lives as long as the daemon.
 struct Daemon {
     host: Arc<Host>,
     store: Store,
+    claim: Claim,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Daemon {
     async fn start(config: &Config, draining: &Draining) -> anyhow::Result<Self> {
+        let kernel_config =
+            kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
+        kernel::check(&kernel_config)?;
         let policy = policy::load(&config.policies)?;
+        // Before anything is made or replaced that a running daemon uses.
+        let claim = Claim::take(&config.sessions())?;
+        admin::refuse_taken(&config.socket).map_err(|error| socket_failed(config, &error))?;
         let clock = Clock::system();
         let store = Store::open(&crate::store::Config { dir: config.journal() }, clock.now())?;
         let ca = tls::Ca::open_or_create(&config.state)?;
@@ -75,15 +99,11 @@ impl Daemon {
         let journal = store.journal();
         let enforcer = Arc::new(Enforcer { policy, journal, upstream, clock });
 
-        let kernel_config =
-            kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
-        let recorded = kernel::recorded_ports(&kernel_config);
-        let doors = Doors::open(recorded.map(|ports| (ports.proxy, ports.resolver))).await?;
+        let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
         let kernel = Arc::new(Kernel::attach(&kernel_config, ports)?);
-        let listener = admin::bind(&config.socket).map_err(|error| {
-            anyhow::anyhow!("failed to open `{}`: {error}", config.socket.display())
-        })?;
+        let listener =
+            admin::bind(&config.socket).map_err(|error| socket_failed(config, &error))?;
 
         let guard = Arc::new(wiring::KernelGuard(Arc::clone(&kernel)));
         let sessions =
@@ -99,7 +119,8 @@ impl Daemon {
             policy_refused: std::sync::RwLock::new(None),
             random: wiring::random,
         });
-        let mut daemon = Self { host, store, tasks: Vec::new() };
+        let mut daemon = Self { host, store, claim, tasks: Vec::new() };
+        daemon.close_forgotten();
         daemon.record_start(ended);
         let proxy = Proxy {
             enforcer: Arc::clone(&enforcer),
@@ -121,6 +142,32 @@ impl Daemon {
         for session in ended {
             self.end_session(&session);
         }
+    }
+
+    /// Closes sessions in the record that ended where nobody saw it: the host was restarted, or everything
+    /// was uninstalled while they were open.
+    fn close_forgotten(&mut self) {
+        let cx = Arc::clone(&self.host.enforcer);
+        let began = cx.clock.now();
+        let known: BTreeSet<SessionId> =
+            self.host.sessions.all().into_iter().map(|session| session.id).collect();
+        // Reads the whole journal, so the start does not wait for it.
+        self.tasks.push(runtime::spawn("forgotten sessions", async move {
+            let reader = cx.journal.clone();
+            let read = tokio::task::spawn_blocking(move || reader.reader()?.sessions());
+            let recorded = match read.await {
+                Ok(Ok(recorded)) => recorded,
+                Ok(Err(error)) => return tracing::warn!(%error, "open sessions are not closed"),
+                Err(error) => return tracing::warn!(%error, "open sessions are not closed"),
+            };
+            let open = recorded.into_iter().filter(|found| {
+                found.is_running() && found.started < began && !known.contains(&found.id)
+            });
+            for found in open {
+                tracing::info!(session = %found.id, "session ended while no daemon ran");
+                cx.journal.append_or_count(found.id, cx.clock.now(), EventBody::SessionClosed {});
+            }
+        }));
     }
 
     fn end_session(&self, session: &Session) {
@@ -196,9 +243,13 @@ impl Daemon {
         for task in &self.tasks {
             task.abort();
         }
+        for session in self.host.sessions.deserted() {
+            self.end_session(&session);
+        }
         // The file is ours; another daemon would have refused to start while we answered on it.
         drop(std::fs::remove_file(&config.socket));
         self.store.close().await?;
+        drop(self.claim);
         tracing::info!("stopped; guarded processes are refused until the next start");
         Ok(())
     }

@@ -50,14 +50,29 @@ pub(super) fn is_populated(path: &Path) -> bool {
     }
 }
 
-/// Names of the session cgroups in which processes live.
+/// Names of the session cgroups in which processes live, with the ids of those processes.
 #[must_use]
-pub fn populated(sessions: &Path) -> Vec<String> {
+pub fn populated(sessions: &Path) -> Vec<(String, Vec<u32>)> {
     let Ok(folders) = fs::read_dir(sessions) else { return Vec::new() };
     let folders =
         folders.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let alive = folders.filter(|entry| is_populated(&entry.path()));
-    alive.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    let named = |entry: fs::DirEntry| {
+        (entry.file_name().to_string_lossy().into_owned(), processes(&entry.path()))
+    };
+    alive.map(named).collect()
+}
+
+/// Ids of the processes in a cgroup and below it.
+fn processes(path: &Path) -> Vec<u32> {
+    let own = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    let mut found: Vec<u32> = own.lines().filter_map(|line| line.parse().ok()).collect();
+    for child in fs::read_dir(path).into_iter().flatten().flatten() {
+        if child.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(processes(&child.path()));
+        }
+    }
+    found
 }
 
 /// Removes all session cgroups and their folder.

@@ -6,12 +6,14 @@
 //! makes it, labels it, and notices when the last process is gone.
 
 mod cgroup;
+mod claim;
 mod sessions;
 mod watch;
 
 use std::path::PathBuf;
 
 pub use cgroup::{is_guarded, populated, process, remove_all};
+pub use claim::Claim;
 pub use sessions::{Session, Sessions};
 pub use watch::watch;
 
@@ -35,6 +37,12 @@ pub enum Error {
         /// What the kernel said.
         #[source]
         source: std::io::Error,
+    },
+    /// Another process guards the same attach point.
+    #[error("another daemon guards `{sessions}`")]
+    Claimed {
+        /// The folder of its session cgroups.
+        sessions: PathBuf,
     },
     /// The label could not be given to the kernel.
     #[error("failed to guard session `{session}`")]

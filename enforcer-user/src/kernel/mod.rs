@@ -54,6 +54,14 @@ pub struct Ports {
     pub resolver: u16,
 }
 
+/// Checks everything that must be so before programs are loaded; changes nothing.
+///
+/// # Errors
+/// What this host or this user lacks.
+pub fn check(config: &Config) -> Result<(), Error> {
+    preflight::check(config).map(|_host| ())
+}
+
 /// One program, as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramState {

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The daemon, the command line and the clients as people use them: built programs, the real kernel,
+//! unchanged SDKs. Each test has a host of its own and leaves nothing behind.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first thing that is not as expected"
+)]
+
+mod chat;
+mod command;
+mod crash;
+mod descendants;
+mod disk;
+mod drain;
+mod guest;
+mod input;
+mod record;
+mod reload;
+mod scene;
+mod trust;
+mod uninstall;
+mod ways;
