@@ -36,6 +36,15 @@ pub(crate) enum Sender {
 
 impl Sender {
     pub(crate) async fn send(&mut self, request: Request<Body>) -> Response<Incoming> {
+        self.send_within(LIMIT, request).await
+    }
+
+    /// Sends and waits this long, by the clock of the runtime, for the head of the answer.
+    pub(crate) async fn send_within(
+        &mut self,
+        limit: std::time::Duration,
+        request: Request<Body>,
+    ) -> Response<Incoming> {
         let sent = async {
             match self {
                 Self::H1(sender) => {
@@ -48,7 +57,7 @@ impl Sender {
                 }
             }
         };
-        tokio::time::timeout(LIMIT, sent).await.unwrap().unwrap()
+        tokio::time::timeout(limit, sent).await.unwrap().unwrap()
     }
 
     /// Sends and reads the whole answer.

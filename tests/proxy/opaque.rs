@@ -113,14 +113,14 @@ async fn a_chat_that_is_cut_off_is_refused_and_recorded_whatever_the_rules_say()
 async fn a_client_that_resets_a_chat_stream_midway_is_recorded_as_cut_off() {
     use http_body_util::{BodyExt as _, Channel};
     let (rig, provider) = Rig::with_stand_in(CHATS).await;
-    let (mut content, body) = Channel::<Bytes>::new(1);
+    let (mut content, body) = Channel::<Bytes, std::io::Error>::new(1);
     content.send_data(Bytes::from_static(br#"{"model":"#)).await.unwrap();
-    let body = body.map_err(|never| match never {}).boxed();
+    let body = body.map_err(Into::into).boxed();
     let request = request("POST", PATH, "").map(|_| body);
     let mut client = rig.client(H2).await;
     let sending = tokio::spawn(async move { client.send(request).await });
     // The abort is an error of the body, which resets the stream.
-    content.abort(std::io::Error::other("left").into());
+    content.abort(std::io::Error::other("left"));
     let opened = rig.opened(1).await;
     assert_eq!(judged(&opened[0].facts.operation).cause, OpaqueCause::Truncated);
     assert_eq!(provider.log().connections(), 0);

@@ -92,14 +92,16 @@ impl Origins for Given {
 struct Fixed(Mutex<BTreeMap<String, SocketAddr>>);
 
 impl Addresses for Fixed {
-    fn of<'a>(
+    fn known(&self, host: &str, _original: SocketAddr) -> Vec<SocketAddr> {
+        self.0.lock().unwrap().get(host).copied().into_iter().collect()
+    }
+
+    fn resolved<'a>(
         &'a self,
-        host: &'a str,
+        _host: &'a str,
         _port: u16,
-        _original: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Vec<SocketAddr>> + Send + 'a>> {
-        let found = self.0.lock().unwrap().get(host).copied();
-        Box::pin(std::future::ready(found.into_iter().collect()))
+        Box::pin(std::future::ready(Vec::new()))
     }
 }
 
