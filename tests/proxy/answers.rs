@@ -135,7 +135,9 @@ async fn answers_without_a_body_are_whole() {
     let mut count = 0;
     for alpn in [H1, H2] {
         let mut client = rig.client(alpn).await;
-        for (method, path, status) in [("GET", "/204", 204), ("GET", "/304", 304), ("HEAD", "/", 304)] {
+        for (method, path, status) in
+            [("GET", "/204", 204), ("GET", "/304", 304), ("HEAD", "/", 304)]
+        {
             let (head, answer) = client.whole(request(method, path, "")).await;
             assert_eq!((head.status.as_u16(), answer.as_str()), (status, ""));
             count += 1;

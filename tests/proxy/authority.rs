@@ -29,10 +29,12 @@ async fn a_request_that_names_another_host_than_its_connection_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_names_no_host_or_several_is_refused() {
     check("GET /v1/models HTTP/1.1\nx: y", "400", "protocol_error").await;
-    check("GET / HTTP/1.1\nhost: api.openai.com\nhost: evil.example", "400", "protocol_error").await;
+    check("GET / HTTP/1.1\nhost: api.openai.com\nhost: evil.example", "400", "protocol_error")
+        .await;
     check("GET / HTTP/1.1\nhost: api.openai.com\nhost: api.openai.com", "400", "protocol_error")
         .await;
-    check("GET https://api.openai.com/ HTTP/1.1\nhost: evil.example", "400", "protocol_error").await;
+    check("GET https://api.openai.com/ HTTP/1.1\nhost: evil.example", "400", "protocol_error")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,9 +98,8 @@ async fn headers_that_name_another_server_change_nothing() {
 async fn smuggle(framing: &str, content: &str) -> (String, usize, Rig) {
     let rig = Rig::start(HTTP).await;
     let seen = rig.provider(H1, |_, _| full("text/plain", "ok")).await;
-    let text = format!(
-        "POST /v1/files HTTP/1.1\r\nhost: api.openai.com\r\n{framing}\r\n\r\n{content}"
-    );
+    let text =
+        format!("POST /v1/files HTTP/1.1\r\nhost: api.openai.com\r\n{framing}\r\n\r\n{content}");
     let mut stream = rig.tls(crate::rig::HOST, H1).await;
     {
         use tokio::io::AsyncWriteExt as _;

@@ -73,7 +73,9 @@ async fn plain_http_is_served_only_at_an_address_that_we_gave_for_the_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_neither_tls_nor_http_are_refused_and_recorded() {
-    for garbage in [&b"SSH-2.0-OpenSSH_9\r\n"[..], b"\x16\x03\x01\xff\xff\xff", b"\0\0\0\x08\x04\xd2"] {
+    for garbage in
+        [&b"SSH-2.0-OpenSSH_9\r\n"[..], b"\x16\x03\x01\xff\xff\xff", b"\0\0\0\x08\x04\xd2"]
+    {
         let rig = Rig::start(CHATS).await;
         let mut stream = rig.tcp().await;
         stream.write_all(garbage).await.unwrap();

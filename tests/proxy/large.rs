@@ -130,7 +130,8 @@ async fn a_large_upload_passes_byte_by_byte() {
     let content: Vec<u8> = (0..40_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
     let content = Bytes::from(content);
     for alpn in [H1, H2] {
-        let (head, _) = rig.client(alpn).await.whole(request("PUT", "/v1/x", content.clone())).await;
+        let (head, _) =
+            rig.client(alpn).await.whole(request("PUT", "/v1/x", content.clone())).await;
         assert_eq!(head.status, 200);
         assert!(seen.requests.lock().unwrap().pop().unwrap().1 == content);
     }

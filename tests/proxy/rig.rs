@@ -16,7 +16,7 @@ use enforcer_core::record::{
 };
 use enforcer_tests::{Authority, FakeUpstream};
 use enforcer_user::dns::{self, Names, Resolver};
-use enforcer_user::enforce::Enforcer;
+use enforcer_user::enforce::{Buffers, Enforcer};
 use enforcer_user::intake::{self, Origin, Origins};
 use enforcer_user::proxy::Proxy;
 use enforcer_user::runtime::{Clock, Drain};
@@ -154,6 +154,7 @@ impl Rig {
             journal: store.journal(),
             upstream: Upstream::new(client, Arc::<Fixed>::clone(&addresses)),
             clock,
+            buffers: Buffers::default(),
         });
         let plain = BTreeMap::from([(
             "plain.example.com".to_owned(),
@@ -233,7 +234,11 @@ impl Rig {
     }
 
     /// Waits until the record shows something.
-    pub(crate) async fn until(&self, what: &str, is_there: impl Fn(&[Event]) -> bool) -> Vec<Event> {
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        is_there: impl Fn(&[Event]) -> bool,
+    ) -> Vec<Event> {
         let start = Instant::now();
         loop {
             let events = self.events().await;

@@ -147,7 +147,8 @@ async fn a_kept_connection_that_the_provider_closed_is_replaced_unseen() {
 async fn each_version_of_http_is_translated_to_the_other() {
     for (downstream, upstream) in [(H1, H1), (H1, H2), (H2, H1), (H2, H2)] {
         let rig = Rig::start(CHATS).await;
-        let seen = rig.provider(upstream, |_, _| full("application/json", r#"{"a":"b@c.de"}"#)).await;
+        let seen =
+            rig.provider(upstream, |_, _| full("application/json", r#"{"a":"b@c.de"}"#)).await;
         let content = chat("gpt-4.1", false, "to b@c.de");
         let mut request = chat_request(&content);
         *request.uri_mut() = "https://api.openai.com/v1/chat/completions?a=b%20c".parse().unwrap();

@@ -17,6 +17,8 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const HEADERS_MAX: usize = 128;
 /// Bytes of a request body that a codec looks at; a larger one is `opaque`.
 pub const REQUEST_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of bodies that are held whole at once, over all exchanges; beyond it exchanges are refused.
+pub const BUFFERED_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Bytes of a body that is decoded where it arrived; a larger one goes to a thread of its own.
 pub const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Time for a client to send a request body that a codec has to see whole.

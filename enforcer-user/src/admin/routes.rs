@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use enforcer_core::mask::Masker;
 use enforcer_core::model::{SessionId, limits};
 use enforcer_core::record::{EventBody, Hash, SessionOpened};
 
@@ -96,7 +97,9 @@ async fn outsiders_only(
     request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> Response {
-    if identity::is_guarded(peer.pid, host.sessions.folder()) {
+    // The id of a process that is gone may be another's by now, so the one that connected has to live.
+    let is_the_same = peer.started.is_some() && identity::started(peer.pid) == peer.started;
+    if !is_the_same || identity::is_guarded(peer.pid, host.sessions.folder()) {
         tracing::warn!(pid = peer.pid, "a guarded process asked the admin API");
         let refusal = Refusal::new(StatusCode::FORBIDDEN, "a guarded process may not ask")
             .hint("run this command from a shell that is not inside `enforcer run`");
@@ -163,8 +166,7 @@ async fn start(
     let opened = SessionOpened {
         agent: ask.agent.clone(),
         process: identity::process(peer.pid, peer.uid),
-        // A command line often holds what the policy masks: prompts, addresses, numbers.
-        command: ask.command.iter().map(|word| mask.mask_text(word).text.into_owned()).collect(),
+        command: masked(ask.command, &mask),
         policy: policy.version().clone(),
     };
     // Recorded first: a session that cannot be written down does not start.
@@ -232,6 +234,16 @@ struct Start {
 #[serde(deny_unknown_fields)]
 struct Only {
     session: Option<SessionId>,
+}
+
+/// A command line often holds what the policy masks: prompts, addresses, numbers. What is found only
+/// across words is masked across words.
+fn masked(command: Vec<String>, masker: &Masker) -> Vec<String> {
+    let words: Vec<String> =
+        command.iter().map(|word| masker.mask_text(word).text.into_owned()).collect();
+    let line = words.join(" ");
+    let masked = masker.mask(&line);
+    if masked.count == 0 { words } else { vec![masked.text.into_owned()] }
 }
 
 /// Reads what is durable, on a thread that may wait for the disk.

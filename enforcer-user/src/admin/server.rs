@@ -12,6 +12,7 @@ use nix::unistd::{Group, chown};
 use tokio::net::UnixListener;
 
 use super::routes::{self, Host};
+use crate::identity;
 use crate::runtime::Draining;
 
 /// Members of this group may use the API without being root.
@@ -24,13 +25,17 @@ pub(super) struct Peer {
     pub(super) pid: u32,
     /// User id at connect time.
     pub(super) uid: u32,
+    /// When that process started; none if it was gone at accept already.
+    pub(super) started: Option<u64>,
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let Ok(found) = stream.io().peer_cred() else { return Self { pid: 0, uid: u32::MAX } };
+        let Ok(found) = stream.io().peer_cred() else {
+            return Self { pid: 0, uid: u32::MAX, started: None };
+        };
         let pid = found.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-        Self { pid, uid: found.uid() }
+        Self { pid, uid: found.uid(), started: identity::started(pid) }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn serve(mut events: Events, cx: Arc<Enforcer>) {
                 let refused = refused(&event);
                 tracing::info!(
                     %session, hook = refused.hook, refusal = refused.refusal,
-                    pid = refused.process.pid, comm = refused.process.comm,
+                    pid = refused.process.pid, comm = ?refused.process.comm,
                     destination = refused.destination.as_deref().unwrap_or("-"),
                     socket = refused.socket, "refused in the kernel"
                 );

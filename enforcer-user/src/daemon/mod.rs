@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{self, Host};
 use crate::config::Config;
 use crate::dns::{self, Resolver};
-use crate::enforce::Enforcer;
+use crate::enforce::{Buffers, Enforcer};
 use crate::identity::{self, Claim, Session, Sessions};
 use crate::intake::{self, Doors};
 use crate::kernel::{self, Kernel, Ports};
@@ -97,7 +97,8 @@ impl Daemon {
         let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone()));
         let upstream = Upstream::new(tls::client_config(&config.upstream.roots)?, addresses);
         let journal = store.journal();
-        let enforcer = Arc::new(Enforcer { policy, journal, upstream, clock });
+        let enforcer =
+            Arc::new(Enforcer { policy, journal, upstream, clock, buffers: Buffers::default() });
 
         let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };

@@ -53,21 +53,23 @@ pub(super) async fn watch(host: Arc<Host>) {
     let mut interval = tokio::time::interval(limits::RELOAD_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut seen: Option<PolicyVersion> = Some(host.enforcer.policy.load().version().clone());
+    let mut settling: Option<PolicyVersion> = None;
     loop {
         interval.tick().await;
         let folder = host.policies.clone();
-        let known = seen.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&folder, known.as_ref())).await;
-        match looked {
-            Ok(Ok(None)) => {
+        let (known, before) = (seen.clone(), settling.take());
+        let look = move || look(&folder, known.as_ref(), before.as_ref());
+        match tokio::task::spawn_blocking(look).await {
+            Ok(Ok(Looked::Settling(version))) => settling = Some(version),
+            Ok(Ok(Looked::Same)) => {
                 // The folder may have been gone for a while and be back as it was.
                 if seen.as_ref() == Some(host.enforcer.policy.load().version()) {
                     *host.policy_refused.write().unwrap_or_else(PoisonError::into_inner) = None;
                 }
             }
-            Ok(Ok(Some(policy))) => {
+            Ok(Ok(Looked::Fresh(policy))) => {
                 seen = Some(policy.version().clone());
-                swap(&host, policy);
+                swap(&host, *policy);
             }
             Ok(Err((version, error))) => {
                 // Told once for each state of the folder, not once a second.
@@ -88,18 +90,33 @@ pub(super) async fn watch(host: Arc<Host>) {
     }
 }
 
-/// None if the folder holds what was seen last; an error carries the version it belongs to.
+/// What a look at the folder found.
+enum Looked {
+    /// Something new, and the same as at the last look.
+    Fresh(Box<Policy>),
+    /// What was seen last.
+    Same,
+    /// Something new that may still be being written.
+    Settling(PolicyVersion),
+}
+
+/// SECURITY: files are written one after the other, and half a bundle may be valid: the permits without
+/// the forbids. So what is new has to be the same in two looks. An error carries the version it belongs to.
 fn look(
     folder: &Path,
     known: Option<&PolicyVersion>,
-) -> Result<Option<Policy>, (Option<PolicyVersion>, Error)> {
+    before: Option<&PolicyVersion>,
+) -> Result<Looked, (Option<PolicyVersion>, Error)> {
     let sources = bundle::read_sources(folder).map_err(|error| (None, error.into()))?;
     let version = sources.version();
     if Some(&version) == known {
-        return Ok(None);
+        return Ok(Looked::Same);
+    }
+    if Some(&version) != before {
+        return Ok(Looked::Settling(version));
     }
     match compile(&sources) {
-        Ok(compiled) => Ok(Some(compiled.policy)),
+        Ok(compiled) => Ok(Looked::Fresh(Box::new(compiled.policy))),
         Err(problems) => {
             let folder = folder.to_owned();
             Err((Some(version), Error::Invalid { folder, sources, problems }))
@@ -115,4 +132,25 @@ fn swap(host: &Host, policy: Policy) {
     *host.policy_refused.write().unwrap_or_else(PoisonError::into_inner) = None;
     let loaded = EventBody::PolicyLoaded { policy: policy_version };
     cx.journal.append_or_count(SessionId::HOST, cx.clock.now(), loaded);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_bundle_that_is_still_being_written_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let inventory = "version = 1\nmode = \"enforce\"\n[agents.a]\n";
+        fs::write(folder.path().join("policy.toml"), inventory).unwrap();
+        let Ok(Looked::Settling(first)) = look(folder.path(), None, None) else { panic!() };
+        fs::write(folder.path().join("policy.toml"), format!("{inventory}[agents.b]\n")).unwrap();
+        let Ok(Looked::Settling(second)) = look(folder.path(), None, Some(&first)) else {
+            panic!()
+        };
+        assert!(matches!(look(folder.path(), None, Some(&second)), Ok(Looked::Fresh(_))));
+        assert!(matches!(look(folder.path(), Some(&second), None), Ok(Looked::Same)));
+    }
 }

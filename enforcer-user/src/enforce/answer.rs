@@ -19,6 +19,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::response::Parts;
 use tokio::time::{Instant, Sleep};
 
+use super::buffers::{Buffers, Room};
 use super::record::OpenRecord;
 use crate::upstream::Lease;
 
@@ -40,7 +41,7 @@ enum Source {
 
 /// What is kept of it.
 enum Keep {
-    Json { seen: BytesMut, masker: Masker },
+    Json { seen: BytesMut, masker: Masker, room: Room },
     Nothing,
     Raw,
     Sse(Box<ChatStream>),
@@ -58,13 +59,13 @@ pub(super) async fn prepare(
     head: &mut Parts,
     body: Incoming,
     lease: Lease,
-    policy: &Policy,
+    (policy, buffers): (&Policy, &Buffers),
     obligations: &Obligations,
     has_codec: bool,
     record: &mut OpenRecord,
 ) -> Result<Prepared, &'static str> {
     let kind = kind(head);
-    let keep = keep(kind, policy, has_codec, record);
+    let keep = keep(kind, policy, buffers, has_codec, record);
     let mut source = Source::upstream(body, lease);
     if obligations.mask_response.is_empty() || source.is_over() {
         return Ok(Prepared { source, deliver: None, keep });
@@ -79,7 +80,7 @@ pub(super) async fn prepare(
             Ok(Prepared { source, deliver, keep })
         }
         Kind::Json => {
-            let whole = source.collect().await?;
+            let whole = source.collect(buffers).await?;
             let masked = openai::mask_chat_response(&whole, &masker)
                 .map_err(|_cause| "the answer is not the JSON it says it is")?;
             record.masked(masked.count);
@@ -98,14 +99,22 @@ fn kind(head: &Parts) -> Kind {
     if essence.eq_ignore_ascii_case("application/json") { Kind::Json } else { Kind::Other }
 }
 
-fn keep(kind: Kind, policy: &Policy, has_codec: bool, record: &OpenRecord) -> Keep {
+fn keep(
+    kind: Kind,
+    policy: &Policy,
+    buffers: &Buffers,
+    has_codec: bool,
+    record: &OpenRecord,
+) -> Keep {
     let raw = if record.keeps_raw_bodies() { Keep::Raw } else { Keep::Nothing };
     if !has_codec || !record.keeps_bodies() {
         return raw;
     }
     let everything = policy.masker_of_everything();
     match kind {
-        Kind::Json => Keep::Json { seen: BytesMut::new(), masker: everything },
+        Kind::Json => {
+            Keep::Json { seen: BytesMut::new(), masker: everything, room: Room::new(buffers) }
+        }
         Kind::Other => raw,
         Kind::Sse => {
             let masker = (!everything.is_empty()).then_some(everything);
@@ -148,7 +157,8 @@ impl Source {
         }
     }
 
-    async fn collect(&mut self) -> Result<Bytes, &'static str> {
+    async fn collect(&mut self, buffers: &Buffers) -> Result<Bytes, &'static str> {
+        let mut room = Room::new(buffers);
         let Self::Upstream { body, .. } = self else { return Ok(Bytes::new()) };
         let mut whole = BytesMut::new();
         loop {
@@ -156,6 +166,9 @@ impl Source {
                 Ok(None) => break,
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
+                        if !room.grow(data.len()) {
+                            return Err("there is no memory left to mask the answer");
+                        }
                         whole.extend_from_slice(&data);
                     }
                 }
@@ -228,18 +241,24 @@ impl AnswerBody {
         match &mut self.keep {
             Keep::Nothing => {}
             Keep::Raw => record.keep(data),
-            Keep::Json { seen, .. }
-                if seen.len() + data.len() > limits::RESPONSE_BODY_BYTES_MAX =>
-            {
-                self.keep = Keep::Nothing;
+            Keep::Json { seen, room, .. } => {
+                let has_room = seen.len() + data.len() <= limits::RESPONSE_BODY_BYTES_MAX;
+                if has_room && room.grow(data.len()) {
+                    seen.extend_from_slice(data);
+                } else {
+                    self.keep = Keep::Nothing;
+                }
             }
-            Keep::Json { seen, .. } => seen.extend_from_slice(data),
             Keep::Sse(stream) => match stream.push(data) {
                 Ok(masked) => record.keep(&masked),
                 // What cannot be masked for storage is not stored.
                 Err(_undecodable) => self.keep = Keep::Nothing,
             },
         }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.record.is_none() && matches!(self.source, Source::Upstream { .. })
     }
 
     fn has_end_marker(&self) -> bool {
@@ -267,7 +286,7 @@ impl AnswerBody {
         }
         match std::mem::replace(&mut self.keep, Keep::Nothing) {
             Keep::Nothing | Keep::Raw => {}
-            Keep::Json { seen, masker } => {
+            Keep::Json { seen, masker, room: _room } => {
                 record.usage(openai::usage(&seen));
                 if let Ok(masked) = openai::mask_chat_response(&seen, &masker) {
                     record.keep(&masked.bytes);
@@ -325,6 +344,10 @@ impl Body for AnswerBody {
                     return Poll::Ready(Some(Err(error)));
                 }
             };
+            // Nothing belongs behind the end marker, and the record is closed.
+            if self.is_closed() {
+                continue;
+            }
             match self.delivered(data) {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => {

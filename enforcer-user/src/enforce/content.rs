@@ -9,8 +9,10 @@ use enforcer_core::protocol::openai;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_ENCODING, EXPECT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use hyper::http::request::Parts;
+
+use super::buffers::{Buffers, Room};
 
 /// A request on its way through the page.
 pub(super) struct Content {
@@ -22,10 +24,14 @@ pub(super) struct Content {
     pub(super) body: Body,
     /// Places masked in it.
     pub(super) masked: u64,
+    /// The memory it takes.
+    _room: Room,
 }
 
 /// How much of a body is known.
 pub(super) enum Body {
+    /// There is no memory left for it.
+    NoRoom,
     /// A codec should understand it and cannot; what was read comes first.
     Opaque { cause: OpaqueCause, seen: Bytes, rest: Option<Incoming> },
     /// Nothing asks for its content.
@@ -66,7 +72,12 @@ impl Content {
 }
 
 /// Reads what the codec of this endpoint needs.
-pub(super) async fn read(protocol: Protocol, request: Request<Incoming>) -> Content {
+pub(super) async fn read(
+    protocol: Protocol,
+    request: Request<Incoming>,
+    buffers: &Buffers,
+) -> Content {
+    let mut room = Room::new(buffers);
     let (head, body) = request.into_parts();
     let route = match protocol {
         Protocol::Http => None,
@@ -74,12 +85,12 @@ pub(super) async fn read(protocol: Protocol, request: Request<Incoming>) -> Cont
     };
     let body = match route {
         None => Body::Stream(body),
-        Some(_) if is_encoded(&head) => {
+        Some(_) if is_encoded(&head) || !is_json(&head) => {
             Body::Opaque { cause: OpaqueCause::Encoding, seen: Bytes::new(), rest: Some(body) }
         }
-        Some(_) => collect(body).await,
+        Some(_) => collect(body, &mut room).await,
     };
-    Content { head, route, body, masked: 0 }
+    Content { head, route, body, masked: 0, _room: room }
 }
 
 fn is_encoded(head: &Parts) -> bool {
@@ -87,7 +98,23 @@ fn is_encoded(head: &Parts) -> bool {
     encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-async fn collect(mut body: Incoming) -> Body {
+/// SECURITY: a provider that follows the declared type or character set would read another text than we
+/// do, so only JSON in UTF-8 is understood (RFC 8259 section 8.1).
+fn is_json(head: &Parts) -> bool {
+    let mut values = head.headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let Ok(text) = value.to_str() else { return false };
+    let mut parts = text.split(';').map(str::trim);
+    let is_type = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    is_type
+        && parts.all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            name.trim().eq_ignore_ascii_case("charset")
+                && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+}
+
+async fn collect(mut body: Incoming, room: &mut Room) -> Body {
     let mut seen = BytesMut::new();
     let deadline = tokio::time::Instant::now() + limits::REQUEST_BODY_TIMEOUT;
     let opaque = |cause, seen: BytesMut, rest| Body::Opaque { cause, seen: seen.freeze(), rest };
@@ -99,6 +126,9 @@ async fn collect(mut body: Incoming) -> Body {
             Ok(Some(Ok(frame))) => {
                 // Trailers of a request carry nothing that an API of ours reads; they are dropped.
                 if let Ok(data) = frame.into_data() {
+                    if !room.grow(data.len()) {
+                        return Body::NoRoom;
+                    }
                     seen.extend_from_slice(&data);
                 }
             }
@@ -108,5 +138,28 @@ async fn collect(mut body: Incoming) -> Body {
         if seen.len() > limits::REQUEST_BODY_BYTES_MAX {
             return opaque(OpaqueCause::TooLarge, seen, Some(body));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_in_utf_8_is_understood() {
+        let check = |values: &[&str]| {
+            let mut request = Request::builder();
+            for value in values {
+                request = request.header(CONTENT_TYPE, *value);
+            }
+            is_json(&request.body(()).unwrap().into_parts().0)
+        };
+        assert!(check(&["application/json"]) && check(&["Application/JSON; Charset=\"UTF-8\""]));
+        assert!(
+            !check(&[])
+                && !check(&["text/json"])
+                && !check(&["application/json", "application/json"])
+        );
+        assert!(!check(&["application/json; charset=utf-7"]) && !check(&["application/json; x=y"]));
     }
 }

@@ -9,8 +9,11 @@ use enforcer_core::model::{Facts, Http, Opaque, OpaqueCause, Operation, limits};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::protocol::openai::{self, ChatRequest, Route};
 
+use hyper::body::{Body as _, Incoming};
+
 use super::Conn;
 use super::content::{Body, Content};
+use super::head;
 use crate::runtime;
 
 /// Decodes the content; what its codec does not understand becomes opaque, in place.
@@ -22,9 +25,9 @@ pub(super) async fn decode(
 ) -> Facts {
     let decoded = match (&content.body, content.route) {
         (Body::Whole(bytes), Some(Route::Chat)) => Some(chat(bytes, policy).await),
-        (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. }, _) => None,
+        (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. } | Body::NoRoom, _) => None,
     };
-    let (operation, detected) = match decoded {
+    let (operation, mut detected) = match decoded {
         Some(Ok(chat)) => (Operation::Chat(chat.facts), chat.detected),
         Some(Err(cause)) => {
             content.become_opaque(cause);
@@ -32,6 +35,7 @@ pub(super) async fn decode(
         }
         None => (bare(content), BTreeSet::new()),
     };
+    detected.extend(head::detect(&content.head, policy.detectors()));
     Facts { agent: conn.origin.agent.clone(), endpoint: endpoint.name.clone(), detected, operation }
 }
 
@@ -45,14 +49,26 @@ async fn chat(bytes: &Bytes, policy: &Arc<Policy>) -> Result<ChatRequest, Opaque
     decoded.unwrap_or(Err(OpaqueCause::Fields))
 }
 
+/// SECURITY: what a rule bounds is what would be sent, not what was looked at: the declared length, or no
+/// bound at all where none is declared.
+fn size(seen: &Bytes, rest: Option<&Incoming>) -> i64 {
+    let rest = rest.map_or(Some(0), |rest| rest.size_hint().exact());
+    let size = rest.and_then(|rest| rest.checked_add(seen.len() as u64));
+    size.and_then(|size| i64::try_from(size).ok()).unwrap_or(i64::MAX)
+}
+
 /// What is known without a codec.
 fn bare(content: &Content) -> Operation {
     let method = content.head.method.as_str().to_owned();
     let path = content.head.uri.path().to_owned();
     match &content.body {
         Body::Stream(_) | Body::Whole(_) => Operation::Http(Http { method, path }),
-        Body::Opaque { cause, seen, .. } => {
-            let size = i64::try_from(seen.len()).unwrap_or(i64::MAX);
+        Body::NoRoom => {
+            let cause = OpaqueCause::TooLarge;
+            Operation::Opaque(Opaque { method, path, size: i64::MAX, cause })
+        }
+        Body::Opaque { cause, seen, rest } => {
+            let size = size(seen, rest.as_ref());
             Operation::Opaque(Opaque { method, path, size, cause: *cause })
         }
     }

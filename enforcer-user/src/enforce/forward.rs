@@ -42,8 +42,16 @@ pub(super) async fn forward(
     head.headers.remove("alt-svc");
     remove_marks(&mut head.headers);
     record.status(head.status);
-    let prepared =
-        answer::prepare(&mut head, body, lease, policy, obligations, has_codec, record).await;
+    let prepared = answer::prepare(
+        &mut head,
+        body,
+        lease,
+        (policy, &cx.buffers),
+        obligations,
+        has_codec,
+        record,
+    )
+    .await;
     match prepared {
         Ok(prepared) => Ok((head, prepared)),
         Err(why) => {
@@ -69,6 +77,7 @@ fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
         Body::Stream(stream) => record.tee(stream),
         Body::Opaque { seen, rest: Some(rest), .. } => record.tee_after(seen, rest),
         Body::Opaque { seen, rest: None, .. } => whole(seen),
+        Body::NoRoom => whole(Bytes::new()),
     };
     Request::from_parts(head, body)
 }

@@ -7,6 +7,7 @@ use enforcer_core::policy::Policy;
 use enforcer_core::protocol::openai;
 
 use super::content::{Body, Content};
+use super::head;
 use crate::runtime;
 
 /// Masks the request in place.
@@ -22,6 +23,10 @@ pub(super) async fn request(
             Err(Denied::because(DenyReason::ProtocolError))
         }
         _ if masker.is_empty() && obligations.mask_request.is_empty() => Ok(()),
+        Body::NoRoom => Err(Denied::because(DenyReason::Limit)),
+        _ if head::is_touched(&content.head, &masker) => {
+            Err(Denied::because(DenyReason::RequestUndecodable))
+        }
         Body::Opaque { .. } | Body::Stream(_) => {
             Err(Denied::because(DenyReason::RequestUndecodable))
         }

@@ -5,10 +5,12 @@
 //! Every `?` ends as one [`Denied`], which `deny` alone turns into an answer. Errs to denial.
 
 mod answer;
+mod buffers;
 mod content;
 mod deny;
 mod facts;
 mod forward;
+mod head;
 mod mask;
 mod record;
 mod tunnel;
@@ -17,11 +19,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use enforcer_core::model::{Denied, DenyReason, Effect};
-use enforcer_core::policy::{Endpoint, Policy};
+use enforcer_core::policy::{Endpoint, Policy, Tls};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 pub use answer::AnswerBody;
+pub use buffers::Buffers;
 pub use deny::answer as deny_answer;
 use forward::forward;
 use record::{NotRecorded, OpenRecord};
@@ -42,6 +45,8 @@ pub struct Enforcer {
     pub journal: Journal,
     /// The way to the providers.
     pub upstream: Upstream,
+    /// Memory for bodies that are held whole, for all exchanges together.
+    pub buffers: Buffers,
     /// The time.
     pub clock: Clock,
 }
@@ -62,8 +67,9 @@ pub async fn exchange(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let policy = cx.policy.load_full();
-    let Some(endpoint) = policy.endpoint(&conn.target.host, conn.target.port) else {
-        // The bundle changed under an open connection.
+    let endpoint = policy.endpoint(&conn.target.host, conn.target.port);
+    let Some(endpoint) = endpoint.filter(|found| found.tls == Tls::Inspect) else {
+        // The bundle changed under an open connection, or the endpoint is not to be looked into.
         return refuse(cx, conn, None, Denied::because(DenyReason::NotAnEndpoint));
     };
     match runtime::caught(Box::pin(judged(cx, conn, &policy, endpoint, request))).await {
@@ -86,12 +92,13 @@ async fn judged(
     endpoint: &Endpoint,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, NotRecorded> {
-    let mut content = content::read(endpoint.protocol, request).await;
+    let mut content = content::read(endpoint.protocol, request, &cx.buffers).await;
     let facts = facts::decode(&mut content, conn, endpoint, policy).await;
     let decision = policy.decide(&facts);
-    let sent = match decision.effect {
-        Effect::Allow => mask::request(&mut content, policy, &decision.obligations).await,
-        Effect::Deny => Err(Denied {
+    let sent = match (decision.effect, &content.body) {
+        (_, content::Body::NoRoom) => Err(Denied::because(DenyReason::Limit)),
+        (Effect::Allow, _) => mask::request(&mut content, policy, &decision.obligations).await,
+        (Effect::Deny, _) => Err(Denied {
             reason: DenyReason::Policy,
             rules: decision.because.clone(),
             message: decision.message.clone(),

@@ -77,7 +77,10 @@ impl OpenRecord {
                 let mut writer = cx.journal.body();
                 match writer.write(&stored.bytes) {
                     Ok(()) => bodies.push(writer),
-                    Err(error) => tracing::error!(%error, "a request is not stored"),
+                    Err(error) => {
+                        tracing::error!(%error, "exchange refused: its request cannot be stored");
+                        return Err(NotRecorded);
+                    }
                 }
             }
         }
@@ -252,20 +255,26 @@ pub fn connection_refused(
     detail: Option<String>,
 ) {
     tracing::info!(
-        agent = %origin.agent, pid = origin.process.pid, comm = %origin.process.comm,
+        agent = %origin.agent, pid = origin.process.pid, comm = ?origin.process.comm,
         destination = %origin.destination, server_name = server_name.as_deref().unwrap_or("-"),
         reason = denied.reason.code(), detail = detail.as_deref().unwrap_or("-"),
         "connection refused"
     );
     let process = origin.process.clone();
     let destination = origin.destination.to_string();
+    let server_name = server_name.map(|name| masked(cx, &name));
     let event = EventBody::ConnectionRefused { process, destination, server_name, denied, detail };
     cx.journal.append_or_count(origin.session, cx.clock.now(), event);
 }
 
+/// Agents choose names too.
+fn masked(cx: &Enforcer, text: &str) -> String {
+    cx.policy.load().masker_of_everything().mask(text).text.into_owned()
+}
+
 /// Writes down a name that was asked for and that no endpoint uses.
 pub fn resolve_refused(cx: &Enforcer, session: SessionId, process: Option<Process>, name: &str) {
-    let event = EventBody::ResolveRefused { process, name: name.to_owned() };
+    let event = EventBody::ResolveRefused { process, name: masked(cx, name) };
     cx.journal.append_or_count(session, cx.clock.now(), event);
 }
 
@@ -287,14 +296,14 @@ impl Tee {
             Poll::Ready(frame) => {
                 self.idle.as_mut().reset(Instant::now() + limits::BODY_IDLE_TIMEOUT);
                 let broken = |error| {
-                    drop(self.fault.set(DenyReason::ProtocolError));
+                    self.fault.get_or_init(|| DenyReason::ProtocolError);
                     BodyError::from(error)
                 };
                 Poll::Ready(frame.map(|frame| frame.map_err(broken)))
             }
             Poll::Pending => {
                 std::task::ready!(self.idle.as_mut().poll(cx));
-                drop(self.fault.set(DenyReason::Limit));
+                self.fault.get_or_init(|| DenyReason::Limit);
                 Poll::Ready(Some(Err("the request stopped".into())))
             }
         }
@@ -322,7 +331,7 @@ impl HttpBody for Tee {
         {
             let written = kept.lock().unwrap_or_else(PoisonError::into_inner).write(data);
             if let Err(error) = written {
-                drop(self.fault.set(DenyReason::JournalUnavailable));
+                self.fault.get_or_init(|| DenyReason::JournalUnavailable);
                 return Poll::Ready(Some(Err(error.into())));
             }
         }

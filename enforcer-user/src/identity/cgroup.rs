@@ -87,28 +87,31 @@ pub fn remove_all(sessions: &Path) -> Result<(), Error> {
 #[must_use]
 pub fn is_guarded(pid: u32, sessions: &Path) -> bool {
     let Ok(lines) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return true };
-    // The v2 line is `0::/path`; the path is relative to the mount, so compare the tail's components.
-    let Some(path) = lines.lines().find_map(|line| line.strip_prefix("0::/")) else { return true };
-    let own = sessions.components().rev();
-    let own: Vec<_> = own.take(depth_below_mount(sessions)).collect();
-    let wanted: std::path::PathBuf = own.into_iter().rev().collect();
-    Path::new(path).starts_with(&wanted)
+    let Some(path) = lines.lines().find_map(|line| line.strip_prefix("0::")) else { return true };
+    names_session(Path::new(path), |name| sessions.join(name).is_dir())
 }
 
-fn depth_below_mount(path: &Path) -> usize {
-    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
-    let mut depth = 0;
-    let mut current = path;
-    while let Some(parent) = current.parent() {
-        // The sessions folder may not exist yet; its parent, the attach cgroup, does.
-        let here = device(current).or_else(|| device(parent));
-        if here != device(parent) {
-            break;
+/// The path begins at the root of the hierarchy, which may be above what is mounted, so it is the name of
+/// a living session below a folder of sessions that tells, wherever that is.
+fn names_session(path: &Path, is_alive: impl Fn(&str) -> bool) -> bool {
+    let mut names = path.components().filter_map(|component| component.as_os_str().to_str());
+    while let Some(name) = names.next() {
+        let mut below = names.clone();
+        if name == enforcer_common::SESSIONS_CGROUP && below.next().is_some_and(&is_alive) {
+            return true;
         }
-        depth += 1;
-        current = parent;
     }
-    depth
+    false
+}
+
+/// When a process started, in clock ticks since boot; with its id it names it for good. None once it is
+/// gone (proc(5), field 22 of `stat`).
+#[must_use]
+pub fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the command name in parentheses, which may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// The process as the record names it; empty words where it is gone already.
@@ -116,4 +119,25 @@ fn depth_below_mount(path: &Path) -> usize {
 pub fn process(pid: u32, uid: u32) -> Process {
     let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     Process { pid, uid, comm: comm.trim_end().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_recognized_wherever_the_hierarchy_is_mounted() {
+        let check = |path: &str| names_session(Path::new(path), |name| name == "0123");
+        assert!(check("/enforcer/0123") && check("/a/b/enforcer/0123/deeper"));
+        assert!(check("/enforcer/enforcer/0123"));
+        assert!(
+            !check("/") && !check("/enforcer") && !check("/enforcer/4567") && !check("/x/0123")
+        );
+    }
+
+    #[test]
+    fn a_process_is_named_by_its_start() {
+        assert!(started(std::process::id()).is_some());
+        assert_eq!(started(u32::MAX), None);
+    }
 }

@@ -12,7 +12,7 @@ mod watch;
 
 use std::path::PathBuf;
 
-pub use cgroup::{is_guarded, populated, process, remove_all};
+pub use cgroup::{is_guarded, populated, process, remove_all, started};
 pub use claim::Claim;
 pub use sessions::{Session, Sessions};
 pub use watch::watch;

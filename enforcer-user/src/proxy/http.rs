@@ -22,6 +22,9 @@ use crate::enforce::{self, AnswerBody, Conn};
 use crate::intake::Origin;
 use crate::upstream::Target;
 
+/// The one port on which plain HTTP is expected (RFC 9110 section 4.2.1).
+const HTTP_PORT: u16 = 80;
+
 /// Serves an opened TLS connection, whose host is proven by the server name.
 pub(super) async fn serve<S>(proxy: &Proxy, stream: S, conn: Conn, is_h2: bool)
 where
@@ -123,11 +126,8 @@ impl Carrier {
             tracing::debug!(%error, "downstream connection ended");
             return;
         }
-        let reason = if error.is_parse_too_large() {
-            DenyReason::Limit
-        } else {
-            DenyReason::ProtocolError
-        };
+        let reason =
+            if error.is_parse_too_large() { DenyReason::Limit } else { DenyReason::ProtocolError };
         let (origin, server_name) = match &self.host {
             Host::Named(origin) => (origin, None),
             Host::Proven(conn) => (&conn.origin, Some(conn.target.host.clone())),
@@ -158,13 +158,18 @@ impl Carrier {
             is_tls: false,
         };
         let conn = Conn { origin: Arc::clone(origin), target };
-        // No certificate proves a plain name; only our own answer to the agent's query does.
+        // SECURITY: an endpoint that is meant for TLS is not reached in the clear. Port 80 is, where the
+        // bundle lists it.
         let memory = self.proxy.resolver.memory();
-        if memory.is_known(&conn.target.host, origin.destination.ip()) {
+        let detail = if conn.target.port != HTTP_PORT {
+            "plain HTTP to a port that is meant for TLS"
+        } else if memory.is_known(&conn.target.host, origin.destination.ip()) {
+            // No certificate proves a plain name; only our own answer to the agent's query does.
             return self.exchange(&conn, request).await;
-        }
+        } else {
+            "plain HTTP to an address that was not resolved for this name"
+        };
         let denied = Denied::because(DenyReason::NotAnEndpoint);
-        let detail = "plain HTTP to an address that was not resolved for this name";
         enforce::refuse(&self.proxy.enforcer, &conn, Some(detail.to_owned()), denied)
     }
 

@@ -36,7 +36,9 @@ impl Sender {
     ) -> Result<(Response<Incoming>, Self), TrySendError<Request<RequestBody>>> {
         let response = match &mut self {
             Self::Http1(sender) => sender.try_send_request(request::http1(target, request)).await?,
-            Self::Http2(sender, _) => sender.try_send_request(request::http2(target, request)).await?,
+            Self::Http2(sender, _) => {
+                sender.try_send_request(request::http2(target, request)).await?
+            }
         };
         Ok((response, self))
     }

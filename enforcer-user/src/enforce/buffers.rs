@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Memory for bodies that are held whole: one bound for all exchanges together, so that no agent can make
+//! the daemon run out of it. Whoever gets none is refused.
+
+use std::sync::Arc;
+
+use enforcer_core::model::limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes of one permit; a semaphore counts at most 2^32 of them at once.
+const PERMIT_BYTES: usize = 1024;
+
+/// The bound, shared by all exchanges.
+#[derive(Clone, Debug)]
+pub struct Buffers(Arc<Semaphore>);
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(limits::BUFFERED_BYTES_MAX / PERMIT_BYTES)))
+    }
+}
+
+/// What one body holds of it; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Room {
+    buffers: Buffers,
+    permits: Option<OwnedSemaphorePermit>,
+    bytes: usize,
+}
+
+impl Room {
+    /// No room yet.
+    pub(super) fn new(buffers: &Buffers) -> Self {
+        Self { buffers: buffers.clone(), permits: None, bytes: 0 }
+    }
+
+    /// Makes room for `more` bytes beyond what is held. False if there is none left.
+    pub(super) fn grow(&mut self, more: usize) -> bool {
+        let has = self.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        self.bytes = self.bytes.saturating_add(more);
+        let missing = self.bytes.div_ceil(PERMIT_BYTES).saturating_sub(has);
+        let Ok(missing) = u32::try_from(missing) else { return false };
+        let semaphore = Arc::clone(&self.buffers.0);
+        let Ok(permits) = semaphore.try_acquire_many_owned(missing) else { return false };
+        match &mut self.permits {
+            Some(held) => held.merge(permits),
+            None => self.permits = Some(permits),
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_bounded_and_comes_back() {
+        let buffers = Buffers::default();
+        let (mut first, mut second) = (Room::new(&buffers), Room::new(&buffers));
+        assert!(first.grow(limits::BUFFERED_BYTES_MAX - 1));
+        assert!(!second.grow(PERMIT_BYTES));
+        assert!(first.grow(1));
+        drop(first);
+        assert!(Room::new(&buffers).grow(PERMIT_BYTES));
+    }
+}
