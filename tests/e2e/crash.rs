@@ -7,7 +7,7 @@ use std::net::{TcpListener, UdpSocket};
 use serde_json::{Value, json};
 
 use crate::guest::Guest;
-use crate::scene::{Scene, alone, wait_until};
+use crate::scene::{MODEL, Scene, alone, wait_until};
 
 /// A refusal that somebody has to wait for is a hang.
 const AT_ONCE_MS: u64 = 1000;
@@ -119,5 +119,28 @@ fn a_port_that_somebody_took_meanwhile_does_not_keep_the_daemon_down() {
     assert_eq!(scene.chats().last().unwrap()["messages"][0]["content"], "write to [email]");
     assert!(stranger.accept().is_err(), "an agent was sent to a stranger");
     guest.end();
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_stream_that_a_killed_daemon_cuts_is_an_error_and_the_record_verifies() {
+    let mut scene = Scene::start();
+    let mut guest = scene.guest();
+    scene.openai.hold();
+    guest.send(&json!({"do": "stream", "model": MODEL, "text": "hello"}));
+    assert_eq!(guest.next()["event"], 1);
+    let alone = alone();
+    scene.host.kill_daemon().unwrap();
+    let answer = guest.next();
+    assert_eq!(answer["exception"], "cut off", "{answer}");
+    scene.openai.release();
+    scene.host.start_daemon().unwrap();
+    drop(alone);
+    assert_eq!(guest.chat("hello")["exception"], Value::Null);
+    guest.end();
+    scene.cli(&["session", "verify"]).checked().unwrap();
+    let host = scene.json(&["session", "show", "0000000000000000"]);
+    assert!(host.as_array().unwrap().iter().any(|event| event["event"] == "journal_recovered"));
     scene.finish();
 }

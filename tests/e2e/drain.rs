@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! SIGTERM: what runs ends in order, nothing new begins, the journal is sealed.
 
+use std::time::Instant;
+
+use enforcer_core::model::limits;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -44,5 +47,33 @@ fn a_stream_in_flight_is_finished_while_new_connections_are_refused() {
     let closed = events.iter().find(|event| event["event"] == "exchange_closed").unwrap();
     assert_eq!(closed["outcome"], "completed");
     assert_ne!(closed["response"], Value::Null);
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_second_signal_ends_the_daemon_although_a_stream_never_ends() {
+    let mut scene = Scene::start();
+    let mut guest = scene.guest();
+    scene.openai.hold();
+    guest.send(&json!({"do": "stream", "model": MODEL, "text": "hello"}));
+    assert_eq!(guest.next()["event"], 1);
+    let pid = scene.json(&["status"])["pid"].as_i64().unwrap();
+    let pid = Pid::from_raw(pid.try_into().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    wait_until("the drain", || scene.host.daemon_log().contains("draining"));
+    assert_eq!(scene.host.daemon_exit().unwrap(), None);
+    let asked = Instant::now();
+    kill(pid, Signal::SIGINT).unwrap();
+    wait_until("the end of the daemon", || scene.host.daemon_exit().unwrap().is_some());
+    assert_eq!(scene.host.daemon_exit().unwrap(), Some(Some(0)));
+    assert!(asked.elapsed() < limits::DRAIN_TIMEOUT / 2);
+    assert_eq!(guest.next()["exception"], "cut off");
+    guest.end();
+    let id = scene.sessions()[0]["id"].as_str().unwrap().to_owned();
+    let events = scene.events(&id);
+    let closed = events.iter().find(|event| event["event"] == "exchange_closed");
+    assert_eq!(closed.expect("the end of the exchange")["outcome"], "aborted");
+    scene.cli(&["session", "verify"]).checked().unwrap();
     scene.finish();
 }

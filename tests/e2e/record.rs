@@ -2,24 +2,32 @@
 //! What was recorded by the real daemon: proven, altered and found out, judged by another bundle.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::scene::{MODEL, Scene, bundle, expect_words};
+use crate::scene::{ADDRESS, MODEL, Scene, bundle, expect_words, wait_until};
 
 /// Three chats: one whose model the stricter bundle does not allow, one that it masks alike, and one denied
 /// by both.
 fn recorded() -> Scene {
-    let mut scene = Scene::start();
+    let mut scene = recording();
+    scene.host.stop_daemon().unwrap();
+    scene
+}
+
+/// The same with the daemon still running.
+fn recording() -> Scene {
+    let scene = Scene::start();
     let mut guest = scene.guest();
     for model in ["gpt-4.1", MODEL, "o3"] {
         let text = "write to maria.lopez@example.com";
         guest.ask(&serde_json::json!({"do": "chat", "model": model, "text": text}));
     }
     guest.end();
-    scene.host.stop_daemon().unwrap();
+    wait_until("the end of the session", || scene.alive().is_empty());
     scene
 }
 
@@ -40,14 +48,18 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Changes one byte, verifies, changes it back.
+/// Changes one byte in its place, verifies, changes it back.
 fn altered(scene: &Scene, file: &Path, at: usize) -> (Option<i32>, Value) {
-    let before = fs::read(file).unwrap();
-    let mut bytes = before.clone();
-    bytes[at] ^= 0x20;
-    fs::write(file, &bytes).unwrap();
+    let flip = || {
+        let file = File::options().read(true).write(true).open(file).unwrap();
+        let (mut byte, at) = ([0], u64::try_from(at).unwrap());
+        file.read_exact_at(&mut byte, at).unwrap();
+        byte[0] ^= 0x20;
+        file.write_all_at(&byte, at).unwrap();
+    };
+    flip();
     let found = verify(scene);
-    fs::write(file, &before).unwrap();
+    flip();
     found
 }
 
@@ -141,5 +153,42 @@ fn a_replay_finds_no_difference_by_the_same_bundle_and_the_exact_ones_by_a_stric
     // The same through the running daemon.
     scene.start_daemon();
     check(&scene);
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_byte_changed_behind_the_back_of_a_running_daemon_is_found() {
+    let scene = recording();
+    assert_eq!(verify(&scene).0, Some(0));
+    let journal = scene.host.state().join("journal");
+    let body = &files_below(&journal.join("bodies"))[0];
+    let (code, report) = altered(&scene, body, 0);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(names_a_record(&report), "{report}");
+    let is_data = |path: &PathBuf| path.file_name().is_some_and(|name| name == "db");
+    let file = files_below(&journal).into_iter().find(is_data).expect("the data file");
+    let bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(12).position(|window| window == b"gpt-4.1-mini").expect("the model");
+    let (code, report) = altered(&scene, &file, at + 8);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(names_a_record(&report), "{report}");
+    assert_eq!(verify(&scene).0, Some(0));
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn what_was_masked_stands_nowhere_in_the_state() {
+    let scene = recorded();
+    for file in files_below(&scene.host.state()) {
+        let bytes = fs::read(&file).unwrap();
+        let found = bytes.windows(ADDRESS.len()).any(|window| window == ADDRESS.as_bytes());
+        assert!(!found, "{}", file.display());
+    }
+    let id = scene.sessions()[0]["id"].as_str().unwrap().to_owned();
+    let played = scene.cli(&["session", "play", &id]).checked().unwrap().stdout;
+    expect_words(&played, &["write to [email]", "ships tomorrow", "approved-models"]);
+    assert!(!played.contains(ADDRESS), "{played}");
     scene.finish();
 }

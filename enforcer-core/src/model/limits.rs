@@ -119,6 +119,8 @@ pub const STORED_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time between two looks at whether the processes of a session are gone.
 pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// Time for exchanges that are cut at the end of the drain to write down their end.
+pub const DRAIN_CUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the bundle folder is compared with what is loaded.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of all files of a bundle together.

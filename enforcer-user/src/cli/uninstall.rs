@@ -54,6 +54,14 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     if std::fs::remove_file(&config.socket).is_ok() {
         done.push(format!("removed {}", config.socket.display()));
     }
+    // A daemon that was killed between making the socket and giving it its name leaves this.
+    drop(std::fs::remove_file(config.socket.with_extension("new")));
+    if let Some(folder) = config.socket.parent()
+        && folder.ends_with("enforcer")
+        && std::fs::remove_dir(folder).is_ok()
+    {
+        done.push(format!("removed {}", folder.display()));
+    }
     if args.purge_state && config.state.exists() {
         std::fs::remove_dir_all(&config.state).map_err(|error| Failure::host(&error))?;
         done.push(format!("removed {}", config.state.display()));

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use enforcer_core::model::{SessionId, limits};
 use enforcer_core::record::EventBody;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::{self, Host};
@@ -70,6 +71,8 @@ struct Daemon {
     host: Arc<Host>,
     store: Store,
     claim: Claim,
+    /// Ends every connection at once when true.
+    cut: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -120,7 +123,8 @@ impl Daemon {
             policy_refused: std::sync::RwLock::new(None),
             random: wiring::random,
         });
-        let mut daemon = Self { host, store, claim, tasks: Vec::new() };
+        let mut daemon =
+            Self { host, store, claim, cut: watch::Sender::new(false), tasks: Vec::new() };
         daemon.close_forgotten();
         daemon.record_start(ended);
         let proxy = Proxy {
@@ -190,8 +194,16 @@ impl Daemon {
     ) {
         let places = intake::places();
         for listener in doors.tcp {
-            let proxy = proxy.clone();
-            let serve = move |accepted| proxy.clone().serve(accepted);
+            let (proxy, cut) = (proxy.clone(), self.cut.subscribe());
+            let serve = move |accepted| {
+                let (served, mut cut) = (proxy.clone().serve(accepted), cut.clone());
+                async move {
+                    tokio::select! {
+                        () = served => {}
+                        _cut = cut.wait_for(|is_cut| *is_cut) => {}
+                    }
+                }
+            };
             let origins: Arc<dyn intake::Origins> = Arc::<wiring::KernelOrigins>::clone(origins);
             let door =
                 intake::accept(listener, origins, Arc::clone(&places), draining.clone(), serve);
@@ -237,9 +249,16 @@ impl Daemon {
     /// Ends in order: no new work, running work finishes, the journal is sealed. The programs and their
     /// pins stay: guarded processes are refused until the next start.
     async fn stop(self, drain: Drain, config: &Config) -> anyhow::Result<()> {
-        let is_drained = drain.finish(limits::DRAIN_TIMEOUT).await;
+        let is_drained = tokio::select! {
+            is_drained = drain.finish(limits::DRAIN_TIMEOUT) => is_drained,
+            // Who asks twice does not want to wait.
+            _again = signals::end() => false,
+        };
         if !is_drained {
-            tracing::warn!("exchanges were still running at the end of the drain");
+            tracing::warn!("exchanges were still running at the end of the drain; they are cut");
+            self.cut.send_replace(true);
+            // Each writes down its end as it goes; only then may the journal be closed.
+            drain.finish(limits::DRAIN_CUT_TIMEOUT).await;
         }
         for task in &self.tasks {
             task.abort();

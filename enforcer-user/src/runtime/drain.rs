@@ -22,8 +22,8 @@ impl Drain {
         (Self(sender), Draining(receiver))
     }
 
-    /// Tells everybody to finish and waits at most `limit`. True if all did.
-    pub async fn finish(self, limit: Duration) -> bool {
+    /// Tells everybody to finish and waits at most `limit`. True if all did. May be called again.
+    pub async fn finish(&self, limit: Duration) -> bool {
         self.0.send_replace(true);
         tokio::time::timeout(limit, self.0.closed()).await.is_ok()
     }
