@@ -158,3 +158,22 @@ async fn an_expectation_is_answered_here_and_not_asked_twice() {
     assert_eq!(body, "abc");
     assert!(!head.headers.contains_key("expect"), "{head:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_all_before_it_reads_gets_to_read_the_refusal() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let rig = Rig::start(CHATS).await;
+    for (path, size) in [("/v1/chat/completions", 24 << 20), ("/v1/files", 24 << 20)] {
+        let mut stream = rig.tls(crate::rig::HOST, H1).await;
+        let head = format!("POST {path} HTTP/1.1\r\nhost: api.openai.com\r\ncontent-length: {size}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![b' '; 1 << 20];
+        for _ in 0..size / piece.len() {
+            stream.write_all(&piece).await.expect("cut off while it sends");
+        }
+        let mut answer = vec![0; 4096];
+        let count = stream.read(&mut answer).await.expect("cut off before it reads");
+        let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
+}

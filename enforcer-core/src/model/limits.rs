@@ -52,6 +52,8 @@ pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const H2_STALL_TIMEOUT: Duration = Duration::from_secs(900);
 /// Concurrent streams on one downstream HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 128;
+/// Bytes of one answer that wait for a client of HTTP/2 to take them.
+pub const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Exchanges at once on one upstream HTTP/2 connection; more open another one.
 pub const UPSTREAM_STREAMS_MAX: u32 = 32;
 /// Bytes of one answer that an upstream HTTP/2 connection may have in flight. All of its exchanges

@@ -68,6 +68,9 @@ fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
     head.headers.remove(CONTENT_LENGTH);
     // Our carrier answers the expectation by itself (RFC 9110 section 10.1.1).
     head.headers.remove(EXPECT);
+    for name in OVERRIDES {
+        head.headers.remove(name);
+    }
     if route.is_some() {
         // What must be read cannot come compressed.
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -102,6 +105,25 @@ fn clean(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
+
+/// SECURITY: by these, servers and what stands before them serve another host, path or method than the
+/// ones that were judged. No client of a provider has a reason to send them.
+const OVERRIDES: [&str; 14] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-path",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
+];
 
 /// SECURITY: only we say what we refused; a provider that could would pass its own failure off as ours.
 fn remove_marks(headers: &mut HeaderMap) {

@@ -95,6 +95,7 @@ impl Carrier {
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits::H2_STREAMS_MAX)
+            .max_send_buf_size(limits::H2_SEND_BUFFER_BYTES)
             .max_header_list_size(u32::try_from(limits::HEAD_BYTES_MAX).unwrap_or(u32::MAX))
             .keep_alive_interval(limits::HEAD_TIMEOUT);
         let carried = Arc::clone(&traffic);
