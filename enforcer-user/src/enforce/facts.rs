@@ -8,6 +8,7 @@ use bytes::Bytes;
 use enforcer_core::model::{Facts, Http, Opaque, OpaqueCause, Operation, limits};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::protocol::openai::{self, ChatRequest, Route};
+use hyper::body::Body as _;
 
 use super::Conn;
 use super::content::{Body, Content};
@@ -50,7 +51,15 @@ fn bare(content: &Content) -> Operation {
     let method = content.head.method.as_str().to_owned();
     let path = content.head.uri.path().to_owned();
     match &content.body {
-        Body::Stream(_) | Body::Whole(_) => Operation::Http(Http { method, path }),
+        Body::Stream(_) | Body::Whole(_) => {
+            let query = content.head.uri.query().unwrap_or_default().to_owned();
+            let has_body = match &content.body {
+                Body::Stream(body) => !body.is_end_stream(),
+                Body::Whole(bytes) => !bytes.is_empty(),
+                Body::Opaque { .. } => true,
+            };
+            Operation::Http(Http { method, path, query, has_body })
+        }
         Body::Opaque { cause, seen, .. } => {
             let size = i64::try_from(seen.len()).unwrap_or(i64::MAX);
             Operation::Opaque(Opaque { method, path, size, cause: *cause })
