@@ -208,6 +208,8 @@ mod tests {
                 operation: Operation::Http(Http {
                     method: "GET".to_owned(),
                     path: path.to_owned(),
+                    query: String::new(),
+                    has_body: false,
                 }),
             },
             decision,

@@ -165,7 +165,9 @@ async fn a_client_that_sends_all_before_it_reads_gets_to_read_the_refusal() {
     let rig = Rig::start(CHATS).await;
     for (path, size) in [("/v1/chat/completions", 24 << 20), ("/v1/files", 24 << 20)] {
         let mut stream = rig.tls(crate::rig::HOST, H1).await;
-        let head = format!("POST {path} HTTP/1.1\r\nhost: api.openai.com\r\ncontent-length: {size}\r\n\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: api.openai.com\r\ncontent-length: {size}\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         let piece = vec![b' '; 1 << 20];
         for _ in 0..size / piece.len() {

@@ -45,7 +45,10 @@ impl Facts {
                 chat.tools = chat.tools.iter().map(|tool| mask(tool)).collect();
             }
             Operation::Connect(_) => {}
-            Operation::Http(http) => http.path = mask(&http.path),
+            Operation::Http(http) => {
+                http.path = mask(&http.path);
+                http.query = mask(&http.query);
+            }
             Operation::Opaque(opaque) => opaque.path = mask(&opaque.path),
         }
         self
@@ -99,6 +102,10 @@ pub struct Http {
     pub method: String,
     /// Path without query.
     pub path: String,
+    /// Query as sent, without `?`; empty if there is none.
+    pub query: String,
+    /// True if the request has a body, of whatever length and encoding.
+    pub has_body: bool,
 }
 
 /// Facts of the action `opaque`: there are no half-known facts.
@@ -151,4 +158,28 @@ pub struct Usage {
     pub input_tokens: u64,
     /// Tokens of the answer.
     pub output_tokens: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_that_the_agent_chose_is_masked_for_the_record() {
+        let http = Http {
+            method: "GET".to_owned(),
+            path: "/path".to_owned(),
+            query: "query".to_owned(),
+            has_body: true,
+        };
+        let facts = Facts {
+            agent: AgentName::new("support"),
+            endpoint: EndpointName::new("openai"),
+            detected: BTreeSet::new(),
+            operation: Operation::Http(http.clone()),
+        };
+        let masked = facts.with_texts(|text| format!("<{text}>"));
+        let expect = Http { path: "</path>".to_owned(), query: "<query>".to_owned(), ..http };
+        assert_eq!(masked.operation, Operation::Http(expect));
+    }
 }

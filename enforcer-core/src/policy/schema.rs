@@ -40,7 +40,7 @@ impl FactKind {
 pub enum Otherwise {
     /// The fact is not there.
     Absent,
-    /// An empty set, `false`, or this number.
+    /// An empty text or set, `false`, or this number.
     Default(i64),
     /// It has to be given.
     Required,
@@ -95,6 +95,8 @@ pub const ACTIONS: &[ActionSpec] = &[
         facts: &[
             fact("method", FactKind::String, Otherwise::Required),
             fact("path", FactKind::String, Otherwise::Required),
+            fact("query", FactKind::String, Otherwise::Default(0)),
+            fact("has_body", FactKind::Bool, Otherwise::Default(0)),
         ],
     },
     ActionSpec {
@@ -211,6 +213,8 @@ pub(super) fn context(facts: &Facts) -> Option<Context> {
         Operation::Http(http) => {
             put("method", text(&http.method));
             put("path", text(&http.path));
+            put("query", text(&http.query));
+            put("has_body", RestrictedExpression::new_bool(http.has_body));
         }
         Operation::Opaque(opaque) => {
             put("method", text(&opaque.method));

@@ -10,6 +10,9 @@ use std::mem;
 
 use crate::model::limits::SSE_EVENT_BYTES_MAX;
 
+/// A byte order mark, which may stand before a stream and is no part of it.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// One event, or one comment, with its blank line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
@@ -23,19 +26,26 @@ pub struct Event {
     pub id: Option<Vec<u8>>,
     /// The value of the last `retry` line that is a number, in milliseconds.
     pub retry_ms: Option<u64>,
+    /// True if `raw` begins with a mark that belongs to no line.
+    has_bom: bool,
 }
 
 impl Event {
     fn read(raw: Vec<u8>, is_first: bool) -> Self {
-        let mut event = Self::default();
-        for (index, line) in Lines::new(&raw).enumerate() {
-            let bom = b"\xef\xbb\xbf";
-            let is_marked = is_first && index == 0;
-            let text = line.text.strip_prefix(bom).filter(|_| is_marked).unwrap_or(line.text);
-            event.read_line(text);
-        }
+        let has_bom = is_first && raw.starts_with(BOM);
+        let mut event = Self { has_bom, ..Self::default() };
+        Lines::new(raw.get(event.mark_bytes()..).unwrap_or_default())
+            .for_each(|line| event.read_line(line.text));
         event.raw = raw;
         event
+    }
+
+    const fn mark_bytes(&self) -> usize {
+        if self.has_bom { BOM.len() } else { 0 }
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        Lines::new(self.raw.get(self.mark_bytes()..).unwrap_or_default())
     }
 
     fn read_line(&mut self, line: &[u8]) {
@@ -58,12 +68,13 @@ impl Event {
         }
     }
 
-    /// The bytes of the event with other data; everything else stays as sent.
+    /// The bytes of the event with other data; everything else stays as sent, but for a byte order mark
+    /// before the stream: with it the name of the first line would not be one for every reader.
     #[must_use]
     pub fn with_data(&self, data: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.raw.len());
         let mut data = Some(data);
-        for line in Lines::new(&self.raw) {
+        for line in self.lines() {
             if field(line.text).0 != b"data" {
                 bytes.extend_from_slice(line.text);
                 bytes.extend_from_slice(line.end);
@@ -82,7 +93,7 @@ impl Event {
 
     /// The lines that carry no data, with their ends.
     pub(crate) fn other_lines(&self) -> impl Iterator<Item = &[u8]> {
-        Lines::new(&self.raw).map(|line| line.text).filter(|line| field(line).0 != b"data")
+        self.lines().map(|line| line.text).filter(|line| field(line).0 != b"data")
     }
 }
 
@@ -285,6 +296,20 @@ mod tests {
         let events = frame(&[b"event: x\r\ndata: a\r\ndata: b\r\nid: 1\r\n\r\n"]);
         let bytes = events.first().unwrap().with_data(b"c\nd");
         assert_eq!(bytes, b"event: x\r\ndata: c\r\ndata: d\r\nid: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn other_data_takes_the_place_of_data_behind_a_byte_order_mark() {
+        let check = |input: &str, expect: &str| {
+            let events = frame(&[input.as_bytes()]);
+            let event = events.first().unwrap();
+            assert_eq!(event.raw, input.as_bytes());
+            assert_eq!(String::from_utf8(event.with_data(b"b")).unwrap(), expect);
+            assert!(event.other_lines().all(|line| !line.ends_with(b"a")), "{input:?}");
+        };
+        check("\u{feff}data: a\n\n", "data: b\n\n");
+        check("\u{feff}event: x\r\ndata: a\r\n\r\n", "event: x\r\ndata: b\r\n\r\n");
+        check("\u{feff}data", "data: b\n");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use enforcer_core::model::{Facts, Http, Opaque, OpaqueCause, Operation, limits};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::protocol::openai::{self, ChatRequest, Route};
-
 use hyper::body::{Body as _, Incoming};
 
 use super::Conn;
@@ -62,7 +61,8 @@ fn bare(content: &Content) -> Operation {
     let method = content.head.method.as_str().to_owned();
     let path = content.head.uri.path().to_owned();
     match &content.body {
-        Body::Stream(_) | Body::Whole(_) => Operation::Http(Http { method, path }),
+        Body::Stream(stream) => http(content, !stream.is_end_stream()),
+        Body::Whole(bytes) => http(content, !bytes.is_empty()),
         Body::NoRoom => {
             let cause = OpaqueCause::TooLarge;
             Operation::Opaque(Opaque { method, path, size: i64::MAX, cause })
@@ -72,4 +72,14 @@ fn bare(content: &Content) -> Operation {
             Operation::Opaque(Opaque { method, path, size, cause: *cause })
         }
     }
+}
+
+fn http(content: &Content, has_body: bool) -> Operation {
+    let uri = &content.head.uri;
+    Operation::Http(Http {
+        method: content.head.method.as_str().to_owned(),
+        path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
+        has_body,
+    })
 }

@@ -176,7 +176,12 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
             agent: AgentName::new("a"),
             endpoint: EndpointName::new("e"),
             detected: BTreeSet::new(),
-            operation: Operation::Http(Http { method: "GET".to_owned(), path: "/".to_owned() }),
+            operation: Operation::Http(Http {
+                method: "GET".to_owned(),
+                path: "/".to_owned(),
+                query: String::new(),
+                has_body: false,
+            }),
         },
         decision: Decision {
             effect: Effect::Allow,

@@ -259,6 +259,25 @@ fn a_stream_is_masked_across_its_events() {
 }
 
 #[test]
+fn a_stream_behind_a_byte_order_mark_is_masked() {
+    let input = format!("\u{feff}{}", fixture!("chat_stream/stream.sse"));
+    for cut in [1, usize::MAX] {
+        let mut stream = ChatStream::new(Some(masker()));
+        let out = run(&mut stream, &input, &[cut]);
+        let texts = texts(out.trim_start_matches('\u{feff}'));
+        assert_eq!(texts["0/content"], "Write to [email], then pay with [credit-card]. Bye");
+    }
+    // The very first event is the one that changes.
+    let chunk = |text: &str| {
+        let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": "stop" }] });
+        format!("data: {chunk}\n\n")
+    };
+    let mut stream = ChatStream::new(Some(masker()));
+    let out = run(&mut stream, &format!("\u{feff}{}", chunk("a@b.com")), &[usize::MAX]);
+    assert_eq!(out, chunk("[email]"));
+}
+
+#[test]
 fn streamed_arguments_stay_json() {
     let mut stream = ChatStream::new(Some(masker()));
     let out = run(&mut stream, fixture!("chat_stream_tools/stream.sse"), &[usize::MAX]);
