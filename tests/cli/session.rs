@@ -159,6 +159,8 @@ async fn record(journal: &Journal) {
         request: None,
         response: Some(body(journal, said)),
         masked: 0,
+        bytes_up: 0,
+        bytes_down: 0,
         usage: None,
         took_ms: 12,
         detail: None,

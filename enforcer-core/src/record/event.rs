@@ -153,6 +153,10 @@ pub struct ExchangeClosed {
     pub response: Option<BodyRef>,
     /// Places masked in the answer.
     pub masked: u64,
+    /// Bytes of the request's body that went upstream, kept or not.
+    pub bytes_up: u64,
+    /// Bytes of the answer's body that went to the agent, kept or not.
+    pub bytes_down: u64,
     /// What the provider says it used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

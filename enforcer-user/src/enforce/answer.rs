@@ -233,6 +233,9 @@ impl AnswerBody {
             Some(stream) => Bytes::from(stream.push(&data).map_err(undecodable)?),
         };
         self.kept(&data);
+        if let Some(record) = &mut self.record {
+            record.delivers(&data);
+        }
         Ok(data)
     }
 

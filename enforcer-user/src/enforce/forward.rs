@@ -76,10 +76,16 @@ fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     let body = match body {
-        Body::Whole(bytes) => whole(bytes),
+        Body::Whole(bytes) => {
+            record.sends(&bytes);
+            whole(bytes)
+        }
         Body::Stream(stream) => record.tee(stream),
         Body::Opaque { seen, rest: Some(rest), .. } => record.tee_after(seen, rest),
-        Body::Opaque { seen, rest: None, .. } => whole(seen),
+        Body::Opaque { seen, rest: None, .. } => {
+            record.sends(&seen);
+            whole(seen)
+        }
         Body::NoRoom => whole(Bytes::new()),
     };
     Request::from_parts(head, body)

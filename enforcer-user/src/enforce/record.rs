@@ -6,6 +6,7 @@
 //! stored only where the bundle has no masks, and counted otherwise.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
@@ -45,6 +46,8 @@ pub(super) struct OpenRecord {
     keeps_raw_bodies: bool,
     request: Option<Arc<Mutex<BodyWriter>>>,
     response: Option<BodyWriter>,
+    /// Bytes of the request that went upstream.
+    sent: Arc<AtomicU64>,
     /// Why the agent's own body did not come to its end.
     request_fault: Arc<OnceLock<DenyReason>>,
     closed: ExchangeClosed,
@@ -112,6 +115,7 @@ impl OpenRecord {
             keeps_raw_bodies: keeps_bodies && everything.is_empty(),
             request: None,
             response: None,
+            sent: Arc::default(),
             request_fault: Arc::default(),
             closed: closed(id),
         })
@@ -162,6 +166,16 @@ impl OpenRecord {
         }
     }
 
+    /// Counts what goes upstream at once.
+    pub(super) fn sends(&self, bytes: &Bytes) {
+        self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Counts what goes to the agent.
+    pub(super) const fn delivers(&mut self, bytes: &Bytes) {
+        self.closed.bytes_down = self.closed.bytes_down.saturating_add(bytes.len() as u64);
+    }
+
     /// A streamed request body that is kept while it passes.
     pub(super) fn tee(&mut self, stream: Incoming) -> RequestBody {
         self.tee_after(Bytes::new(), stream)
@@ -174,7 +188,8 @@ impl OpenRecord {
         let seen = (!seen.is_empty()).then(|| Full::new(seen));
         let idle = Box::pin(tokio::time::sleep(limits::BODY_IDLE_TIMEOUT));
         let fault = Arc::clone(&self.request_fault);
-        Tee { seen, rest, kept, idle, fault }.boxed_unsync()
+        let passed = Arc::clone(&self.sent);
+        Tee { seen, rest, kept, idle, fault, passed }.boxed_unsync()
     }
 
     /// Why a streamed request did not come to its end, if that was not the provider's fault.
@@ -203,6 +218,7 @@ impl OpenRecord {
         let now = self.clock.now();
         let mut closed = std::mem::replace(&mut self.closed, closed(self.id));
         closed.outcome = outcome;
+        closed.bytes_up = self.sent.load(Ordering::Relaxed);
         closed.took_ms = now.0.saturating_sub(self.started.0);
         let has_request = self.request.is_some();
         let request = self.request.take().map(|shared| {
@@ -233,6 +249,8 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
         request: None::<BodyRef>,
         response: None,
         masked: 0,
+        bytes_up: 0,
+        bytes_down: 0,
         usage: None,
         took_ms: 0,
         detail: None,
@@ -285,6 +303,7 @@ struct Tee {
     kept: Option<Arc<Mutex<BodyWriter>>>,
     idle: Pin<Box<Sleep>>,
     fault: Arc<OnceLock<DenyReason>>,
+    passed: Arc<AtomicU64>,
 }
 
 type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -326,9 +345,11 @@ impl HttpBody for Tee {
             }
             None => self.poll_rest(cx),
         };
-        if let (Some(kept), Poll::Ready(Some(Ok(frame)))) = (&self.kept, &frame)
-            && let Some(data) = frame.data_ref()
-        {
+        let Poll::Ready(Some(Ok(piece))) = &frame else { return frame };
+        // Trailers of a request carry nothing that an API of ours reads, and nobody judges them.
+        let Some(data) = piece.data_ref() else { return Poll::Ready(None) };
+        self.passed.fetch_add(data.len() as u64, Ordering::Relaxed);
+        if let Some(kept) = &self.kept {
             let written = kept.lock().unwrap_or_else(PoisonError::into_inner).write(data);
             if let Err(error) = written {
                 self.fault.get_or_init(|| DenyReason::JournalUnavailable);

@@ -13,7 +13,7 @@ use super::{Accepted, Origins};
 use crate::runtime::{self, Draining};
 
 /// Ports that are tried when there is no earlier one to keep. Unassigned by IANA in this range.
-const PORTS: std::ops::RangeInclusive<u16> = 914..=952;
+const PORTS: std::ops::RangeInclusive<u16> = 914..=988;
 /// Pause after a failed accept, for instance out of descriptors; the kernel's queue holds the rest.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -60,7 +60,9 @@ impl Doors {
                 udp(resolver).await.map_err(|source| Error::Listen { port: resolver, source })?;
             return Ok(Self { tcp, udp, proxy_port: proxy, resolver_port: resolver });
         }
-        for port in PORTS {
+        // Each instance begins elsewhere, so that it does not take the port of one that is down just now.
+        let first = usize::try_from(std::process::id()).unwrap_or(0) % PORTS.len();
+        for port in PORTS.skip(first).chain(PORTS.take(first)) {
             if let (Ok(tcp), Ok(udp)) = (tcp(port).await, udp(port).await) {
                 return Ok(Self { tcp, udp, proxy_port: port, resolver_port: port });
             }

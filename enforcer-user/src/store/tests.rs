@@ -82,6 +82,8 @@ fn closed(exchange: enforcer_core::model::ExchangeId, body: Option<BodyRef>) -> 
         request: None,
         response: body,
         masked: 0,
+        bytes_up: 0,
+        bytes_down: 0,
         usage: None,
         took_ms: 1,
         detail: None,
