@@ -21,6 +21,10 @@ pub const REQUEST_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Time for a client to send a request body that a codec has to see whole.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a refused request that are still read, so that its client gets to read the refusal.
+pub const REQUEST_DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Time for the rest of a refused request.
+pub const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a plain answer that has to be masked whole; a larger one is refused.
 pub const RESPONSE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one Server-Sent Event; a larger one ends the stream with an error event.
@@ -35,14 +39,26 @@ pub const MASK_HOLD_BYTES_MAX: usize = 1024;
 pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for an upstream to send a response head; models may think long.
 pub const UPSTREAM_HEAD_TIMEOUT: Duration = Duration::from_secs(600);
-/// Time without a byte of an answer after which it is cut off.
+/// Time without a byte of a body, in either direction, after which it is cut off.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Idle upstream connections kept warm for each endpoint name.
 pub const UPSTREAM_IDLE_MAX: usize = 32;
 /// Time an idle upstream connection is kept warm.
 pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time in which nothing at all happens to an HTTP/2 exchange after which it is cut off: a client that
+/// gives no room for the answer. Longer than all waits for the other side.
+pub const H2_STALL_TIMEOUT: Duration = Duration::from_secs(900);
 /// Concurrent streams on one downstream HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 128;
+/// Bytes of one answer that wait for a client of HTTP/2 to take them.
+pub const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Exchanges at once on one upstream HTTP/2 connection; more open another one.
+pub const UPSTREAM_STREAMS_MAX: u32 = 32;
+/// Bytes of one answer that an upstream HTTP/2 connection may have in flight. All of its exchanges
+/// together have room, so that one whose agent reads nothing does not hold up the others.
+pub const UPSTREAM_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Time between two signs of life on an upstream HTTP/2 connection.
+pub const UPSTREAM_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Minted leaves kept; the least used one goes first.
 pub const LEAVES_MAX: u64 = 1024;
 /// TLS sessions remembered for clients that resume without a ticket.

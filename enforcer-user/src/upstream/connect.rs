@@ -23,8 +23,8 @@ use crate::tls::{self, UpstreamFailure};
 pub(super) enum Sender {
     /// HTTP/1.1: one exchange at a time.
     Http1(http1::SendRequest<RequestBody>),
-    /// HTTP/2: shared by many.
-    Http2(http2::SendRequest<RequestBody>),
+    /// HTTP/2: shared by as many as hold the token.
+    Http2(http2::SendRequest<RequestBody>, Arc<()>),
 }
 
 impl Sender {
@@ -36,7 +36,9 @@ impl Sender {
     ) -> Result<(Response<Incoming>, Self), TrySendError<Request<RequestBody>>> {
         let response = match &mut self {
             Self::Http1(sender) => sender.try_send_request(request::http1(target, request)).await?,
-            Self::Http2(sender) => sender.try_send_request(request::http2(target, request)).await?,
+            Self::Http2(sender, _) => {
+                sender.try_send_request(request::http2(target, request)).await?
+            }
         };
         Ok((response, self))
     }
@@ -45,7 +47,7 @@ impl Sender {
     pub(super) fn is_usable(&self) -> bool {
         match self {
             Self::Http1(sender) => sender.is_ready(),
-            Self::Http2(sender) => sender.is_ready() && !sender.is_closed(),
+            Self::Http2(sender, _) => sender.is_ready() && !sender.is_closed(),
         }
     }
 }
@@ -106,11 +108,17 @@ where
     if is_h2 {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            .initial_stream_window_size(limits::UPSTREAM_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(
+                limits::UPSTREAM_STREAM_WINDOW_BYTES * limits::UPSTREAM_STREAMS_MAX,
+            )
+            .keep_alive_interval(limits::UPSTREAM_PING_INTERVAL)
+            .keep_alive_while_idle(true)
             .handshake(io)
             .await
             .map_err(failed)?;
         drive("upstream h2", connection);
-        return Ok(Sender::Http2(sender));
+        return Ok(Sender::Http2(sender, Arc::default()));
     }
     let (sender, connection) = http1::Builder::new()
         .max_headers(limits::HEADERS_MAX)

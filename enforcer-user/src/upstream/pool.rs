@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Warm connections, by target. HTTP/1.1 ones are lent to one exchange at a time, an HTTP/2 one is shared.
-//! Bounded by [`limits::UPSTREAM_IDLE_MAX`] and [`limits::UPSTREAM_IDLE_TIMEOUT`].
+//! Warm connections, by target. HTTP/1.1 ones are lent to one exchange at a time, HTTP/2 ones
+//! are shared by a few. Bounded by [`limits::UPSTREAM_IDLE_MAX`] and [`limits::UPSTREAM_IDLE_TIMEOUT`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +18,32 @@ pub(super) struct Pool(Mutex<HashMap<Target, Warm>>);
 
 #[derive(Default)]
 struct Warm {
-    shared: Option<(http2::SendRequest<RequestBody>, Instant)>,
+    shared: Vec<Shared>,
     idle: Vec<(Sender, Instant)>,
+}
+
+/// One HTTP/2 connection.
+struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    used: Instant,
+    /// Each exchange on it holds a clone.
+    token: Arc<()>,
+}
+
+impl Shared {
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && self.sender.is_ready()
+    }
+
+    fn has_room(&self) -> bool {
+        let exchanges = Arc::strong_count(&self.token).saturating_sub(1);
+        exchanges < limits::UPSTREAM_STREAMS_MAX as usize
+    }
+
+    fn sender(&mut self) -> Sender {
+        self.used = Instant::now();
+        Sender::Http2(self.sender.clone(), Arc::clone(&self.token))
+    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -33,12 +57,9 @@ impl Pool {
     pub(super) fn take(&self, target: &Target) -> Option<Sender> {
         let mut all = self.warm();
         let warm = all.get_mut(target)?;
-        if let Some((sender, used)) = &mut warm.shared {
-            if !sender.is_closed() && sender.is_ready() {
-                *used = Instant::now();
-                return Some(Sender::Http2(sender.clone()));
-            }
-            warm.shared = None;
+        warm.shared.retain(Shared::is_usable);
+        if let Some(shared) = warm.shared.iter_mut().find(|shared| shared.has_room()) {
+            return Some(shared.sender());
         }
         while let Some((sender, since)) = warm.idle.pop() {
             if sender.is_usable() && since.elapsed() < limits::UPSTREAM_IDLE_TIMEOUT {
@@ -50,9 +71,14 @@ impl Pool {
 
     /// Makes a fresh HTTP/2 connection available to others.
     pub(super) fn share(&self, target: &Target, sender: &Sender) {
-        if let Sender::Http2(sender) = sender {
-            let shared = Some((sender.clone(), Instant::now()));
-            self.warm().entry(target.clone()).or_default().shared = shared;
+        if let Sender::Http2(sender, token) = sender {
+            let (sender, token) = (sender.clone(), Arc::clone(token));
+            let mut all = self.warm();
+            let shared = &mut all.entry(target.clone()).or_default().shared;
+            // Beyond the bound a connection ends with its first exchange.
+            if shared.len() < limits::UPSTREAM_IDLE_MAX {
+                shared.push(Shared { sender, used: Instant::now(), token });
+            }
         }
     }
 
@@ -61,11 +87,8 @@ impl Pool {
         self.warm().retain(|_, warm| {
             let is_fresh = |since: &Instant| since.elapsed() < limits::UPSTREAM_IDLE_TIMEOUT;
             warm.idle.retain(|(sender, since)| sender.is_usable() && is_fresh(since));
-            let keeps = |(sender, since): &(http2::SendRequest<RequestBody>, Instant)| {
-                !sender.is_closed() && is_fresh(since)
-            };
-            warm.shared = warm.shared.take().filter(keeps);
-            warm.shared.is_some() || !warm.idle.is_empty()
+            warm.shared.retain(|shared| !shared.sender.is_closed() && is_fresh(&shared.used));
+            !warm.shared.is_empty() || !warm.idle.is_empty()
         });
     }
 
@@ -105,7 +128,7 @@ impl Lease {
     pub fn give_back(self) {
         let Self { pool, target, sender } = self;
         match sender {
-            Sender::Http2(_) => {}
+            Sender::Http2(..) => {}
             sender if sender.is_usable() => pool.keep(target, sender),
             Sender::Http1(mut sender) => {
                 // The connection's own task has to see the end of the body first.
