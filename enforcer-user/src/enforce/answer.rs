@@ -318,8 +318,9 @@ impl Body for AnswerBody {
                 }
                 Ok(Err(_trailers)) => continue,
                 Err(error) => {
-                    if let Some(record) = &mut self.record {
+                    if let Some(mut record) = self.record.take() {
                         record.detail(format!("upstream: {error}"));
+                        record.broken(Denied::because(DenyReason::UpstreamUnreachable));
                     }
                     return Poll::Ready(Some(Err(error)));
                 }

@@ -9,7 +9,7 @@ use enforcer_core::protocol::openai;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::CONTENT_ENCODING;
+use hyper::header::{CONTENT_ENCODING, EXPECT};
 use hyper::http::request::Parts;
 
 /// A request on its way through the page.
@@ -35,6 +35,28 @@ pub(super) enum Body {
 }
 
 impl Content {
+    /// Reads what the agent still sends and forgets it. Most clients send all of a request before they
+    /// read the answer, and a connection that is closed on them before that loses it.
+    pub(super) async fn drain(self) {
+        let (Body::Opaque { rest: Some(mut rest), .. } | Body::Stream(mut rest)) = self.body else {
+            return;
+        };
+        // RFC 9110 section 10.1.1: this client waits for the answer instead.
+        if self.head.headers.contains_key(EXPECT) {
+            return;
+        }
+        let drained = async {
+            let mut left = limits::REQUEST_DRAIN_BYTES_MAX;
+            while let Some(Ok(frame)) = rest.frame().await {
+                let read = frame.data_ref().map_or(0, Bytes::len);
+                let Some(less) = left.checked_sub(read) else { return };
+                left = less;
+            }
+        };
+        // The bounds are there to give up; the refusal is the same either way.
+        drop(tokio::time::timeout(limits::REQUEST_DRAIN_TIMEOUT, drained).await);
+    }
+
     /// The codec did not understand what it was given; nothing of it is half known.
     pub(super) fn become_opaque(&mut self, cause: OpaqueCause) {
         if let Body::Whole(bytes) = &self.body {

@@ -8,13 +8,13 @@ use enforcer_core::model::{Denied, DenyReason, Obligations};
 use enforcer_core::policy::Policy;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 
 use super::answer::{self, Prepared};
 use super::content::{Body, Content};
 use super::record::OpenRecord;
-use super::{Conn, Enforcer};
+use super::{Conn, Enforcer, deny};
 use crate::upstream::RequestBody;
 
 /// Forwards the content; the head and the prepared body come back.
@@ -34,12 +34,13 @@ pub(super) async fn forward(
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
         });
-        Denied::because(error.reason())
+        Denied::because(record.request_fault().unwrap_or(error.reason()))
     })?;
     let (mut head, body) = response.into_parts();
     clean(&mut head.headers);
     // RFC 7838: an alternative service would be a way around this connection.
     head.headers.remove("alt-svc");
+    remove_marks(&mut head.headers);
     record.status(head.status);
     let prepared =
         answer::prepare(&mut head, body, lease, policy, obligations, has_codec, record).await;
@@ -57,6 +58,11 @@ fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
     clean(&mut head.headers);
     // The carrier frames the body anew; a masked one has another length.
     head.headers.remove(CONTENT_LENGTH);
+    // Our carrier answers the expectation by itself (RFC 9110 section 10.1.1).
+    head.headers.remove(EXPECT);
+    for name in OVERRIDES {
+        head.headers.remove(name);
+    }
     if route.is_some() {
         // What must be read cannot come compressed.
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -87,6 +93,34 @@ fn clean(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// SECURITY: by these, servers and what stands before them serve another host, path or method than the
+/// ones that were judged. No client of a provider has a reason to send them.
+const OVERRIDES: [&str; 14] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-path",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// SECURITY: only we say what we refused; a provider that could would pass its own failure off as ours.
+fn remove_marks(headers: &mut HeaderMap) {
+    let marks: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(deny::MARKS)).cloned().collect();
+    for name in marks {
         headers.remove(name);
     }
 }

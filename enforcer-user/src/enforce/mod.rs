@@ -102,7 +102,10 @@ async fn judged(
         OpenRecord::open(cx, conn, policy, &mut content, facts, &decision, denied).await?;
     let answered = match sent {
         Ok(_masked) => forward(cx, conn, policy, &decision.obligations, content, &mut record).await,
-        Err(denied) => Err(denied),
+        Err(denied) => {
+            content.drain().await;
+            Err(denied)
+        }
     };
     Ok(match answered {
         Ok((head, body)) => Response::from_parts(head, body.into_answer(record)),

@@ -6,12 +6,13 @@
 //! stored only where the bundle has no masks, and counted otherwise.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use enforcer_core::model::{
-    Decision, Denied, ExchangeId, Facts, RecordDepth, SessionId, UnixMillis, Usage,
+    Decision, Denied, DenyReason, ExchangeId, Facts, RecordDepth, SessionId, UnixMillis, Usage,
+    limits,
 };
 use enforcer_core::policy::Policy;
 use enforcer_core::protocol::openai;
@@ -21,6 +22,7 @@ use enforcer_core::record::{
 use http_body_util::{BodyExt, Full};
 use hyper::StatusCode;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
 
 use super::content::{Body, Content};
 use super::{Conn, Enforcer};
@@ -43,6 +45,8 @@ pub(super) struct OpenRecord {
     keeps_raw_bodies: bool,
     request: Option<Arc<Mutex<BodyWriter>>>,
     response: Option<BodyWriter>,
+    /// Why the agent's own body did not come to its end.
+    request_fault: Arc<OnceLock<DenyReason>>,
     closed: ExchangeClosed,
 }
 
@@ -105,6 +109,7 @@ impl OpenRecord {
             keeps_raw_bodies: keeps_bodies && everything.is_empty(),
             request: None,
             response: None,
+            request_fault: Arc::default(),
             closed: closed(id),
         })
     }
@@ -163,10 +168,15 @@ impl OpenRecord {
     pub(super) fn tee_after(&mut self, seen: Bytes, rest: Incoming) -> RequestBody {
         let kept = self.keeps_raw_bodies.then(|| Arc::new(Mutex::new(self.journal.body())));
         self.request.clone_from(&kept);
-        if seen.is_empty() {
-            return Tee { seen: None, rest, kept }.boxed_unsync();
-        }
-        Tee { seen: Some(Full::new(seen)), rest, kept }.boxed_unsync()
+        let seen = (!seen.is_empty()).then(|| Full::new(seen));
+        let idle = Box::pin(tokio::time::sleep(limits::BODY_IDLE_TIMEOUT));
+        let fault = Arc::clone(&self.request_fault);
+        Tee { seen, rest, kept, idle, fault }.boxed_unsync()
+    }
+
+    /// Why a streamed request did not come to its end, if that was not the provider's fault.
+    pub(super) fn request_fault(&self) -> Option<DenyReason> {
+        self.request_fault.get().copied()
     }
 
     /// The whole answer was handed to the agent's side.
@@ -177,6 +187,11 @@ impl OpenRecord {
     /// It was refused, at the decision or after it.
     pub(super) fn denied(mut self, denied: Denied, status: StatusCode) {
         self.status(status);
+        self.close(ExchangeOutcome::Denied(denied));
+    }
+
+    /// It broke after its head was out: the agent has the status of the provider.
+    pub(super) fn broken(mut self, denied: Denied) {
         self.close(ExchangeOutcome::Denied(denied));
     }
 
@@ -254,14 +269,37 @@ pub fn resolve_refused(cx: &Enforcer, session: SessionId, process: Option<Proces
     cx.journal.append_or_count(session, cx.clock.now(), event);
 }
 
-/// A request body that is kept while it passes.
+/// A request body that is kept while it passes, and may not stand still.
 struct Tee {
     seen: Option<Full<Bytes>>,
     rest: Incoming,
     kept: Option<Arc<Mutex<BodyWriter>>>,
+    idle: Pin<Box<Sleep>>,
+    fault: Arc<OnceLock<DenyReason>>,
 }
 
 type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Tee {
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // The first fault is the one that counts, so a second one is dropped.
+        match Pin::new(&mut self.rest).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.idle.as_mut().reset(Instant::now() + limits::BODY_IDLE_TIMEOUT);
+                let broken = |error| {
+                    self.fault.get_or_init(|| DenyReason::ProtocolError);
+                    BodyError::from(error)
+                };
+                Poll::Ready(frame.map(|frame| frame.map_err(broken)))
+            }
+            Poll::Pending => {
+                std::task::ready!(self.idle.as_mut().poll(cx));
+                self.fault.get_or_init(|| DenyReason::Limit);
+                Poll::Ready(Some(Err("the request stopped".into())))
+            }
+        }
+    }
+}
 
 impl HttpBody for Tee {
     type Data = Bytes;
@@ -277,15 +315,14 @@ impl HttpBody for Tee {
                 self.seen = None;
                 Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            None => Pin::new(&mut self.rest)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(BodyError::from))),
+            None => self.poll_rest(cx),
         };
         if let (Some(kept), Poll::Ready(Some(Ok(frame)))) = (&self.kept, &frame)
             && let Some(data) = frame.data_ref()
         {
             let written = kept.lock().unwrap_or_else(PoisonError::into_inner).write(data);
             if let Err(error) = written {
+                self.fault.get_or_init(|| DenyReason::JournalUnavailable);
                 return Poll::Ready(Some(Err(error.into())));
             }
         }
