@@ -13,10 +13,11 @@ use hyper::http::uri::Authority;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Proxy;
+use super::patience::{Bounded, Carried, Patient, Traffic};
 use crate::enforce::{self, AnswerBody, Conn};
 use crate::intake::Origin;
 use crate::upstream::Target;
@@ -27,7 +28,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let carrier = Arc::new(Carrier { proxy: proxy.clone(), host: Host::Proven(conn) });
-    report(if is_h2 { carrier.http2(stream).await } else { carrier.http1(stream).await });
+    let stream = Patient::new(stream);
+    let serving = Arc::clone(&carrier);
+    let ended = if is_h2 { serving.http2(stream).await } else { serving.http1(stream).await };
+    carrier.report(ended);
 }
 
 /// Serves plain HTTP: each request names its host, and that name must be known for the address.
@@ -37,7 +41,8 @@ where
 {
     let host = Host::Named(Arc::clone(origin));
     let carrier = Arc::new(Carrier { proxy: proxy.clone(), host });
-    report(carrier.http1(stream).await);
+    let ended = Arc::clone(&carrier).http1(Patient::new(stream)).await;
+    carrier.report(ended);
 }
 
 /// One connection, for all its exchanges.
@@ -82,13 +87,20 @@ impl Carrier {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut draining = self.proxy.draining.clone();
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let traffic = Arc::new(Traffic::default());
+        let mut builder = http2::Builder::new(Bounded);
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits::H2_STREAMS_MAX)
+            .max_send_buf_size(limits::H2_SEND_BUFFER_BYTES)
             .max_header_list_size(u32::try_from(limits::HEAD_BYTES_MAX).unwrap_or(u32::MAX))
             .keep_alive_interval(limits::HEAD_TIMEOUT);
-        let service = service_fn(move |request| Arc::clone(&self).answer(request));
+        let carried = Arc::clone(&traffic);
+        let service = service_fn(move |request| {
+            let running = Arc::clone(&carried).begin();
+            let answering = Arc::clone(&self).answer(request);
+            async move { Ok::<_, Infallible>(answering.await?.map(|it| Carried::new(it, running))) }
+        });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = connection.as_mut() => ended,
@@ -96,7 +108,30 @@ impl Carrier {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = traffic.idle() => {
+                connection.as_mut().graceful_shutdown();
+                // A client that never even began does not end in order either.
+                let ended = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, connection).await;
+                ended.unwrap_or(Ok(()))
+            }
         }
+    }
+
+    /// Writes down what was no request at all; our carrier has answered it already.
+    fn report(&self, ended: hyper::Result<()>) {
+        let Err(error) = ended else { return };
+        if !error.is_parse() {
+            tracing::debug!(%error, "downstream connection ended");
+            return;
+        }
+        let reason =
+            if error.is_parse_too_large() { DenyReason::Limit } else { DenyReason::ProtocolError };
+        let (origin, server_name) = match &self.host {
+            Host::Named(origin) => (origin, None),
+            Host::Proven(conn) => (&conn.origin, Some(conn.target.host.clone())),
+        };
+        let (denied, detail) = (Denied::because(reason), Some(error.to_string()));
+        enforce::connection_refused(&self.proxy.enforcer, origin, server_name, denied, detail);
     }
 
     async fn answer(
@@ -142,12 +177,6 @@ impl Carrier {
     }
 }
 
-fn report(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "downstream connection ended");
-    }
-}
-
 /// Authority = server name = endpoint, or the request is refused.
 fn check<B>(request: &Request<B>, target: &Target) -> Result<(), (DenyReason, &'static str)> {
     if request.method() == Method::CONNECT {
@@ -171,8 +200,12 @@ fn check<B>(request: &Request<B>, target: &Target) -> Result<(), (DenyReason, &'
 /// The one authority of a request. RFC 9112 section 3.2 and RFC 9113 section 8.3.1: all places that
 /// name one must agree.
 fn authority<B>(request: &Request<B>) -> Result<Authority, &'static str> {
+    if request.headers().get_all(HOST).iter().count() > 1 {
+        // RFC 9112 section 3.2: even if they agree.
+        return Err("more than one `Host`");
+    }
     let mut named = request.uri().authority().cloned();
-    for value in request.headers().get_all(HOST) {
+    if let Some(value) = request.headers().get(HOST) {
         let host = value.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
         let host = host.ok_or("`Host` is not an authority")?;
         match &named {

@@ -4,6 +4,7 @@
 
 mod http;
 mod passthrough;
+mod patience;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
