@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The whole data path in one process, without root: the original destination is given by the test, the
+//! provider is a stand-in on loopback, clients and certificates are real.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test panics with the cause"
+)]
+#![expect(clippy::disallowed_methods, reason = "a panic of a spawned task fails the test anyhow")]
+
+mod answers;
+mod authority;
+mod chats;
+mod client;
+mod connections;
+mod large;
+mod load;
+mod opaque;
+mod patience;
+mod provider;
+mod record;
+mod rig;
+mod upstream;
