@@ -91,7 +91,9 @@ async fn what_a_rule_permits_is_forwarded_byte_by_byte() {
 /// A body that is declared longer than it is, and then the end of the connection.
 async fn cut_off(rig: &Rig) {
     let mut stream = rig.tls(HOST, H1).await;
-    let head = format!("POST {PATH} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 1000\r\n\r\n");
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(br#"{"model":"gpt-4.1","messages":["#).await.unwrap();
     stream.shutdown().await.unwrap();
