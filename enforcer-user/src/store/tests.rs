@@ -450,3 +450,74 @@ fn equal_bodies_are_one_file_and_the_rest_of_a_too_large_one_is_counted() {
     drop(journal.body());
     assert!(files::names(&bodies.join("tmp")).unwrap().is_empty());
 }
+
+/// Waits until the journal is healthy, by the writer's own rounds.
+fn until_healthy(journal: &Journal) {
+    let started = std::time::Instant::now();
+    while journal.health() != Health::Healthy {
+        assert!(started.elapsed().as_secs() < 30, "still {:?}", journal.health());
+        block_on(journal.sync()).unwrap();
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_stored_denies_everything_until_one_can_be() {
+    let place = Place::new();
+    let store = place.open();
+    let journal = store.journal();
+    let temporary = place.config().dir.join("bodies").join("tmp");
+    std::fs::remove_dir(&temporary).unwrap();
+    std::fs::write(&temporary, b"in the way").unwrap();
+    let exchange = journal.next_exchange(session(1));
+    block_on(async {
+        let mut body = journal.body();
+        body.write(b"a body").unwrap();
+        journal.reserve().await.unwrap().record_with(session(1), NOW, vec![body], move |stored| {
+            opened(exchange, stored.into_iter().next().flatten())
+        });
+        journal.sync().await.unwrap();
+        // Records can be written all the time; that does not make it healthy.
+        journal.sync().await.unwrap();
+        assert!(matches!(journal.health(), Health::Failing(_)));
+        let denied = journal.append(session(1), NOW, refused("x")).await;
+        assert!(matches!(denied, Err(Error::Failing(_))), "{denied:?}");
+    });
+    std::fs::remove_file(&temporary).unwrap();
+    until_healthy(&journal);
+    block_on(async {
+        journal.append(session(1), NOW, refused("x")).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let reader = place.reader();
+    assert_eq!(events(&reader, 1)[0].body, opened(exchange, None));
+    assert_eq!(events(&reader, 1).len(), 2);
+    let detail = recovered(&reader).concat();
+    assert!(detail.contains("1 bodies were not stored"), "{detail}");
+    assert_eq!(verify(&reader).problems, vec![]);
+    assert!(files::files_below(&place.config().dir.join("bodies")).unwrap().is_empty());
+}
+
+#[test]
+fn a_body_that_is_too_large_for_memory_and_cannot_be_spilled_denies_as_well() {
+    let place = Place::new();
+    let store = place.open();
+    let journal = store.journal();
+    let temporary = place.config().dir.join("bodies").join("tmp");
+    std::fs::remove_dir(&temporary).unwrap();
+    std::fs::write(&temporary, b"in the way").unwrap();
+    let piece = vec![0_u8; 1024 * 1024];
+    assert!(journal.body().write(&piece).is_err());
+    assert!(matches!(journal.health(), Health::Failing(_)));
+    std::fs::remove_file(&temporary).unwrap();
+    until_healthy(&journal);
+    block_on(store.close()).unwrap();
+}
+
+/// What the journal says was found and done about it.
+fn recovered(reader: &Reader) -> Vec<String> {
+    let details = events(reader, 0).into_iter().filter_map(|event| match event.body {
+        EventBody::JournalRecovered { detail } => Some(detail),
+        _ => None,
+    });
+    details.collect()
+}

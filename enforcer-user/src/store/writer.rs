@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use enforcer_core::model::limits::{
     JOURNAL_BATCH_MAX, JOURNAL_BATCH_WAIT, JOURNAL_CHECKPOINT_RECORDS, JOURNAL_CHECKPOINT_WAIT,
@@ -17,10 +17,10 @@ use enforcer_core::model::limits::{
 use enforcer_core::model::{SessionId, UnixMillis};
 use enforcer_core::record::{BodyRef, Content, ContentRef, Event, EventBody, Frame, encode};
 
-use super::body::BodyWriter;
+use super::body::{self, BodyWriter};
 use super::checkpoint::{Key, Seal, Statement};
 use super::heads::Heads;
-use super::journal::{Ack, Draft, Health, Message, Shared};
+use super::journal::{Ack, Draft, Message, Shared};
 use super::period::{ENGINE_DIR, Period};
 use super::resume::{Resumed, day_of};
 use super::{Error, files};
@@ -43,6 +43,8 @@ pub(super) struct Writer {
     last_at: UnixMillis,
     unsigned: u64,
     signed: Instant,
+    /// When storing a body was last seen to fail.
+    probed: Option<Instant>,
     notes: Vec<String>,
 }
 
@@ -73,6 +75,7 @@ impl Writer {
             last_at,
             unsigned,
             signed,
+            probed: None,
             notes,
         }
     }
@@ -80,10 +83,7 @@ impl Writer {
     /// Writes until it is closed, or until nobody can send any more.
     pub(super) fn run(mut self) {
         for detail in std::mem::take(&mut self.notes) {
-            let mut group = Group::default();
-            let body = EventBody::JournalRecovered { detail };
-            self.link(&mut group, SessionId::HOST, self.last_at, body);
-            self.commit(group);
+            self.record(detail);
         }
         loop {
             let Some(group) = self.gather() else { return };
@@ -93,18 +93,60 @@ impl Writer {
                 let _gone = ack.send(sealed.map_err(|error| error.chain()));
                 return;
             }
+            self.probe_bodies();
         }
+    }
+
+    /// Writes down what became of the journal itself.
+    fn record(&mut self, detail: String) {
+        let mut group = Group::default();
+        let body = EventBody::JournalRecovered { detail };
+        self.link(&mut group, SessionId::HOST, self.last_at, body);
+        self.commit(group);
+    }
+
+    /// After a body could not be stored: tries now and then whether one can be, and says so.
+    fn probe_bodies(&mut self) {
+        let Some(failed) = self.shared.failed_bodies() else { return };
+        if self.probed.get_or_insert_with(Instant::now).elapsed() < JOURNAL_RETRY_WAIT {
+            return;
+        }
+        self.probed = Some(Instant::now());
+        match body::probe(&self.shared.dir.join("bodies"), &failed.path) {
+            Err(error) => tracing::warn!(error = error.chain(), "bodies still cannot be stored"),
+            Ok(()) => {
+                self.probed = None;
+                if let Some(failed) = self.shared.bodies_recovered() {
+                    let (count, cause) = (failed.count, failed.cause);
+                    self.record(format!(
+                        "{count} bodies were not stored, the last because: {cause}"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// How long the writer may wait for the next event; none: as long as there is none.
+    fn patience(&self) -> Option<Duration> {
+        let until_signed = JOURNAL_CHECKPOINT_WAIT.saturating_sub(self.signed.elapsed());
+        let waits = [
+            (self.unsigned > 0).then_some(until_signed),
+            self.shared.failed_bodies().map(|_| JOURNAL_RETRY_WAIT),
+        ];
+        waits.into_iter().flatten().min()
     }
 
     /// The next group: everything that waits, at most [`JOURNAL_BATCH_MAX`] records. Waits for more only
     /// while nobody waits for the group. None when all ends are gone.
     fn gather(&mut self) -> Option<Group> {
         let mut group = Group::default();
-        let until_signed = JOURNAL_CHECKPOINT_WAIT.saturating_sub(self.signed.elapsed());
-        let first = if self.unsigned == 0 {
-            Some(self.queue.recv().ok()?)
-        } else {
-            self.queue.recv_timeout(until_signed).ok()
+        let first = match self.patience() {
+            None => Some(self.queue.recv().ok()?),
+            Some(wait) => match self.queue.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            },
         };
         let deadline = Instant::now() + JOURNAL_BATCH_WAIT;
         let mut next = first;
@@ -148,6 +190,7 @@ impl Writer {
                 self.link(group, waiting.session, waiting.at, body);
             }
             Message::Sync(ack) => group.acks.push(ack),
+            Message::Wake => {}
         }
     }
 
@@ -185,7 +228,7 @@ impl Writer {
                 // health says so too.
                 let written = writer.write(&frames);
                 if let Err(error) = &written {
-                    writer.shared.set_health(Health::Failing(error.chain()));
+                    writer.shared.set_records_failing(Some(error.chain()));
                     answer(&mut acks, &Err(error.chain()));
                 }
                 written
@@ -290,10 +333,10 @@ impl Writer {
         loop {
             match call(self) {
                 Ok(value) => {
-                    self.shared.set_health(Health::Healthy);
+                    self.shared.set_records_failing(None);
                     return Some(value);
                 }
-                Err(error) => self.shared.set_health(Health::Failing(error.chain())),
+                Err(error) => self.shared.set_records_failing(Some(error.chain())),
             }
             if self.shared.is_closing.load(Ordering::Acquire) {
                 return None;
@@ -328,7 +371,8 @@ fn close(mut period: Arc<Period>) -> Result<(), Error> {
     }
 }
 
-/// Stores a body; one that cannot be stored is missing from its record, which says so by that.
+/// Stores a body; one that cannot be stored is missing from its record, which says so by that, and the
+/// journal is failing until one can be.
 fn stored(body: BodyWriter) -> Option<BodyRef> {
     body.finish()
         .inspect_err(|error| tracing::error!(error = error.chain(), "a body was not stored"))
