@@ -382,6 +382,12 @@ impl Journal {
         let _full = self.queue.try_send(Message::Wake);
     }
 
+    /// The engine of the open period, as a reader takes it for one page.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> Option<Arc<Period>> {
+        self.shared.live()
+    }
+
     /// Lets nothing more in and waits until the journal is sealed.
     pub(super) async fn close(&self) -> Result<(), Error> {
         self.shared.is_closing.store(true, Ordering::Release);

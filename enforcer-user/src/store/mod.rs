@@ -23,12 +23,14 @@ mod error;
 mod files;
 mod heads;
 mod journal;
+mod live;
 mod locate;
 mod period;
 mod reader;
 mod resume;
 mod scan;
 mod summary;
+mod unsealed;
 mod verify;
 mod writer;
 
@@ -85,8 +87,8 @@ impl Store {
         self.journal.clone()
     }
 
-    /// A reader of everything that is durable. Blocks on the disk: call it on a blocking thread, and
-    /// do not keep it: the journal cannot close while a reader is there.
+    /// A reader of everything that is durable. Blocks on the disk: call it on a blocking thread. It
+    /// ends with an error when the journal closes.
     ///
     /// # Errors
     /// If a folder of the journal cannot be read.

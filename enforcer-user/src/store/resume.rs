@@ -14,7 +14,7 @@ use super::checkpoint::{self, Key, Seal, Statement};
 use super::heads::Heads;
 use super::period::{ENGINE_DIR, Period};
 use super::scan::Scan;
-use super::{Error, body, files};
+use super::{Error, body, files, unsealed};
 
 /// The journal, ready for the writer.
 #[derive(Debug)]
@@ -241,9 +241,7 @@ fn event_of(period: &Path, frame: &Frame) -> Option<enforcer_core::record::Event
 /// Fails if a process has a period open. The engine takes the same lock and keeps it.
 pub(super) fn refuse_running(dir: &Path) -> Result<(), Error> {
     for name in files::periods(dir)? {
-        let path = files::period_dir(dir, &name).join(ENGINE_DIR).join("db");
-        let Ok(file) = std::fs::File::open(&path) else { continue };
-        if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock_shared() {
+        if unsealed::is_locked(&files::period_dir(dir, &name).join(ENGINE_DIR)) {
             return Err(Error::Running(dir.to_owned()));
         }
     }

@@ -521,3 +521,74 @@ fn recovered(reader: &Reader) -> Vec<String> {
     });
     details.collect()
 }
+
+fn is_sealed(place: &Place, period: &str) -> bool {
+    let (dir, path) = (place.config().dir.clone(), files::period_dir(&place.config().dir, period));
+    let key = checkpoint::public_key(&dir).unwrap();
+    checkpoint::read(&path, period, &key).unwrap().unwrap().seal.is_some()
+}
+
+#[test]
+fn a_period_that_is_read_across_midnight_is_sealed_later_and_nobody_waits() {
+    let place = Place::new();
+    let store = place.open();
+    let journal = store.journal();
+    let (reader, tomorrow) = (store.reader().unwrap(), UnixMillis(NOW.0 + DAY));
+    let first = resume::day_of(NOW);
+    block_on(async {
+        journal.append_durable(session(1), NOW, refused("today")).await.unwrap();
+        // As a reader that is in the middle of a page holds it.
+        let held = journal.live().unwrap();
+        let started = std::time::Instant::now();
+        journal.append_durable(session(1), tomorrow, refused("tomorrow")).await.unwrap();
+        journal.append_durable(session(1), tomorrow, refused("later")).await.unwrap();
+        assert!(started.elapsed() < enforcer_core::model::limits::JOURNAL_CHECKPOINT_WAIT);
+        assert_eq!(journal.health(), Health::Healthy);
+        assert!(!is_sealed(&place, &first), "files that are open were sealed");
+        assert_eq!(held.frames(session(1), 0, 9).unwrap().len(), 1);
+        assert_eq!(verify(&store.reader().unwrap()).problems, vec![]);
+        drop(held);
+        // Sealing follows the group; the round after the next answer has it behind it.
+        journal.append_durable(session(1), tomorrow, refused("released")).await.unwrap();
+        journal.sync().await.unwrap();
+        assert!(is_sealed(&place, &first));
+        // A reader from before sees what there was then; a new one sees everything.
+        assert_eq!(events(&reader, 1).len(), 1);
+        assert_eq!(verify(&store.reader().unwrap()).problems, vec![]);
+        assert_eq!(events(&store.reader().unwrap(), 1).len(), 4);
+        store.close().await.unwrap();
+    });
+    let report = verify(&place.reader());
+    assert_eq!((report.problems, report.notes), (vec![], vec![]));
+}
+
+#[test]
+fn a_kept_reader_does_not_keep_the_journal_from_closing_and_ends_with_it() {
+    let place = Place::new();
+    let store = place.open();
+    block_on(fill(&store.journal(), 1..2, 5));
+    let reader = store.reader().unwrap();
+    assert_eq!(events(&reader, 1).len(), 5);
+    block_on(store.close()).unwrap();
+    assert!(matches!(reader.sessions(), Err(Error::Closed)));
+    assert!(matches!(reader.verify(None, &mut |_| {}), Err(Error::Closed)));
+    assert!(is_sealed(&place, &resume::day_of(NOW)));
+}
+
+#[test]
+fn a_journal_that_is_read_to_the_end_is_signed_although_it_cannot_be_sealed() {
+    let place = Place::new();
+    let store = place.open();
+    let held = store.journal().live().unwrap();
+    block_on(async {
+        fill(&store.journal(), 1..2, 5).await;
+        let closed = store.close().await.unwrap_err().to_string();
+        assert!(closed.contains("a reader does not let go of it"), "{closed}");
+    });
+    drop(held);
+    let key = checkpoint::public_key(&place.config().dir).unwrap();
+    let name = resume::day_of(NOW);
+    let path = files::period_dir(&place.config().dir, &name);
+    let statement = checkpoint::read(&path, &name, &key).unwrap().unwrap();
+    assert_eq!(statement.heads.next_sequence(session(1)), 5);
+}

@@ -14,8 +14,9 @@ use enforcer_core::record::{BodyRef, Content, Event, EventBody, Frame, Hash, Hea
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Statement};
+use super::live::{Live, LiveContent};
 use super::locate::Locator;
-use super::period::{ENGINE_DIR, Period};
+use super::period::ENGINE_DIR;
 use super::reader::Reader;
 use super::scan::Scan;
 use super::{Error, files};
@@ -118,9 +119,8 @@ impl Verification<'_> {
             let earlier = reader.archive.get(..index).unwrap_or_default();
             self.period(name, Some(scan), earlier, &public, &names)?;
         }
-        let live = reader.live.as_ref().and_then(|period| period.path().file_name());
-        if let Some(name) = live.and_then(|name| name.to_str()) {
-            self.period(name, None, &reader.archive, &public, &names)?;
+        if let Some(live) = &reader.live {
+            self.period(&live.name, None, &reader.archive, &public, &names)?;
         }
         Ok(())
     }
@@ -168,8 +168,9 @@ impl Verification<'_> {
                 }
             }
             None => self.report.notes.push(format!(
-                "the period `{name}` was not closed by the daemon: its records are proven by their \
-                 chain and the last signature, its unused bytes are not"
+                "the period `{name}` is not sealed, because the daemon did not close it or it is still \
+                 read: its records are proven by their chain and the last signature, its unused \
+                 bytes are not"
             )),
         }
         self.broken(scan);
@@ -293,15 +294,13 @@ impl Verification<'_> {
 
     /// The engine of a running daemon answers from memory; this looks at its files as well. What is
     /// being written or moved meanwhile looks wrong once, so only what is wrong twice counts.
-    fn live(&mut self, live: &Period) -> Result<(), Error> {
-        live.flush()?;
-        let scan = Scan::of(live.path())?;
+    fn live(&mut self, live: &Live) -> Result<(), Error> {
+        let Some(scan) = flushed(live)? else { return Ok(()) };
         let absent = absent(live, &scan)?;
         if scan.broken.is_empty() && absent.is_empty() {
             return Ok(());
         }
-        live.flush()?;
-        let mut again = Scan::of(live.path())?;
+        let Some(mut again) = flushed(live)? else { return Ok(()) };
         again.broken.retain(|broken| scan.broken.contains(broken));
         self.broken(&again);
         for place in absent.into_iter().filter(|place| !again.records.contains_key(place)) {
@@ -335,11 +334,22 @@ impl Verification<'_> {
     }
 }
 
+/// The records in the files of the open period; none if it is not open any more. Then its records were
+/// read from its files.
+fn flushed(live: &Live) -> Result<Option<Scan>, Error> {
+    let LiveContent::Open(period) = live.content()? else { return Ok(None) };
+    period.flush()?;
+    let path = period.path().to_owned();
+    drop(period);
+    Scan::of(&path).map(Some)
+}
+
 /// Records that the engine has and the files do not show.
-fn absent(live: &Period, scan: &Scan) -> Result<Vec<(SessionId, u64)>, Error> {
+fn absent(live: &Live, scan: &Scan) -> Result<Vec<(SessionId, u64)>, Error> {
     let (mut absent, mut next) = (Vec::new(), Some((SessionId::HOST, 0)));
     while let Some((session, sequence)) = next {
-        let frames = live.frames(session, sequence, JOURNAL_PAGE_EVENTS_MAX)?;
+        let LiveContent::Open(period) = live.content()? else { break };
+        let frames = period.frames(session, sequence, JOURNAL_PAGE_EVENTS_MAX)?;
         let places = frames.iter().map(|frame| (frame.session, frame.sequence));
         absent.extend(places.filter(|place| !scan.records.contains_key(place)));
         next = frames.last().map(|last| (last.session, last.sequence.saturating_add(1)));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use enforcer_core::model::limits::{
     JOURNAL_BATCH_MAX, JOURNAL_BATCH_WAIT, JOURNAL_CHECKPOINT_RECORDS, JOURNAL_CHECKPOINT_WAIT,
-    JOURNAL_RECORD_BYTES_MAX, JOURNAL_RETRY_WAIT,
+    JOURNAL_RECORD_BYTES_MAX, JOURNAL_RETRY_WAIT, JOURNAL_UNSEALED_MAX,
 };
 use enforcer_core::model::{SessionId, UnixMillis};
 use enforcer_core::record::{BodyRef, Content, ContentRef, Event, EventBody, Frame, encode};
@@ -21,8 +21,9 @@ use super::body::{self, BodyWriter};
 use super::checkpoint::{Key, Seal, Statement};
 use super::heads::Heads;
 use super::journal::{Ack, Draft, Message, Shared};
-use super::period::{ENGINE_DIR, Period};
+use super::period::Period;
 use super::resume::{Resumed, day_of};
+use super::unsealed::Unsealed;
 use super::{Error, files};
 
 /// The state of the writing thread.
@@ -43,6 +44,8 @@ pub(super) struct Writer {
     last_at: UnixMillis,
     unsigned: u64,
     signed: Instant,
+    /// Past periods that are not sealed yet.
+    unsealed: Vec<Unsealed>,
     /// When storing a body was last seen to fail.
     probed: Option<Instant>,
     notes: Vec<String>,
@@ -75,6 +78,7 @@ impl Writer {
             last_at,
             unsigned,
             signed,
+            unsealed: Vec::new(),
             probed: None,
             notes,
         }
@@ -94,6 +98,8 @@ impl Writer {
                 return;
             }
             self.probe_bodies();
+            self.seal_past();
+            self.give_up_past();
         }
     }
 
@@ -132,6 +138,7 @@ impl Writer {
         let waits = [
             (self.unsigned > 0).then_some(until_signed),
             self.shared.failed_bodies().map(|_| JOURNAL_RETRY_WAIT),
+            (!self.unsealed.is_empty()).then_some(JOURNAL_CHECKPOINT_WAIT),
         ];
         waits.into_iter().flatten().min()
     }
@@ -267,13 +274,16 @@ impl Writer {
         Ok(period)
     }
 
-    /// Starts the period of a new day. The clock going back does not.
+    /// Starts the period of a new day at once; the old one is sealed when its last reader is gone. The
+    /// clock going back starts none.
     fn roll_over(&mut self) -> Result<(), Error> {
         let today = day_of(self.last_at);
         if today <= self.name {
             return Ok(());
         }
-        self.seal()?;
+        self.flush()?;
+        self.sign(None)?;
+        let past = self.statement(None);
         let starts = self.written.carried(self.last_at);
         let path = files::period_dir(&self.shared.dir, &today);
         files::make_dir(&path)?;
@@ -288,6 +298,9 @@ impl Writer {
             seal: None,
         };
         self.key.write(&path, &statement)?;
+        let past_path = files::period_dir(&self.shared.dir, &self.name);
+        self.unsealed.push(Unsealed::new(past_path, past, self.shared.live()));
+        self.shared.set_live(None);
         self.previous = Some(std::mem::replace(&mut self.name, today));
         let is_dropped = |session: &&SessionId| !starts.0.contains_key(*session);
         self.shared.forget_exchanges(self.written.0.keys().filter(is_dropped));
@@ -296,8 +309,15 @@ impl Writer {
         self.reopen().map(|_period| ())
     }
 
-    fn sign(&mut self, seal: Option<Seal>) -> Result<(), Error> {
-        let statement = Statement {
+    /// Has the engine write everything out.
+    fn flush(&self) -> Result<(), Error> {
+        let Some(period) = self.shared.live() else { return Ok(()) };
+        // The engine refuses everything after an I/O error.
+        period.flush().inspect_err(|_error| self.shared.set_live(None))
+    }
+
+    fn statement(&self, seal: Option<Seal>) -> Statement {
+        Statement {
             period: self.name.clone(),
             previous: self.previous.clone(),
             epoch: self.epoch,
@@ -305,27 +325,59 @@ impl Writer {
             starts: self.starts.clone(),
             heads: self.written.clone(),
             seal,
-        };
-        self.key.write(&files::period_dir(&self.shared.dir, &self.name), &statement)
-    }
-
-    /// Closes the engine and signs its files as they are then.
-    fn seal(&mut self) -> Result<(), Error> {
-        let path = files::period_dir(&self.shared.dir, &self.name);
-        if let Some(period) = self.shared.live() {
-            period.flush()?;
-            self.shared.set_live(None);
-            close(period)?;
         }
-        let seal = Seal::of(&path.join(ENGINE_DIR))?;
-        self.sign(Some(seal))
     }
 
+    fn sign(&mut self, seal: Option<Seal>) -> Result<(), Error> {
+        let path = files::period_dir(&self.shared.dir, &self.name);
+        self.key.write(&path, &self.statement(seal))
+    }
+
+    /// Seals the past periods that nobody reads any more. Their records are signed already, so that one
+    /// that cannot be sealed yet is no reason to refuse anything.
+    fn seal_past(&mut self) {
+        let key = &self.key;
+        self.unsealed.retain_mut(|past| match past.try_seal(key) {
+            Ok(is_sealed) => !is_sealed,
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "a past journal period is not sealed yet");
+                true
+            }
+        });
+    }
+
+    /// Lets go of the oldest past periods when too many are still read.
+    fn give_up_past(&mut self) {
+        let excess = self.unsealed.len().saturating_sub(JOURNAL_UNSEALED_MAX);
+        let given_up: Vec<Unsealed> = self.unsealed.drain(..excess).collect();
+        for past in given_up {
+            let path = past.path().display().to_string();
+            self.record(format!("the journal period `{path}` stays unsealed: it is still read"));
+        }
+    }
+
+    /// Signs, and seals what nobody reads any more. Readers stop by themselves when the journal closes;
+    /// one that does not gets [`JOURNAL_CHECKPOINT_WAIT`].
     fn finish(&mut self) -> Result<(), Error> {
         if self.heads != self.written {
             return Err(Error::Failing("waiting events could not be written".to_owned()));
         }
-        self.seal()
+        self.flush()?;
+        self.sign(None)?;
+        let path = files::period_dir(&self.shared.dir, &self.name);
+        let last = Unsealed::new(path, self.statement(None), self.shared.live());
+        self.shared.set_live(None);
+        self.unsealed.push(last);
+        let started = Instant::now();
+        loop {
+            self.seal_past();
+            let Some(past) = self.unsealed.last() else { return Ok(()) };
+            if started.elapsed() > JOURNAL_CHECKPOINT_WAIT {
+                let cause = "it is signed, and a reader does not let go of it";
+                return Err(Error::engine("seal", past.path(), cause));
+            }
+            std::thread::sleep(JOURNAL_BATCH_WAIT);
+        }
     }
 
     /// Does something until it succeeds, with the health saying so; gives up only when closing.
@@ -350,24 +402,6 @@ fn answer(acks: &mut Vec<Ack>, with: &Result<(), String>) {
     for ack in acks.drain(..) {
         // Who does not wait any more is not told.
         let _gone = ack.send(with.clone());
-    }
-}
-
-/// Waits until no reader holds the period, then closes it.
-fn close(mut period: Arc<Period>) -> Result<(), Error> {
-    let started = Instant::now();
-    loop {
-        match Arc::try_unwrap(period) {
-            Ok(period) => {
-                drop(period);
-                return Ok(());
-            }
-            Err(held) => period = held,
-        }
-        if started.elapsed() > JOURNAL_CHECKPOINT_WAIT {
-            return Err(Error::engine("close", period.path(), "a reader does not let go of it"));
-        }
-        std::thread::sleep(JOURNAL_BATCH_WAIT);
     }
 }
 
