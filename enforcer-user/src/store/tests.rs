@@ -592,3 +592,122 @@ fn a_journal_that_is_read_to_the_end_is_signed_although_it_cannot_be_sealed() {
     let statement = checkpoint::read(&path, &name, &key).unwrap().unwrap();
     assert_eq!(statement.heads.next_sequence(session(1)), 5);
 }
+
+/// Two days of one session, closed.
+fn two_days() -> Place {
+    let place = Place::new();
+    let store = place.open();
+    let journal = store.journal();
+    block_on(async {
+        for day in 0..2 {
+            let at = UnixMillis(NOW.0 + day * DAY);
+            journal.append_durable(session(1), at, refused(&day.to_string())).await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
+    assert_eq!(verify(&place.reader()).problems, vec![]);
+    place
+}
+
+/// What was done to `place` is a problem now; at the next start it is recorded, the chains go on, and it
+/// stays a problem.
+fn check_noticed(place: &Place, expect: &str) {
+    let says = |report: &VerifyReport| report.problems.iter().any(|p| p.what.contains(expect));
+    let report = verify(&place.reader());
+    assert!(says(&report), "`{expect}` is not in {report:?}");
+    for round in 0..2 {
+        let store = place.open_at(UnixMillis(NOW.0 + DAY));
+        block_on(async {
+            fill(&store.journal(), 1..2, 2).await;
+            assert_eq!(store.journal().health(), Health::Healthy);
+            let live = verify(&store.reader().unwrap());
+            assert!(says(&live), "live in round {round}: `{expect}` is not in {live:?}");
+            store.close().await.unwrap();
+        });
+        let reader = place.reader();
+        let detail = recovered(&reader);
+        assert_eq!(detail.iter().filter(|d| d.contains(expect)).count(), 1, "{detail:?}");
+        let report = verify(&reader);
+        assert!(says(&report), "after round {round}: `{expect}` is not in {report:?}");
+    }
+}
+
+#[test]
+fn a_newest_period_that_is_gone_is_noticed() {
+    let place = two_days();
+    let newest = resume::day_of(UnixMillis(NOW.0 + DAY));
+    std::fs::remove_dir_all(files::period_dir(&place.config().dir, &newest)).unwrap();
+    check_noticed(&place, &format!("the newest period `{newest}` is gone"));
+}
+
+#[test]
+fn a_journal_without_any_of_its_periods_is_noticed() {
+    let place = two_days();
+    std::fs::remove_dir_all(place.config().dir.join("periods")).unwrap();
+    check_noticed(&place, "is gone");
+    let place = two_days();
+    std::fs::remove_dir_all(place.config().dir.join("periods")).unwrap();
+    std::fs::remove_file(place.config().dir.join("latest")).unwrap();
+    check_noticed(&place, "`latest`, is gone");
+    let place = two_days();
+    std::fs::remove_dir_all(place.config().dir.join("periods")).unwrap();
+    std::fs::remove_file(place.config().dir.join("checkpoint.key")).unwrap();
+    assert!(matches!(Store::open(&place.config(), NOW), Err(Error::Key { .. })));
+}
+
+#[test]
+fn an_older_copy_of_the_newest_period_is_noticed() {
+    let place = two_days();
+    let old = place.copy_as_killed();
+    let store = place.open_at(UnixMillis(NOW.0 + DAY));
+    block_on(async {
+        fill(&store.journal(), 1..2, 5).await;
+        store.close().await.unwrap();
+    });
+    let newest = resume::day_of(UnixMillis(NOW.0 + DAY));
+    let path = files::period_dir(&place.config().dir, &newest);
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::rename(files::period_dir(&old.config().dir, &newest), &path).unwrap();
+    check_noticed(&place, &format!("an older copy of the period `{newest}` was put back"));
+}
+
+#[test]
+fn a_statement_about_the_newest_period_that_is_not_the_last_one_is_noticed() {
+    let latest = |place: &Place| place.config().dir.join("latest");
+    let place = two_days();
+    std::fs::remove_file(latest(&place)).unwrap();
+    check_noticed(&place, "`latest`, is gone");
+
+    let place = two_days();
+    let old = std::fs::read(latest(&place)).unwrap();
+    for offset in (0..old.len()).step_by(old.len() / 20 + 1) {
+        let report = with_flipped(&latest(&place), offset, || verify(&place.reader()));
+        assert!(!report.is_clean(), "byte {offset}");
+    }
+    block_on(place.open_at(UnixMillis(NOW.0 + DAY)).close()).unwrap();
+    std::fs::write(latest(&place), old).unwrap();
+    check_noticed(&place, "an older copy of `latest` was put back");
+
+    // A checkpoint is signed with the same key and says something similar.
+    let place = two_days();
+    let (first, newest) = (resume::day_of(NOW), resume::day_of(UnixMillis(NOW.0 + DAY)));
+    let dir = place.config().dir;
+    std::fs::copy(files::period_dir(&dir, &first).join("checkpoint"), latest(&place)).unwrap();
+    std::fs::remove_dir_all(files::period_dir(&dir, &newest)).unwrap();
+    check_noticed(&place, "cannot be trusted");
+}
+
+#[test]
+fn a_crash_between_a_checkpoint_and_the_statement_about_it_is_no_finding() {
+    let place = Place::new();
+    let store = place.open();
+    let latest = place.config().dir.join("latest");
+    let before = std::fs::read(&latest).unwrap();
+    block_on(store.close()).unwrap();
+    // Closing signed once more than this knows.
+    std::fs::write(&latest, before).unwrap();
+    assert_eq!(verify(&place.reader()).problems, vec![]);
+    block_on(place.open().close()).unwrap();
+    assert_eq!(recovered(&place.reader()), Vec::<String>::new());
+    assert_eq!(verify(&place.reader()).problems, vec![]);
+}

@@ -14,6 +14,7 @@ use enforcer_core::record::{BodyRef, Content, Event, EventBody, Frame, Hash, Hea
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Statement};
+use super::latest::Reach;
 use super::live::{Live, LiveContent};
 use super::locate::Locator;
 use super::period::ENGINE_DIR;
@@ -45,6 +46,9 @@ pub struct Progress {
     /// Records there are, by what was signed last.
     pub of: u64,
 }
+
+/// How often a difference that a running daemon may make is looked at again.
+const REACH_LOOKS: usize = 3;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +118,7 @@ impl Verification<'_> {
                 Vec::new()
             }
         };
+        self.reach(&public)?;
         let names = files::periods(&reader.dir)?;
         for (index, (name, scan)) in reader.archive.iter().enumerate() {
             let earlier = reader.archive.get(..index).unwrap_or_default();
@@ -121,6 +126,24 @@ impl Verification<'_> {
         }
         if let Some(live) = &reader.live {
             self.period(&live.name, None, &reader.archive, &public, &names)?;
+        }
+        Ok(())
+    }
+
+    /// Compares how far the journal goes with what was signed about that.
+    fn reach(&mut self, public: &[u8]) -> Result<(), Error> {
+        let mut finding = Reach::of(&self.reader.dir, public)?.finding;
+        if self.reader.live.is_some() {
+            // A running daemon may sign more than once between two looks.
+            for _ in 0..REACH_LOOKS {
+                finding = match finding {
+                    Some(_) => Reach::of(&self.reader.dir, public)?.finding,
+                    None => break,
+                };
+            }
+        }
+        if let Some(finding) = finding {
+            self.problem(None, finding);
         }
         Ok(())
     }
@@ -152,6 +175,9 @@ impl Verification<'_> {
             if !names.iter().any(is_there) {
                 self.problem(None, format!("the period `{previous}` is gone"));
             }
+        }
+        for finding in &statement.findings {
+            self.problem(None, format!("when a run began in the period `{name}`: {finding}"));
         }
         self.take_heads(&statement, earlier);
         let Some(scan) = scan else { return Ok(()) };

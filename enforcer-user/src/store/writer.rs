@@ -5,6 +5,7 @@
 //! meanwhile the health says `Failing` and everybody is refused. Writing a record twice is harmless: it
 //! is the same bytes under the same key.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -18,9 +19,10 @@ use enforcer_core::model::{SessionId, UnixMillis};
 use enforcer_core::record::{BodyRef, Content, ContentRef, Event, EventBody, Frame, encode};
 
 use super::body::{self, BodyWriter};
-use super::checkpoint::{Key, Seal, Statement};
+use super::checkpoint::{Key, Statement};
 use super::heads::Heads;
 use super::journal::{Ack, Draft, Message, Shared};
+use super::latest::Latest;
 use super::period::Period;
 use super::resume::{Resumed, day_of};
 use super::unsealed::Unsealed;
@@ -37,6 +39,10 @@ pub(super) struct Writer {
     /// Name of the one before it.
     previous: Option<String>,
     epoch: u32,
+    /// The number of the last signature.
+    counter: u64,
+    /// What was wrong with the journal as a whole when a run began in this period.
+    findings: Vec<String>,
     starts: Heads,
     heads: Heads,
     /// Heads that are on disk: what may be signed while a write fails.
@@ -61,7 +67,8 @@ struct Group {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, resumed: Resumed, queue: Receiver<Message>) -> Self {
-        let Resumed { key, name, previous, period, epoch, starts, heads, notes, now, .. } = resumed;
+        let Resumed { key, name, previous, period, epoch, counter, findings, .. } = resumed;
+        let Resumed { starts, heads, notes, now, .. } = resumed;
         shared.set_live(Some(Arc::new(period)));
         let (written, signed) = (heads.clone(), Instant::now());
         let (last_at, unsigned) = (now, 0);
@@ -72,6 +79,8 @@ impl Writer {
             name,
             previous,
             epoch,
+            counter,
+            findings,
             starts,
             heads,
             written,
@@ -247,7 +256,7 @@ impl Writer {
         }
         let is_due = self.unsigned >= JOURNAL_CHECKPOINT_RECORDS
             || (self.unsigned > 0 && self.signed.elapsed() >= JOURNAL_CHECKPOINT_WAIT);
-        if is_due && close.is_none() && self.with_retry(|writer| writer.sign(None)).is_some() {
+        if is_due && close.is_none() && self.with_retry(|writer| writer.sign()).is_some() {
             (self.unsigned, self.signed) = (0, Instant::now());
         }
         answer(&mut acks, &Ok(()));
@@ -282,8 +291,8 @@ impl Writer {
             return Ok(());
         }
         self.flush()?;
-        self.sign(None)?;
-        let past = self.statement(None);
+        self.sign()?;
+        let past = self.statement();
         let starts = self.written.carried(self.last_at);
         let path = files::period_dir(&self.shared.dir, &today);
         files::make_dir(&path)?;
@@ -292,12 +301,15 @@ impl Writer {
             period: today.clone(),
             previous: Some(self.name.clone()),
             epoch: self.epoch,
+            counter: self.counter.saturating_add(1),
+            findings: Vec::new(),
             at: self.last_at,
             starts: starts.clone(),
             heads: starts.clone(),
             seal: None,
         };
-        self.key.write(&path, &statement)?;
+        self.put_down(&path, &statement)?;
+        self.findings.clear();
         let past_path = files::period_dir(&self.shared.dir, &self.name);
         self.unsealed.push(Unsealed::new(past_path, past, self.shared.live()));
         self.shared.set_live(None);
@@ -316,21 +328,35 @@ impl Writer {
         period.flush().inspect_err(|_error| self.shared.set_live(None))
     }
 
-    fn statement(&self, seal: Option<Seal>) -> Statement {
+    fn statement(&self) -> Statement {
         Statement {
             period: self.name.clone(),
             previous: self.previous.clone(),
             epoch: self.epoch,
+            counter: self.counter,
+            findings: self.findings.clone(),
             at: self.last_at,
             starts: self.starts.clone(),
             heads: self.written.clone(),
-            seal,
+            seal: None,
         }
     }
 
-    fn sign(&mut self, seal: Option<Seal>) -> Result<(), Error> {
+    /// Signs where the sessions of the open period stand.
+    fn sign(&mut self) -> Result<(), Error> {
         let path = files::period_dir(&self.shared.dir, &self.name);
-        self.key.write(&path, &self.statement(seal))
+        let counter = self.counter.saturating_add(1);
+        self.put_down(&path, &Statement { counter, ..self.statement() })
+    }
+
+    /// Writes the checkpoint of the newest period and, after it, how far the journal goes.
+    fn put_down(&mut self, path: &Path, statement: &Statement) -> Result<(), Error> {
+        self.key.write(path, statement)?;
+        let Statement { epoch, counter, at, .. } = *statement;
+        let newest = Some(statement.period.clone());
+        Latest { newest, epoch, counter, at }.write(&self.shared.dir, &self.key)?;
+        self.counter = counter;
+        Ok(())
     }
 
     /// Seals the past periods that nobody reads any more. Their records are signed already, so that one
@@ -363,9 +389,9 @@ impl Writer {
             return Err(Error::Failing("waiting events could not be written".to_owned()));
         }
         self.flush()?;
-        self.sign(None)?;
+        self.sign()?;
         let path = files::period_dir(&self.shared.dir, &self.name);
-        let last = Unsealed::new(path, self.statement(None), self.shared.live());
+        let last = Unsealed::new(path, self.statement(), self.shared.live());
         self.shared.set_live(None);
         self.unsealed.push(last);
         let started = Instant::now();
