@@ -101,8 +101,13 @@ pub const JOURNAL_FINDINGS_MAX: usize = 1000;
 pub const JOURNAL_CHECKPOINT_RECORDS: u64 = 1024;
 /// Time after which new records are covered by a signature.
 pub const JOURNAL_CHECKPOINT_WAIT: Duration = Duration::from_secs(5);
+/// Past periods of the journal that wait for their last reader before they are sealed; of more, the
+/// oldest stays unsealed.
+pub const JOURNAL_UNSEALED_MAX: usize = 8;
 /// Time between two attempts to write after the journal failed.
 pub const JOURNAL_RETRY_WAIT: Duration = Duration::from_millis(500);
+/// Bytes of the body that is stored to find out whether bodies can be stored again.
+pub const JOURNAL_PROBE_BYTES: usize = 1024 * 1024;
 /// Bytes of the storage engine's cache.
 pub const JOURNAL_CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Sessions whose chain is continued at once; of more, the one that was quiet longest is forgotten.

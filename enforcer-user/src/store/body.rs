@@ -11,9 +11,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use enforcer_core::model::limits::{BODY_MEMORY_BYTES_MAX, STORED_BODY_BYTES_MAX};
+use enforcer_core::model::limits::{
+    BODY_MEMORY_BYTES_MAX, JOURNAL_PROBE_BYTES, STORED_BODY_BYTES_MAX,
+};
 use enforcer_core::record::{BodyRef, Hash};
 
+use super::journal::Journal;
 use super::{Error, files};
 
 const ZSTD_LEVEL: i32 = 1;
@@ -34,13 +37,21 @@ pub struct BodyWriter {
     hasher: blake3::Hasher,
     stored: u64,
     seen: u64,
+    /// Who is told when it cannot be stored.
+    owner: Option<Journal>,
 }
 
 impl BodyWriter {
     /// A writer into the body folder `dir`.
     pub(super) fn new(dir: PathBuf) -> Self {
         let (memory, hasher) = (Vec::new(), blake3::Hasher::new());
-        Self { dir, memory, file: None, hasher, stored: 0, seen: 0 }
+        Self { dir, memory, file: None, hasher, stored: 0, seen: 0, owner: None }
+    }
+
+    /// Tells `owner` if the body cannot be stored, so that the journal is not healthy then, whatever
+    /// becomes of the error.
+    pub(super) fn reporting_to(self, owner: Journal) -> Self {
+        Self { owner: Some(owner), ..self }
     }
 
     /// Takes the next bytes.
@@ -48,6 +59,14 @@ impl BodyWriter {
     /// # Errors
     /// If they cannot be written; the body is then not to be finished.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let written = self.take(bytes);
+        if let (Err(error), Some(owner)) = (&written, &self.owner) {
+            owner.body_failed(&self.path(), error);
+        }
+        written
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.seen = self.seen.saturating_add(length(bytes));
         let room = STORED_BODY_BYTES_MAX.saturating_sub(self.stored);
         let kept = bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(bytes);
@@ -69,7 +88,21 @@ impl BodyWriter {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn finish(self) -> Result<BodyRef, Error> {
+    pub fn finish(mut self) -> Result<BodyRef, Error> {
+        let (owner, path) = (self.owner.take(), self.path());
+        let stored = self.store();
+        if let (Err(error), Some(owner)) = (&stored, &owner) {
+            owner.body_failed(&path, error);
+        }
+        stored
+    }
+
+    /// Where the body goes, by what came of it so far.
+    fn path(&self) -> PathBuf {
+        path_of(&self.dir, &Hash::from_bytes(*self.hasher.finalize().as_bytes()))
+    }
+
+    fn store(self) -> Result<BodyRef, Error> {
         let hash = Hash::from_bytes(*self.hasher.finalize().as_bytes());
         let reference =
             BodyRef { hash: hash.to_string(), stored_bytes: self.stored, seen_bytes: self.seen };
@@ -88,6 +121,18 @@ impl BodyWriter {
         file.publish(&path)?;
         Ok(reference)
     }
+}
+
+/// Finds out whether a body can be stored in `dir` at `path`: stores one next to it and removes it.
+pub(super) fn probe(dir: &Path, path: &Path) -> Result<(), Error> {
+    // What compresses would find room where a body does not.
+    let mut noise = vec![0; JOURNAL_PROBE_BYTES];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    let mut spill = Spill::create(dir)?;
+    spill.write(&noise)?;
+    let path = path.with_extension("probe");
+    spill.publish(&path)?;
+    files::remove_if_there(&path).map_err(|source| Error::disk("remove", &path, source))
 }
 
 fn length(bytes: &[u8]) -> u64 {

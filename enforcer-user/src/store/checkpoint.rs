@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use enforcer_core::model::UnixMillis;
 use enforcer_core::record::Hash;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::heads::Heads;
+use super::latest::Latest;
 use super::{Error, files};
 
 /// Bytes of a block of the seal: the precision with which a changed place is known.
@@ -25,6 +27,7 @@ const PUBLIC_NAME: &str = "checkpoint.pub";
 
 /// What is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Statement {
     /// Name of the period, so that one cannot stand in for another.
     pub(super) period: String,
@@ -32,6 +35,10 @@ pub(super) struct Statement {
     pub(super) previous: Option<String>,
     /// The run of the writer that signed. Records of earlier runs beyond `heads` were lost in a crash.
     pub(super) epoch: u32,
+    /// The number of this signature in the journal; only grows.
+    pub(super) counter: u64,
+    /// What was found wrong with the journal as a whole when runs began in this period.
+    pub(super) findings: Vec<String>,
     /// When.
     pub(super) at: UnixMillis,
     /// Where the sessions stood when the period began.
@@ -145,15 +152,18 @@ impl Key {
             Ok(bytes) => Ed25519KeyPair::from_pkcs8(&bytes)
                 .map_err(|_rejected| unusable("it is not an ed25519 key"))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if !files::periods(dir)?.is_empty() {
+                if !files::periods(dir)?.is_empty() || Latest::is_of_a_used_journal(dir) {
                     return Err(unusable("it is gone, although there are records signed with it"));
                 }
                 let pair = Ed25519KeyPair::generate();
                 let pair = pair.map_err(|_unspecified| unusable("it cannot be generated"))?;
                 let bytes = pair.to_pkcs8();
                 let bytes = bytes.map_err(|_unspecified| unusable("it cannot be written down"))?;
+                // First, so that from the key on its absence means that it was removed.
+                let key = Self(pair);
+                Latest::none().write(dir, &key)?;
                 files::replace(&path, bytes.as_ref())?;
-                pair
+                key.0
             }
             Err(source) => return Err(Error::disk("read", &path, source)),
         };
@@ -166,12 +176,20 @@ impl Key {
 
     /// Signs and writes the checkpoint of the period folder `period`.
     pub(super) fn write(&self, period: &Path, statement: &Statement) -> Result<(), Error> {
-        let path = period.join(FILE_NAME);
-        let fail = |error: serde_json::Error| Error::checkpoint(&path, error);
+        self.write_signed(&period.join(FILE_NAME), statement)
+    }
+
+    /// Signs and writes a statement.
+    pub(super) fn write_signed(
+        &self,
+        path: &Path,
+        statement: &impl Serialize,
+    ) -> Result<(), Error> {
+        let fail = |error: serde_json::Error| Error::checkpoint(path, error);
         let statement = serde_json::to_string(statement).map_err(fail)?;
         let signature = hex(self.0.sign(statement.as_bytes()).as_ref());
         let signed = serde_json::to_vec(&Signed { statement, signature }).map_err(fail)?;
-        files::replace(&path, &signed)
+        files::replace(path, &signed)
     }
 }
 
@@ -188,29 +206,41 @@ pub(super) fn public_key(dir: &Path) -> Result<Vec<u8>, Error> {
 /// If it is not what the owner of `public` signed about this period.
 pub(super) fn read(period: &Path, name: &str, public: &[u8]) -> Result<Option<Statement>, Error> {
     let path = period.join(FILE_NAME);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::disk("read", &path, source)),
-    };
-    let signed: Signed =
-        serde_json::from_slice(&bytes).map_err(|error| Error::checkpoint(&path, error))?;
-    // The same signed text written another way is a changed file as well.
-    if serde_json::to_vec(&signed).ok().as_deref() != Some(bytes.as_slice()) {
-        return Err(Error::checkpoint(&path, "it is not written as we write it"));
-    }
-    let signature = unhex(&signed.signature).unwrap_or_default();
-    UnparsedPublicKey::new(&ED25519, public)
-        .verify(signed.statement.as_bytes(), &signature)
-        .map_err(|_unspecified| Error::checkpoint(&path, "the signature does not fit"))?;
-    let statement: Statement =
-        serde_json::from_str(&signed.statement).map_err(|error| Error::checkpoint(&path, error))?;
+    let Some(statement) = read_signed::<Statement>(&path, public)? else { return Ok(None) };
     // A period that was moved aside keeps the checkpoint of the day it was.
     let day = name.split_once('.').map_or(name, |(day, _)| day);
     if statement.period != day {
         return Err(Error::checkpoint(&path, format!("it belongs to `{}`", statement.period)));
     }
     Ok(Some(statement))
+}
+
+/// A signed statement; none if there is no such file.
+///
+/// # Errors
+/// If it is not what the owner of `public` signed, or says something else. No statement of one kind reads
+/// as one of another.
+pub(super) fn read_signed<T: DeserializeOwned>(
+    path: &Path,
+    public: &[u8],
+) -> Result<Option<T>, Error> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::disk("read", path, source)),
+    };
+    let signed: Signed =
+        serde_json::from_slice(&bytes).map_err(|error| Error::checkpoint(path, error))?;
+    // The same signed text written another way is a changed file as well.
+    if serde_json::to_vec(&signed).ok().as_deref() != Some(bytes.as_slice()) {
+        return Err(Error::checkpoint(path, "it is not written as we write it"));
+    }
+    let signature = unhex(&signed.signature).unwrap_or_default();
+    UnparsedPublicKey::new(&ED25519, public)
+        .verify(signed.statement.as_bytes(), &signature)
+        .map_err(|_unspecified| Error::checkpoint(path, "the signature does not fit"))?;
+    let statement = serde_json::from_str(&signed.statement);
+    statement.map(Some).map_err(|error| Error::checkpoint(path, error))
 }
 
 fn hex(bytes: &[u8]) -> String {

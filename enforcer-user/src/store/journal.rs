@@ -3,7 +3,7 @@
 //! the journal is. Errs towards refusing: what is not taken is an error, and the caller denies.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -24,7 +24,7 @@ use super::scan::Scan;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// The last write failed; events are refused until one succeeds.
+    /// The last write, of records or of a body, failed; events are refused until one succeeds.
     Failing(String),
     /// Events are written.
     Healthy,
@@ -42,6 +42,8 @@ pub(super) enum Message {
     Event(Box<Waiting>),
     /// Say when everything before is durable.
     Sync(Ack),
+    /// A body could not be stored: look whether it can be now.
+    Wake,
 }
 
 /// An event in the queue.
@@ -108,13 +110,38 @@ impl Place {
     }
 }
 
+/// What fails at the moment. Records and bodies fail and recover on their own.
+#[derive(Debug, Default)]
+struct Failures {
+    records: Option<String>,
+    bodies: Option<FailedBodies>,
+}
+
+impl Failures {
+    fn health(&self) -> Health {
+        let bodies = self.bodies.as_ref().map(|failed| &failed.cause);
+        self.records.as_ref().or(bodies).map_or(Health::Healthy, |c| Health::Failing(c.clone()))
+    }
+}
+
+/// Bodies that could not be stored since the last one that could.
+#[derive(Clone, Debug)]
+pub(super) struct FailedBodies {
+    /// Where the last of them should have gone.
+    pub(super) path: PathBuf,
+    /// Why it did not.
+    pub(super) cause: String,
+    /// How many there are.
+    pub(super) count: u64,
+}
+
 /// What the ends and the writer share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     places: Arc<Semaphore>,
     pub(super) is_closing: AtomicBool,
-    health: Mutex<Health>,
+    failures: Mutex<Failures>,
     lost: AtomicU64,
     lost_at: AtomicU64,
     exchanges: Mutex<HashMap<SessionId, u64>>,
@@ -131,7 +158,7 @@ impl Shared {
             dir,
             places: Arc::new(Semaphore::new(JOURNAL_QUEUE_MAX)),
             is_closing: AtomicBool::new(false),
-            health: Mutex::new(Health::Healthy),
+            failures: Mutex::new(Failures::default()),
             lost: AtomicU64::new(0),
             lost_at: AtomicU64::new(0),
             exchanges: Mutex::new(exchanges),
@@ -141,19 +168,45 @@ impl Shared {
     }
 
     pub(super) fn health(&self) -> Health {
-        lock(&self.health).clone()
+        lock(&self.failures).health()
     }
 
-    pub(super) fn set_health(&self, health: Health) {
-        let mut current = lock(&self.health);
-        if *current != health {
+    /// Says why records cannot be written, or that they can.
+    pub(super) fn set_records_failing(&self, cause: Option<String>) {
+        self.change(|failures| failures.records = cause);
+    }
+
+    /// Notes that a body was not stored at `path`; everybody is refused until one can be.
+    pub(super) fn body_failed(&self, path: &Path, cause: String) {
+        self.change(|failures| {
+            let count = failures.bodies.as_ref().map_or(0, |failed| failed.count).saturating_add(1);
+            failures.bodies = Some(FailedBodies { path: path.to_owned(), cause, count });
+        });
+    }
+
+    pub(super) fn failed_bodies(&self) -> Option<FailedBodies> {
+        lock(&self.failures).bodies.clone()
+    }
+
+    /// Notes that bodies can be stored again. Returns what failed until now.
+    pub(super) fn bodies_recovered(&self) -> Option<FailedBodies> {
+        let mut failed = None;
+        self.change(|failures| failed = failures.bodies.take());
+        failed
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Failures)) {
+        let mut failures = lock(&self.failures);
+        let before = failures.health();
+        change(&mut failures);
+        let health = failures.health();
+        if before != health {
             match &health {
                 Health::Failing(cause) => {
                     tracing::error!(cause, "the journal fails; events are refused")
                 }
                 Health::Healthy => tracing::info!("the journal is healthy again"),
             }
-            *current = health;
         }
     }
 
@@ -296,7 +349,7 @@ impl Journal {
     /// A writer for one body, for blocking threads.
     #[must_use]
     pub fn body(&self) -> BodyWriter {
-        BodyWriter::new(self.shared.dir.join("bodies"))
+        BodyWriter::new(self.shared.dir.join("bodies")).reporting_to(self.clone())
     }
 
     /// A writer for one body, for tasks.
@@ -320,6 +373,19 @@ impl Journal {
     /// If a folder of the journal cannot be read.
     pub fn reader(&self) -> Result<Reader, Error> {
         Reader::live(&self.shared)
+    }
+
+    /// Notes that a body was not stored at `path`, and has the writer find out when it can be.
+    pub(super) fn body_failed(&self, path: &Path, error: &Error) {
+        self.shared.body_failed(path, error.chain());
+        // A writer whose queue is full is awake.
+        let _full = self.queue.try_send(Message::Wake);
+    }
+
+    /// The engine of the open period, as a reader takes it for one page.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> Option<Arc<Period>> {
+        self.shared.live()
     }
 
     /// Lets nothing more in and waits until the journal is sealed.

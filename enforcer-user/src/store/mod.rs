@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! <dir>/checkpoint.key, checkpoint.pub    signs what was written (0600)
+//! <dir>/latest                            how far the journal goes, signed with each checkpoint
 //! <dir>/bodies/ab/cdef…                   a body: zstd, named by the BLAKE3 of its content
 //! <dir>/periods/2026-11-22/checkpoint     signed heads; with the seal after a clean stop
 //! <dir>/periods/2026-11-22/sled/          the records of that day (UTC), in one engine directory
@@ -14,8 +15,9 @@
 //! Reading never writes: a stopped journal is read from its raw bytes, without the engine, so that
 //! looking at evidence does not change it.
 //!
-//! Limits: whoever can read `checkpoint.key` can write history anew; whoever puts a whole old journal
-//! back in place is seen only by someone who kept a later checkpoint.
+//! Limits: whoever can read `checkpoint.key` can write history anew; whoever puts the whole
+//! folder back as it was earlier, `latest` with it, is seen only with an anchor outside of it: a copy of
+//! a later `latest`, or records that were exported.
 
 mod body;
 mod checkpoint;
@@ -23,12 +25,15 @@ mod error;
 mod files;
 mod heads;
 mod journal;
+mod latest;
+mod live;
 mod locate;
 mod period;
 mod reader;
 mod resume;
 mod scan;
 mod summary;
+mod unsealed;
 mod verify;
 mod writer;
 
@@ -85,8 +90,8 @@ impl Store {
         self.journal.clone()
     }
 
-    /// A reader of everything that is durable. Blocks on the disk: call it on a blocking thread, and
-    /// do not keep it: the journal cannot close while a reader is there.
+    /// A reader of everything that is durable. Blocks on the disk: call it on a blocking thread. It
+    /// ends with an error when the journal closes.
     ///
     /// # Errors
     /// If a folder of the journal cannot be read.

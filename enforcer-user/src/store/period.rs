@@ -17,7 +17,7 @@ use super::{Error, files};
 /// Folder of the engine inside the folder of a period.
 pub(super) const ENGINE_DIR: &str = "sled";
 /// The file in it that holds the records.
-const DATA_FILE: &str = "db";
+pub(super) const DATA_FILE: &str = "db";
 /// How often the engine cleans up behind itself, in milliseconds. Durability does not depend on it.
 const ENGINE_FLUSH_MS: u64 = 2000;
 

@@ -2,10 +2,11 @@
 //! Reads what is stored: the open period through its engine, all others from their raw bytes.
 //!
 //! A reader of a stopped journal changes nothing and can be used on a copy without its owner's rights.
-//! Every call blocks on the disk.
+//! Every call blocks on the disk. A reader of a running journal has its engine only while it reads one
+//! page; it ends with an error when the journal closes.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use enforcer_core::model::SessionId;
@@ -13,12 +14,12 @@ use enforcer_core::model::limits::JOURNAL_PAGE_EVENTS_MAX;
 use enforcer_core::record::{BodyRef, Content, Event, Frame, Hash, decode};
 use serde::{Deserialize, Serialize};
 
-use super::journal::{Shared, lock};
-use super::period::Period;
+use super::journal::Shared;
+use super::live::{self, Live, LiveContent};
 use super::scan::Scan;
 use super::summary::SessionSummary;
 use super::verify::{Progress, VerifyReport};
-use super::{Config, Error, body, checkpoint, files, resume, verify};
+use super::{Config, Error, body, files, resume, verify};
 
 /// Reads a journal.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub struct Reader {
     /// Periods that are not open, oldest first.
     pub(super) archive: Vec<(String, Arc<Scan>)>,
     /// The open one.
-    pub(super) live: Option<Arc<Period>>,
+    pub(super) live: Option<Live>,
 }
 
 /// Some events of a session.
@@ -51,27 +52,18 @@ impl Reader {
         resume::refuse_running(&dir)?;
         let mut archive = Vec::new();
         for name in files::periods(&dir)? {
-            let scan = scan(&dir, &name)?;
+            let (scan, _is_sealed) = live::scan(&dir, &name)?;
             archive.push((name, Arc::new(scan)));
         }
         Ok(Self { dir, archive, live: None })
     }
 
-    pub(super) fn live(shared: &Shared) -> Result<Self, Error> {
-        let (dir, live) = (shared.dir.clone(), shared.live());
-        let open = live.as_ref().and_then(|period| period.path().file_name());
+    pub(super) fn live(shared: &Arc<Shared>) -> Result<Self, Error> {
+        let (dir, live) = (shared.dir.clone(), Live::of(shared));
+        let open = live.as_ref().map(|live| live.name.as_str());
         let mut archive = Vec::new();
-        for name in files::periods(&dir)? {
-            if Some(name.as_ref()) == open {
-                continue;
-            }
-            // What is not open does not change any more, so one scan serves all readers.
-            let known = lock(&shared.archive).get(&name).cloned();
-            let scan = match known {
-                Some(scan) => scan,
-                None => Arc::new(scan(&dir, &name)?),
-            };
-            lock(&shared.archive).insert(name.clone(), Arc::clone(&scan));
+        for name in files::periods(&dir)?.into_iter().filter(|name| Some(name.as_str()) != open) {
+            let scan = live::scan_past(shared, &name)?;
             archive.push((name, scan));
         }
         Ok(Self { dir, archive, live })
@@ -190,8 +182,13 @@ impl Reader {
 
     /// The next records of all periods, in order. A later period counts where two have the same one.
     fn frame_page(&self, session: SessionId, sequence: u64) -> Result<Vec<Frame>, Error> {
+        let live = self.live.as_ref().map(Live::content).transpose()?;
+        let past = match &live {
+            Some(LiveContent::Past(scan)) => Some(scan),
+            Some(LiveContent::Open(_)) | None => None,
+        };
         let mut places = BTreeMap::new();
-        for (_, scan) in &self.archive {
+        for scan in self.archive.iter().map(|(_, scan)| scan).chain(past) {
             let range = scan.records.range((session, sequence)..).take(JOURNAL_PAGE_EVENTS_MAX);
             places.extend(range.map(|(key, place)| (*key, (scan, place))));
         }
@@ -201,8 +198,8 @@ impl Reader {
                 frames.insert(key, frame);
             }
         }
-        if let Some(live) = &self.live {
-            for frame in live.frames(session, sequence, JOURNAL_PAGE_EVENTS_MAX)? {
+        if let Some(LiveContent::Open(period)) = &live {
+            for frame in period.frames(session, sequence, JOURNAL_PAGE_EVENTS_MAX)? {
                 frames.insert((frame.session, frame.sequence), frame);
             }
         }
@@ -215,16 +212,4 @@ fn successor(session: SessionId, sequence: u64) -> Option<(SessionId, u64)> {
         Some(next) => Some((session, next)),
         None => session.as_u64().checked_add(1).map(|id| (SessionId::from_u64(id), 0)),
     }
-}
-
-/// The records of a period that is not open, without those that a crash lost.
-fn scan(dir: &Path, name: &str) -> Result<Scan, Error> {
-    let path = files::period_dir(dir, name);
-    let mut scan = Scan::of(&path)?;
-    // A checkpoint that cannot be trusted is a finding of the verification; here it changes nothing.
-    let statement = checkpoint::public_key(dir).and_then(|key| checkpoint::read(&path, name, &key));
-    if let Ok(Some(statement)) = statement {
-        scan.forget_lost(&statement);
-    }
-    Ok(scan)
 }

@@ -8,13 +8,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use enforcer_core::model::UnixMillis;
+use enforcer_core::model::limits::JOURNAL_FINDINGS_MAX;
 use enforcer_core::record::{Content, Frame, decode};
 
 use super::checkpoint::{self, Key, Seal, Statement};
 use super::heads::Heads;
+use super::latest::{Latest, Reach};
 use super::period::{ENGINE_DIR, Period};
 use super::scan::Scan;
-use super::{Error, body, files};
+use super::{Error, body, files, unsealed};
 
 /// The journal, ready for the writer.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub(super) struct Resumed {
     pub(super) previous: Option<String>,
     pub(super) period: Period,
     pub(super) epoch: u32,
+    /// The number of the last signature.
+    pub(super) counter: u64,
+    /// What is wrong with the journal as a whole, for each checkpoint of the period.
+    pub(super) findings: Vec<String>,
     pub(super) starts: Heads,
     pub(super) heads: Heads,
     /// What was found and done, for the first record.
@@ -41,14 +47,21 @@ pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
     refuse_running(dir)?;
     remove_temporary_bodies(dir)?;
     let mut notes = Vec::new();
+    let reach = Reach::of(dir, &checkpoint::public_key(dir)?)?;
+    notes.extend(reach.finding.clone());
     let last = files::periods(dir)?.into_iter().rfind(|name| !files::is_aside(name));
     let today = day_of(now);
     // The clock may have gone back: a later day goes on.
     let name = last.as_ref().map_or_else(|| today.clone(), |last| last.max(&today).clone());
-    let Taken { epoch, previous, starts, heads } = match last {
+    let Taken { epoch, previous, mut findings, starts, heads } = match last {
         None => Taken { epoch: 1, ..Taken::default() },
         Some(last) => take_over(dir, &key, (&last, &name), now, &mut notes)?,
     };
+    // The run that signed what is gone counts as well, so that its records are never taken for ours.
+    let epoch = epoch.max(reach.epoch().saturating_add(1));
+    findings.extend(reach.finding.clone().filter(|finding| !findings.contains(finding)));
+    findings.truncate(JOURNAL_FINDINGS_MAX);
+    let counter = reach.next_counter();
     let path = files::period_dir(dir, &name);
     files::make_dir(&path)?;
     files::sync_dir(&dir.join("periods"))?;
@@ -57,17 +70,20 @@ pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
         period: name.clone(),
         previous: previous.clone(),
         epoch,
+        counter,
+        findings: findings.clone(),
         at: now,
         starts: starts.clone(),
         heads: heads.clone(),
         seal: None,
     };
     key.write(&path, &statement)?;
+    Latest { newest: Some(name.clone()), epoch, counter, at: now }.write(dir, &key)?;
     let period = Period::open(&path)?;
     for note in &notes {
         tracing::error!(journal = %dir.display(), "{note}");
     }
-    Ok(Resumed { key, name, previous, period, epoch, starts, heads, notes, now })
+    Ok(Resumed { key, name, previous, period, epoch, counter, findings, starts, heads, notes, now })
 }
 
 /// What the open period takes over from before.
@@ -75,6 +91,7 @@ pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
 struct Taken {
     epoch: u32,
     previous: Option<String>,
+    findings: Vec<String>,
     starts: Heads,
     heads: Heads,
 }
@@ -107,8 +124,8 @@ fn take_over(
     };
     let epoch = statement.epoch.saturating_add(1);
     if last == name {
-        let Statement { previous, starts, .. } = statement;
-        return Ok(Taken { epoch, previous, starts, heads });
+        let Statement { previous, findings, starts, .. } = statement;
+        return Ok(Taken { epoch, previous, findings, starts, heads });
     }
     if statement.seal.is_none() {
         let seal = Some(Seal::of(&path.join(ENGINE_DIR))?);
@@ -120,7 +137,7 @@ fn take_over(
 /// The beginning of a new period.
 fn follow(epoch: u32, previous: Option<String>, heads: &Heads, now: UnixMillis) -> Taken {
     let starts = heads.carried(now);
-    Taken { epoch, previous, heads: starts.clone(), starts }
+    Taken { epoch, previous, findings: Vec::new(), heads: starts.clone(), starts }
 }
 
 /// How the last run left its period.
@@ -241,9 +258,7 @@ fn event_of(period: &Path, frame: &Frame) -> Option<enforcer_core::record::Event
 /// Fails if a process has a period open. The engine takes the same lock and keeps it.
 pub(super) fn refuse_running(dir: &Path) -> Result<(), Error> {
     for name in files::periods(dir)? {
-        let path = files::period_dir(dir, &name).join(ENGINE_DIR).join("db");
-        let Ok(file) = std::fs::File::open(&path) else { continue };
-        if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock_shared() {
+        if unsealed::is_locked(&files::period_dir(dir, &name).join(ENGINE_DIR)) {
             return Err(Error::Running(dir.to_owned()));
         }
     }

@@ -457,3 +457,264 @@ fn equal_bodies_are_one_file_and_the_rest_of_a_too_large_one_is_counted() {
     drop(journal.body());
     assert!(files::names(&bodies.join("tmp")).unwrap().is_empty());
 }
+
+/// Waits until the journal is healthy, by the writer's own rounds.
+fn until_healthy(journal: &Journal) {
+    let started = std::time::Instant::now();
+    while journal.health() != Health::Healthy {
+        assert!(started.elapsed().as_secs() < 30, "still {:?}", journal.health());
+        block_on(journal.sync()).unwrap();
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_stored_denies_everything_until_one_can_be() {
+    let place = Place::new();
+    let store = place.open();
+    let journal = store.journal();
+    let temporary = place.config().dir.join("bodies").join("tmp");
+    std::fs::remove_dir(&temporary).unwrap();
+    std::fs::write(&temporary, b"in the way").unwrap();
+    let exchange = journal.next_exchange(session(1));
+    block_on(async {
+        let mut body = journal.body();
+        body.write(b"a body").unwrap();
+        journal.reserve().await.unwrap().record_with(session(1), NOW, vec![body], move |stored| {
+            opened(exchange, stored.into_iter().next().flatten())
+        });
+        journal.sync().await.unwrap();
+        // Records can be written all the time; that does not make it healthy.
+        journal.sync().await.unwrap();
+        assert!(matches!(journal.health(), Health::Failing(_)));
+        let denied = journal.append(session(1), NOW, refused("x")).await;
+        assert!(matches!(denied, Err(Error::Failing(_))), "{denied:?}");
+    });
+    std::fs::remove_file(&temporary).unwrap();
+    until_healthy(&journal);
+    block_on(async {
+        journal.append(session(1), NOW, refused("x")).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let reader = place.reader();
+    assert_eq!(events(&reader, 1)[0].body, opened(exchange, None));
+    assert_eq!(events(&reader, 1).len(), 2);
+    let detail = recovered(&reader).concat();
+    assert!(detail.contains("1 bodies were not stored"), "{detail}");
+    assert_eq!(verify(&reader).problems, vec![]);
+    assert!(files::files_below(&place.config().dir.join("bodies")).unwrap().is_empty());
+}
+
+#[test]
+fn a_body_that_is_too_large_for_memory_and_cannot_be_spilled_denies_as_well() {
+    let place = Place::new();
+    let store = place.open();
+    let journal = store.journal();
+    let temporary = place.config().dir.join("bodies").join("tmp");
+    std::fs::remove_dir(&temporary).unwrap();
+    std::fs::write(&temporary, b"in the way").unwrap();
+    let piece = vec![0_u8; 1024 * 1024];
+    assert!(journal.body().write(&piece).is_err());
+    assert!(matches!(journal.health(), Health::Failing(_)));
+    std::fs::remove_file(&temporary).unwrap();
+    until_healthy(&journal);
+    block_on(store.close()).unwrap();
+}
+
+/// What the journal says was found and done about it.
+fn recovered(reader: &Reader) -> Vec<String> {
+    let details = events(reader, 0).into_iter().filter_map(|event| match event.body {
+        EventBody::JournalRecovered { detail } => Some(detail),
+        _ => None,
+    });
+    details.collect()
+}
+
+fn is_sealed(place: &Place, period: &str) -> bool {
+    let (dir, path) = (place.config().dir.clone(), files::period_dir(&place.config().dir, period));
+    let key = checkpoint::public_key(&dir).unwrap();
+    checkpoint::read(&path, period, &key).unwrap().unwrap().seal.is_some()
+}
+
+#[test]
+fn a_period_that_is_read_across_midnight_is_sealed_later_and_nobody_waits() {
+    let place = Place::new();
+    let store = place.open();
+    let journal = store.journal();
+    let (reader, tomorrow) = (store.reader().unwrap(), UnixMillis(NOW.0 + DAY));
+    let first = resume::day_of(NOW);
+    block_on(async {
+        journal.append_durable(session(1), NOW, refused("today")).await.unwrap();
+        // As a reader that is in the middle of a page holds it.
+        let held = journal.live().unwrap();
+        let started = std::time::Instant::now();
+        journal.append_durable(session(1), tomorrow, refused("tomorrow")).await.unwrap();
+        journal.append_durable(session(1), tomorrow, refused("later")).await.unwrap();
+        assert!(started.elapsed() < enforcer_core::model::limits::JOURNAL_CHECKPOINT_WAIT);
+        assert_eq!(journal.health(), Health::Healthy);
+        assert!(!is_sealed(&place, &first), "files that are open were sealed");
+        assert_eq!(held.frames(session(1), 0, 9).unwrap().len(), 1);
+        assert_eq!(verify(&store.reader().unwrap()).problems, vec![]);
+        drop(held);
+        // Sealing follows the group; the round after the next answer has it behind it.
+        journal.append_durable(session(1), tomorrow, refused("released")).await.unwrap();
+        journal.sync().await.unwrap();
+        assert!(is_sealed(&place, &first));
+        // A reader from before sees what there was then; a new one sees everything.
+        assert_eq!(events(&reader, 1).len(), 1);
+        assert_eq!(verify(&store.reader().unwrap()).problems, vec![]);
+        assert_eq!(events(&store.reader().unwrap(), 1).len(), 4);
+        store.close().await.unwrap();
+    });
+    let report = verify(&place.reader());
+    assert_eq!((report.problems, report.notes), (vec![], vec![]));
+}
+
+#[test]
+fn a_kept_reader_does_not_keep_the_journal_from_closing_and_ends_with_it() {
+    let place = Place::new();
+    let store = place.open();
+    block_on(fill(&store.journal(), 1..2, 5));
+    let reader = store.reader().unwrap();
+    assert_eq!(events(&reader, 1).len(), 5);
+    block_on(store.close()).unwrap();
+    assert!(matches!(reader.sessions(), Err(Error::Closed)));
+    assert!(matches!(reader.verify(None, &mut |_| {}), Err(Error::Closed)));
+    assert!(is_sealed(&place, &resume::day_of(NOW)));
+}
+
+#[test]
+fn a_journal_that_is_read_to_the_end_is_signed_although_it_cannot_be_sealed() {
+    let place = Place::new();
+    let store = place.open();
+    let held = store.journal().live().unwrap();
+    block_on(async {
+        fill(&store.journal(), 1..2, 5).await;
+        let closed = store.close().await.unwrap_err().to_string();
+        assert!(closed.contains("a reader does not let go of it"), "{closed}");
+    });
+    drop(held);
+    let key = checkpoint::public_key(&place.config().dir).unwrap();
+    let name = resume::day_of(NOW);
+    let path = files::period_dir(&place.config().dir, &name);
+    let statement = checkpoint::read(&path, &name, &key).unwrap().unwrap();
+    assert_eq!(statement.heads.next_sequence(session(1)), 5);
+}
+
+/// Two days of one session, closed.
+fn two_days() -> Place {
+    let place = Place::new();
+    let store = place.open();
+    let journal = store.journal();
+    block_on(async {
+        for day in 0..2 {
+            let at = UnixMillis(NOW.0 + day * DAY);
+            journal.append_durable(session(1), at, refused(&day.to_string())).await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
+    assert_eq!(verify(&place.reader()).problems, vec![]);
+    place
+}
+
+/// What was done to `place` is a problem now; at the next start it is recorded, the chains go on, and it
+/// stays a problem.
+fn check_noticed(place: &Place, expect: &str) {
+    let says = |report: &VerifyReport| report.problems.iter().any(|p| p.what.contains(expect));
+    let report = verify(&place.reader());
+    assert!(says(&report), "`{expect}` is not in {report:?}");
+    for round in 0..2 {
+        let store = place.open_at(UnixMillis(NOW.0 + DAY));
+        block_on(async {
+            fill(&store.journal(), 1..2, 2).await;
+            assert_eq!(store.journal().health(), Health::Healthy);
+            let live = verify(&store.reader().unwrap());
+            assert!(says(&live), "live in round {round}: `{expect}` is not in {live:?}");
+            store.close().await.unwrap();
+        });
+        let reader = place.reader();
+        let detail = recovered(&reader);
+        assert_eq!(detail.iter().filter(|d| d.contains(expect)).count(), 1, "{detail:?}");
+        let report = verify(&reader);
+        assert!(says(&report), "after round {round}: `{expect}` is not in {report:?}");
+    }
+}
+
+#[test]
+fn a_newest_period_that_is_gone_is_noticed() {
+    let place = two_days();
+    let newest = resume::day_of(UnixMillis(NOW.0 + DAY));
+    std::fs::remove_dir_all(files::period_dir(&place.config().dir, &newest)).unwrap();
+    check_noticed(&place, &format!("the newest period `{newest}` is gone"));
+}
+
+#[test]
+fn a_journal_without_any_of_its_periods_is_noticed() {
+    let place = two_days();
+    std::fs::remove_dir_all(place.config().dir.join("periods")).unwrap();
+    check_noticed(&place, "is gone");
+    let place = two_days();
+    std::fs::remove_dir_all(place.config().dir.join("periods")).unwrap();
+    std::fs::remove_file(place.config().dir.join("latest")).unwrap();
+    check_noticed(&place, "`latest`, is gone");
+    let place = two_days();
+    std::fs::remove_dir_all(place.config().dir.join("periods")).unwrap();
+    std::fs::remove_file(place.config().dir.join("checkpoint.key")).unwrap();
+    assert!(matches!(Store::open(&place.config(), NOW), Err(Error::Key { .. })));
+}
+
+#[test]
+fn an_older_copy_of_the_newest_period_is_noticed() {
+    let place = two_days();
+    let old = place.copy_as_killed();
+    let store = place.open_at(UnixMillis(NOW.0 + DAY));
+    block_on(async {
+        fill(&store.journal(), 1..2, 5).await;
+        store.close().await.unwrap();
+    });
+    let newest = resume::day_of(UnixMillis(NOW.0 + DAY));
+    let path = files::period_dir(&place.config().dir, &newest);
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::rename(files::period_dir(&old.config().dir, &newest), &path).unwrap();
+    check_noticed(&place, &format!("an older copy of the period `{newest}` was put back"));
+}
+
+#[test]
+fn a_statement_about_the_newest_period_that_is_not_the_last_one_is_noticed() {
+    let latest = |place: &Place| place.config().dir.join("latest");
+    let place = two_days();
+    std::fs::remove_file(latest(&place)).unwrap();
+    check_noticed(&place, "`latest`, is gone");
+
+    let place = two_days();
+    let old = std::fs::read(latest(&place)).unwrap();
+    for offset in (0..old.len()).step_by(old.len() / 20 + 1) {
+        let report = with_flipped(&latest(&place), offset, || verify(&place.reader()));
+        assert!(!report.is_clean(), "byte {offset}");
+    }
+    block_on(place.open_at(UnixMillis(NOW.0 + DAY)).close()).unwrap();
+    std::fs::write(latest(&place), old).unwrap();
+    check_noticed(&place, "an older copy of `latest` was put back");
+
+    // A checkpoint is signed with the same key and says something similar.
+    let place = two_days();
+    let (first, newest) = (resume::day_of(NOW), resume::day_of(UnixMillis(NOW.0 + DAY)));
+    let dir = place.config().dir;
+    std::fs::copy(files::period_dir(&dir, &first).join("checkpoint"), latest(&place)).unwrap();
+    std::fs::remove_dir_all(files::period_dir(&dir, &newest)).unwrap();
+    check_noticed(&place, "cannot be trusted");
+}
+
+#[test]
+fn a_crash_between_a_checkpoint_and_the_statement_about_it_is_no_finding() {
+    let place = Place::new();
+    let store = place.open();
+    let latest = place.config().dir.join("latest");
+    let before = std::fs::read(&latest).unwrap();
+    block_on(store.close()).unwrap();
+    // Closing signed once more than this knows.
+    std::fs::write(&latest, before).unwrap();
+    assert_eq!(verify(&place.reader()).problems, vec![]);
+    block_on(place.open().close()).unwrap();
+    assert_eq!(recovered(&place.reader()), Vec::<String>::new());
+    assert_eq!(verify(&place.reader()).problems, vec![]);
+}

@@ -14,8 +14,10 @@ use enforcer_core::record::{BodyRef, Content, Event, EventBody, Frame, Hash, Hea
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Statement};
+use super::latest::Reach;
+use super::live::{Live, LiveContent};
 use super::locate::Locator;
-use super::period::{ENGINE_DIR, Period};
+use super::period::ENGINE_DIR;
 use super::reader::Reader;
 use super::scan::Scan;
 use super::{Error, files};
@@ -44,6 +46,9 @@ pub struct Progress {
     /// Records there are, by what was signed last.
     pub of: u64,
 }
+
+/// How often a difference that a running daemon may make is looked at again.
+const REACH_LOOKS: usize = 3;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,14 +118,32 @@ impl Verification<'_> {
                 Vec::new()
             }
         };
+        self.reach(&public)?;
         let names = files::periods(&reader.dir)?;
         for (index, (name, scan)) in reader.archive.iter().enumerate() {
             let earlier = reader.archive.get(..index).unwrap_or_default();
             self.period(name, Some(scan), earlier, &public, &names)?;
         }
-        let live = reader.live.as_ref().and_then(|period| period.path().file_name());
-        if let Some(name) = live.and_then(|name| name.to_str()) {
-            self.period(name, None, &reader.archive, &public, &names)?;
+        if let Some(live) = &reader.live {
+            self.period(&live.name, None, &reader.archive, &public, &names)?;
+        }
+        Ok(())
+    }
+
+    /// Compares how far the journal goes with what was signed about that.
+    fn reach(&mut self, public: &[u8]) -> Result<(), Error> {
+        let mut finding = Reach::of(&self.reader.dir, public)?.finding;
+        if self.reader.live.is_some() {
+            // A running daemon may sign more than once between two looks.
+            for _ in 0..REACH_LOOKS {
+                finding = match finding {
+                    Some(_) => Reach::of(&self.reader.dir, public)?.finding,
+                    None => break,
+                };
+            }
+        }
+        if let Some(finding) = finding {
+            self.problem(None, finding);
         }
         Ok(())
     }
@@ -153,6 +176,9 @@ impl Verification<'_> {
                 self.problem(None, format!("the period `{previous}` is gone"));
             }
         }
+        for finding in &statement.findings {
+            self.problem(None, format!("when a run began in the period `{name}`: {finding}"));
+        }
         self.take_heads(&statement, earlier);
         let Some(scan) = scan else { return Ok(()) };
         match &statement.seal {
@@ -168,8 +194,9 @@ impl Verification<'_> {
                 }
             }
             None => self.report.notes.push(format!(
-                "the period `{name}` was not closed by the daemon: its records are proven by their \
-                 chain and the last signature, its unused bytes are not"
+                "the period `{name}` is not sealed, because the daemon did not close it or it is still \
+                 read: its records are proven by their chain and the last signature, its unused \
+                 bytes are not"
             )),
         }
         self.broken(scan);
@@ -293,15 +320,13 @@ impl Verification<'_> {
 
     /// The engine of a running daemon answers from memory; this looks at its files as well. What is
     /// being written or moved meanwhile looks wrong once, so only what is wrong twice counts.
-    fn live(&mut self, live: &Period) -> Result<(), Error> {
-        live.flush()?;
-        let scan = Scan::of(live.path())?;
+    fn live(&mut self, live: &Live) -> Result<(), Error> {
+        let Some(scan) = flushed(live)? else { return Ok(()) };
         let absent = absent(live, &scan)?;
         if scan.broken.is_empty() && absent.is_empty() {
             return Ok(());
         }
-        live.flush()?;
-        let mut again = Scan::of(live.path())?;
+        let Some(mut again) = flushed(live)? else { return Ok(()) };
         again.broken.retain(|broken| scan.broken.contains(broken));
         self.broken(&again);
         for place in absent.into_iter().filter(|place| !again.records.contains_key(place)) {
@@ -335,11 +360,22 @@ impl Verification<'_> {
     }
 }
 
+/// The records in the files of the open period; none if it is not open any more. Then its records were
+/// read from its files.
+fn flushed(live: &Live) -> Result<Option<Scan>, Error> {
+    let LiveContent::Open(period) = live.content()? else { return Ok(None) };
+    period.flush()?;
+    let path = period.path().to_owned();
+    drop(period);
+    Scan::of(&path).map(Some)
+}
+
 /// Records that the engine has and the files do not show.
-fn absent(live: &Period, scan: &Scan) -> Result<Vec<(SessionId, u64)>, Error> {
+fn absent(live: &Live, scan: &Scan) -> Result<Vec<(SessionId, u64)>, Error> {
     let (mut absent, mut next) = (Vec::new(), Some((SessionId::HOST, 0)));
     while let Some((session, sequence)) = next {
-        let frames = live.frames(session, sequence, JOURNAL_PAGE_EVENTS_MAX)?;
+        let LiveContent::Open(period) = live.content()? else { break };
+        let frames = period.frames(session, sequence, JOURNAL_PAGE_EVENTS_MAX)?;
         let places = frames.iter().map(|frame| (frame.session, frame.sequence));
         absent.extend(places.filter(|place| !scan.records.contains_key(place)));
         next = frames.last().map(|last| (last.session, last.sequence.saturating_add(1)));

@@ -5,24 +5,27 @@
 //! meanwhile the health says `Failing` and everybody is refused. Writing a record twice is harmless: it
 //! is the same bytes under the same key.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use enforcer_core::model::limits::{
     JOURNAL_BATCH_MAX, JOURNAL_BATCH_WAIT, JOURNAL_CHECKPOINT_RECORDS, JOURNAL_CHECKPOINT_WAIT,
-    JOURNAL_RECORD_BYTES_MAX, JOURNAL_RETRY_WAIT,
+    JOURNAL_RECORD_BYTES_MAX, JOURNAL_RETRY_WAIT, JOURNAL_UNSEALED_MAX,
 };
 use enforcer_core::model::{SessionId, UnixMillis};
 use enforcer_core::record::{BodyRef, Content, ContentRef, Event, EventBody, Frame, encode};
 
-use super::body::BodyWriter;
-use super::checkpoint::{Key, Seal, Statement};
+use super::body::{self, BodyWriter};
+use super::checkpoint::{Key, Statement};
 use super::heads::Heads;
-use super::journal::{Ack, Draft, Health, Message, Shared};
-use super::period::{ENGINE_DIR, Period};
+use super::journal::{Ack, Draft, Message, Shared};
+use super::latest::Latest;
+use super::period::Period;
 use super::resume::{Resumed, day_of};
+use super::unsealed::Unsealed;
 use super::{Error, files};
 
 /// The state of the writing thread.
@@ -36,6 +39,10 @@ pub(super) struct Writer {
     /// Name of the one before it.
     previous: Option<String>,
     epoch: u32,
+    /// The number of the last signature.
+    counter: u64,
+    /// What was wrong with the journal as a whole when a run began in this period.
+    findings: Vec<String>,
     starts: Heads,
     heads: Heads,
     /// Heads that are on disk: what may be signed while a write fails.
@@ -43,6 +50,10 @@ pub(super) struct Writer {
     last_at: UnixMillis,
     unsigned: u64,
     signed: Instant,
+    /// Past periods that are not sealed yet.
+    unsealed: Vec<Unsealed>,
+    /// When storing a body was last seen to fail.
+    probed: Option<Instant>,
     notes: Vec<String>,
 }
 
@@ -56,7 +67,8 @@ struct Group {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, resumed: Resumed, queue: Receiver<Message>) -> Self {
-        let Resumed { key, name, previous, period, epoch, starts, heads, notes, now, .. } = resumed;
+        let Resumed { key, name, previous, period, epoch, counter, findings, .. } = resumed;
+        let Resumed { starts, heads, notes, now, .. } = resumed;
         shared.set_live(Some(Arc::new(period)));
         let (written, signed) = (heads.clone(), Instant::now());
         let (last_at, unsigned) = (now, 0);
@@ -67,12 +79,16 @@ impl Writer {
             name,
             previous,
             epoch,
+            counter,
+            findings,
             starts,
             heads,
             written,
             last_at,
             unsigned,
             signed,
+            unsealed: Vec::new(),
+            probed: None,
             notes,
         }
     }
@@ -80,10 +96,7 @@ impl Writer {
     /// Writes until it is closed, or until nobody can send any more.
     pub(super) fn run(mut self) {
         for detail in std::mem::take(&mut self.notes) {
-            let mut group = Group::default();
-            let body = EventBody::JournalRecovered { detail };
-            self.link(&mut group, SessionId::HOST, self.last_at, body);
-            self.commit(group);
+            self.record(detail);
         }
         loop {
             let Some(group) = self.gather() else { return };
@@ -93,18 +106,63 @@ impl Writer {
                 let _gone = ack.send(sealed.map_err(|error| error.chain()));
                 return;
             }
+            self.probe_bodies();
+            self.seal_past();
+            self.give_up_past();
         }
+    }
+
+    /// Writes down what became of the journal itself.
+    fn record(&mut self, detail: String) {
+        let mut group = Group::default();
+        let body = EventBody::JournalRecovered { detail };
+        self.link(&mut group, SessionId::HOST, self.last_at, body);
+        self.commit(group);
+    }
+
+    /// After a body could not be stored: tries now and then whether one can be, and says so.
+    fn probe_bodies(&mut self) {
+        let Some(failed) = self.shared.failed_bodies() else { return };
+        if self.probed.get_or_insert_with(Instant::now).elapsed() < JOURNAL_RETRY_WAIT {
+            return;
+        }
+        self.probed = Some(Instant::now());
+        match body::probe(&self.shared.dir.join("bodies"), &failed.path) {
+            Err(error) => tracing::warn!(error = error.chain(), "bodies still cannot be stored"),
+            Ok(()) => {
+                self.probed = None;
+                if let Some(failed) = self.shared.bodies_recovered() {
+                    let (count, cause) = (failed.count, failed.cause);
+                    self.record(format!(
+                        "{count} bodies were not stored, the last because: {cause}"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// How long the writer may wait for the next event; none: as long as there is none.
+    fn patience(&self) -> Option<Duration> {
+        let until_signed = JOURNAL_CHECKPOINT_WAIT.saturating_sub(self.signed.elapsed());
+        let waits = [
+            (self.unsigned > 0).then_some(until_signed),
+            self.shared.failed_bodies().map(|_| JOURNAL_RETRY_WAIT),
+            (!self.unsealed.is_empty()).then_some(JOURNAL_CHECKPOINT_WAIT),
+        ];
+        waits.into_iter().flatten().min()
     }
 
     /// The next group: everything that waits, at most [`JOURNAL_BATCH_MAX`] records. Waits for more only
     /// while nobody waits for the group. None when all ends are gone.
     fn gather(&mut self) -> Option<Group> {
         let mut group = Group::default();
-        let until_signed = JOURNAL_CHECKPOINT_WAIT.saturating_sub(self.signed.elapsed());
-        let first = if self.unsigned == 0 {
-            Some(self.queue.recv().ok()?)
-        } else {
-            self.queue.recv_timeout(until_signed).ok()
+        let first = match self.patience() {
+            None => Some(self.queue.recv().ok()?),
+            Some(wait) => match self.queue.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            },
         };
         let deadline = Instant::now() + JOURNAL_BATCH_WAIT;
         let mut next = first;
@@ -148,6 +206,7 @@ impl Writer {
                 self.link(group, waiting.session, waiting.at, body);
             }
             Message::Sync(ack) => group.acks.push(ack),
+            Message::Wake => {}
         }
     }
 
@@ -185,7 +244,7 @@ impl Writer {
                 // health says so too.
                 let written = writer.write(&frames);
                 if let Err(error) = &written {
-                    writer.shared.set_health(Health::Failing(error.chain()));
+                    writer.shared.set_records_failing(Some(error.chain()));
                     answer(&mut acks, &Err(error.chain()));
                 }
                 written
@@ -197,7 +256,7 @@ impl Writer {
         }
         let is_due = self.unsigned >= JOURNAL_CHECKPOINT_RECORDS
             || (self.unsigned > 0 && self.signed.elapsed() >= JOURNAL_CHECKPOINT_WAIT);
-        if is_due && close.is_none() && self.with_retry(|writer| writer.sign(None)).is_some() {
+        if is_due && close.is_none() && self.with_retry(|writer| writer.sign()).is_some() {
             (self.unsigned, self.signed) = (0, Instant::now());
         }
         answer(&mut acks, &Ok(()));
@@ -224,13 +283,16 @@ impl Writer {
         Ok(period)
     }
 
-    /// Starts the period of a new day. The clock going back does not.
+    /// Starts the period of a new day at once; the old one is sealed when its last reader is gone. The
+    /// clock going back starts none.
     fn roll_over(&mut self) -> Result<(), Error> {
         let today = day_of(self.last_at);
         if today <= self.name {
             return Ok(());
         }
-        self.seal()?;
+        self.flush()?;
+        self.sign()?;
+        let past = self.statement();
         let starts = self.written.carried(self.last_at);
         let path = files::period_dir(&self.shared.dir, &today);
         files::make_dir(&path)?;
@@ -239,12 +301,18 @@ impl Writer {
             period: today.clone(),
             previous: Some(self.name.clone()),
             epoch: self.epoch,
+            counter: self.counter.saturating_add(1),
+            findings: Vec::new(),
             at: self.last_at,
             starts: starts.clone(),
             heads: starts.clone(),
             seal: None,
         };
-        self.key.write(&path, &statement)?;
+        self.put_down(&path, &statement)?;
+        self.findings.clear();
+        let past_path = files::period_dir(&self.shared.dir, &self.name);
+        self.unsealed.push(Unsealed::new(past_path, past, self.shared.live()));
+        self.shared.set_live(None);
         self.previous = Some(std::mem::replace(&mut self.name, today));
         let is_dropped = |session: &&SessionId| !starts.0.contains_key(*session);
         self.shared.forget_exchanges(self.written.0.keys().filter(is_dropped));
@@ -253,36 +321,89 @@ impl Writer {
         self.reopen().map(|_period| ())
     }
 
-    fn sign(&mut self, seal: Option<Seal>) -> Result<(), Error> {
-        let statement = Statement {
+    /// Has the engine write everything out.
+    fn flush(&self) -> Result<(), Error> {
+        let Some(period) = self.shared.live() else { return Ok(()) };
+        // The engine refuses everything after an I/O error.
+        period.flush().inspect_err(|_error| self.shared.set_live(None))
+    }
+
+    fn statement(&self) -> Statement {
+        Statement {
             period: self.name.clone(),
             previous: self.previous.clone(),
             epoch: self.epoch,
+            counter: self.counter,
+            findings: self.findings.clone(),
             at: self.last_at,
             starts: self.starts.clone(),
             heads: self.written.clone(),
-            seal,
-        };
-        self.key.write(&files::period_dir(&self.shared.dir, &self.name), &statement)
-    }
-
-    /// Closes the engine and signs its files as they are then.
-    fn seal(&mut self) -> Result<(), Error> {
-        let path = files::period_dir(&self.shared.dir, &self.name);
-        if let Some(period) = self.shared.live() {
-            period.flush()?;
-            self.shared.set_live(None);
-            close(period)?;
+            seal: None,
         }
-        let seal = Seal::of(&path.join(ENGINE_DIR))?;
-        self.sign(Some(seal))
     }
 
+    /// Signs where the sessions of the open period stand.
+    fn sign(&mut self) -> Result<(), Error> {
+        let path = files::period_dir(&self.shared.dir, &self.name);
+        let counter = self.counter.saturating_add(1);
+        self.put_down(&path, &Statement { counter, ..self.statement() })
+    }
+
+    /// Writes the checkpoint of the newest period and, after it, how far the journal goes.
+    fn put_down(&mut self, path: &Path, statement: &Statement) -> Result<(), Error> {
+        self.key.write(path, statement)?;
+        let Statement { epoch, counter, at, .. } = *statement;
+        let newest = Some(statement.period.clone());
+        Latest { newest, epoch, counter, at }.write(&self.shared.dir, &self.key)?;
+        self.counter = counter;
+        Ok(())
+    }
+
+    /// Seals the past periods that nobody reads any more. Their records are signed already, so that one
+    /// that cannot be sealed yet is no reason to refuse anything.
+    fn seal_past(&mut self) {
+        let key = &self.key;
+        self.unsealed.retain_mut(|past| match past.try_seal(key) {
+            Ok(is_sealed) => !is_sealed,
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "a past journal period is not sealed yet");
+                true
+            }
+        });
+    }
+
+    /// Lets go of the oldest past periods when too many are still read.
+    fn give_up_past(&mut self) {
+        let excess = self.unsealed.len().saturating_sub(JOURNAL_UNSEALED_MAX);
+        let given_up: Vec<Unsealed> = self.unsealed.drain(..excess).collect();
+        for past in given_up {
+            let path = past.path().display().to_string();
+            self.record(format!("the journal period `{path}` stays unsealed: it is still read"));
+        }
+    }
+
+    /// Signs, and seals what nobody reads any more. Readers stop by themselves when the journal closes;
+    /// one that does not gets [`JOURNAL_CHECKPOINT_WAIT`].
     fn finish(&mut self) -> Result<(), Error> {
         if self.heads != self.written {
             return Err(Error::Failing("waiting events could not be written".to_owned()));
         }
-        self.seal()
+        self.flush()?;
+        self.sign()?;
+        let path = files::period_dir(&self.shared.dir, &self.name);
+        let last = Unsealed::new(path, self.statement(), self.shared.live());
+        self.shared.set_live(None);
+        self.unsealed.push(last);
+        let started = Instant::now();
+        loop {
+            self.seal_past();
+            let Some(past) = self.unsealed.last() else { return Ok(()) };
+            if started.elapsed() > JOURNAL_CHECKPOINT_WAIT {
+                let cause = "it is signed, and a reader does not let go of it";
+                return Err(Error::engine("seal", past.path(), cause));
+            }
+            std::thread::sleep(JOURNAL_BATCH_WAIT);
+        }
     }
 
     /// Does something until it succeeds, with the health saying so; gives up only when closing.
@@ -290,10 +411,10 @@ impl Writer {
         loop {
             match call(self) {
                 Ok(value) => {
-                    self.shared.set_health(Health::Healthy);
+                    self.shared.set_records_failing(None);
                     return Some(value);
                 }
-                Err(error) => self.shared.set_health(Health::Failing(error.chain())),
+                Err(error) => self.shared.set_records_failing(Some(error.chain())),
             }
             if self.shared.is_closing.load(Ordering::Acquire) {
                 return None;
@@ -310,25 +431,8 @@ fn answer(acks: &mut Vec<Ack>, with: &Result<(), String>) {
     }
 }
 
-/// Waits until no reader holds the period, then closes it.
-fn close(mut period: Arc<Period>) -> Result<(), Error> {
-    let started = Instant::now();
-    loop {
-        match Arc::try_unwrap(period) {
-            Ok(period) => {
-                drop(period);
-                return Ok(());
-            }
-            Err(held) => period = held,
-        }
-        if started.elapsed() > JOURNAL_CHECKPOINT_WAIT {
-            return Err(Error::engine("close", period.path(), "a reader does not let go of it"));
-        }
-        std::thread::sleep(JOURNAL_BATCH_WAIT);
-    }
-}
-
-/// Stores a body; one that cannot be stored is missing from its record, which says so by that.
+/// Stores a body; one that cannot be stored is missing from its record, which says so by that, and the
+/// journal is failing until one can be.
 fn stored(body: BodyWriter) -> Option<BodyRef> {
     body.finish()
         .inspect_err(|error| tracing::error!(error = error.chain(), "a body was not stored"))
