@@ -133,6 +133,9 @@ pub const RULE_DEPTH_MAX: usize = 64;
 pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
 /// Combinations of masks whose masker is kept ready; more are built anew each time.
 pub const MASKERS_MAX: usize = 256;
+/// Bytes of a name in a bundle. The kernel's label of a process has this much room for the agent's name,
+/// and a longer one could be declared but never run.
+pub const NAME_BYTES_MAX: usize = 56;
 /// Files of a bundle.
 pub const BUNDLE_FILES_MAX: usize = 1024;
 /// Time for the kernel to free detached programs.

@@ -185,9 +185,9 @@ impl Checker<'_> {
         };
         if !sheet::is_name(id) {
             self.found.push(
-                draft.error(draft.annotation_value("id"), format!("`{id}` is not a rule id")).help(
-                    "1 to 63 letters, digits, `.`, `_` or `-`, the first one a letter or digit",
-                ),
+                draft
+                    .error(draft.annotation_value("id"), format!("`{id}` is not a rule id"))
+                    .help(sheet::name_help()),
             );
             return None;
         }

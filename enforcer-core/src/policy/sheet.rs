@@ -9,6 +9,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use crate::model::limits::NAME_BYTES_MAX;
+
 use super::{Diagnostic, SourceFile};
 
 /// A text and where it stands.
@@ -213,11 +215,8 @@ impl<'s> Sheet<'s> {
     pub fn check_name(&mut self, word: &Word) {
         if !is_name(&word.text) {
             let message = format!("`{}` is not a name", word.text);
-            self.push(
-                Diagnostic::error(self.file, word.span.clone(), message).help(
-                    "1 to 63 letters, digits, `.`, `_` or `-`, the first one a letter or digit",
-                ),
-            );
+            let found = Diagnostic::error(self.file, word.span.clone(), message);
+            self.push(found.help(name_help()));
         }
     }
 }
@@ -235,11 +234,18 @@ pub fn parse(file: &SourceFile) -> Result<Spanned<DeTable<'_>>, Vec<Diagnostic>>
     Err(found.collect())
 }
 
+/// What [`is_name`] asks for, in words.
+pub fn name_help() -> String {
+    format!(
+        "1 to {NAME_BYTES_MAX} letters, digits, `.`, `_` or `-`, the first one a letter or digit"
+    )
+}
+
 /// Whether a text may name something of the bundle.
 pub fn is_name(text: &str) -> bool {
     let first_is_plain = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    first_is_plain && text.len() <= 63 && text.bytes().all(is_plain)
+    first_is_plain && text.len() <= NAME_BYTES_MAX && text.bytes().all(is_plain)
 }
 
 const fn kind(value: &DeValue<'_>) -> &'static str {

@@ -3,6 +3,7 @@
 
 use super::super::{Severity, cases, compile};
 use super::{INVENTORY, problems, sources};
+use crate::model::limits::NAME_BYTES_MAX;
 
 /// Checks the problems of rules under the shared inventory: line, column, part of the message.
 fn check(rules: &str, expect: &[(usize, usize, &str)]) {
@@ -42,6 +43,22 @@ fn five_different_mistakes_in_three_files_give_five_diagnostics() {
         let span = found.span.expect("bytes to point at");
         assert!(!span.is_empty() || found.message.contains("end of input"), "{}", found.message);
     }
+}
+
+#[test]
+fn a_name_that_the_kernel_has_no_room_for_is_refused() {
+    let with = |length: usize| {
+        let agent = "a".repeat(length);
+        sources(&[("policy.toml", &format!("{INVENTORY}\n[agents.{agent}]\n"))])
+    };
+    assert!(compile(&with(NAME_BYTES_MAX)).is_ok());
+    let errors = compile(&with(NAME_BYTES_MAX + 1)).expect_err("too long");
+    let error = errors.0.iter().find(|found| found.severity == Severity::Error).expect("an error");
+    assert!(error.message.ends_with("is not a name"), "{error}");
+    assert_eq!(
+        error.help.as_deref(),
+        Some("1 to 56 letters, digits, `.`, `_` or `-`, the first one a letter or digit")
+    );
 }
 
 #[test]
