@@ -83,10 +83,20 @@ impl Masking {
 
     fn remember(&mut self, chunk: &Node<'_>) {
         for name in ["id", "object", "created", "model", "system_fingerprint", "service_tier"] {
-            let value = match chunk.at(name) {
-                Some(Node::String(text)) => Value::from(self.masker.mask(text).text.into_owned()),
-                Some(Node::Number(number)) => Value::from(number.clone()),
+            let path = [Step::Key(name.to_owned())];
+            // Not counted here: the chunk itself is masked as well.
+            let mut editor = MaskTexts { masker: &self.masker, count: 0 };
+            let (value, edit) = match chunk.at(name) {
+                Some(Node::String(text)) => (Value::from(text.as_ref()), editor.text(&path, text)),
+                Some(Node::Number(number)) => {
+                    (Value::from(number.clone()), editor.number(&path, &number.to_string()))
+                }
                 _ => continue,
+            };
+            let value = match edit {
+                Edit::Keep => value,
+                Edit::Null => Value::Null,
+                Edit::Text(text) => Value::from(text),
             };
             self.common.insert(name.to_owned(), value);
         }
@@ -228,6 +238,10 @@ impl Editor for MaskChunk<'_> {
                 Edit::Null
             }
         }
+    }
+
+    fn number(&mut self, path: &[Step], number: &str) -> Edit {
+        self.whole(|editor| editor.number(path, number))
     }
 
     fn name(&mut self, path: &[Step], name: &str) -> Option<String> {

@@ -4,7 +4,8 @@
 //! Everything is text, names of members too, except what the API and the SDKs dispatch on (models, roles,
 //! types, ids, names of functions) as long as it is written like an identifier, and payloads in base64.
 //! Lists of token probabilities repeat the answer in pieces that no detector can join: they become `null`.
-//! Errs to masking. Numbers and the content of files and images are not looked at.
+//! A number that is masked becomes a string. Errs to masking. The content of files and images is not
+//! looked at.
 
 use crate::mask::Masker;
 use crate::model::OpaqueCause;
@@ -84,10 +85,29 @@ const PAYLOADS: [&str; 5] = [
     "choices/*/delta/audio/data",
 ];
 
+/// Where numbers stand that SDKs dispatch on or account with; all of `usage` as well.
+const NUMBERS: [&str; 6] = [
+    "created",
+    "max_tokens",
+    "max_completion_tokens",
+    "choices/*/index",
+    "choices/*/message/tool_calls/*/index",
+    "choices/*/delta/tool_calls/*/index",
+];
+/// Longest such number, in digits: seconds since 1970 have ten, a card number thirteen.
+const NUMBER_BYTES_MAX: usize = 10;
+
 /// What is not to be masked, whatever detectors say.
 pub(super) fn is_structural(path: &[Step], text: &str) -> bool {
     (is_identifier(text) && is_one_of(path, &IDENTIFIERS))
         || (is_one_of(path, &PAYLOADS) && is_base64(text))
+}
+
+/// Whether a number is one that SDKs count or time with, and too short for what a detector is there for.
+fn is_plain_number(path: &[Step], number: &str) -> bool {
+    let is_usage = matches!(path, [Step::Key(first), ..] if first == "usage");
+    let is_short = number.len() <= NUMBER_BYTES_MAX && number.bytes().all(|b| b.is_ascii_digit());
+    is_short && (is_usage || is_one_of(path, &NUMBERS))
 }
 
 /// Where the provider repeats the answer token by token.
@@ -144,6 +164,15 @@ impl Editor for MaskTexts<'_> {
             return Edit::Keep;
         }
         let masked = self.masker.mask_text(text);
+        self.count += masked.count;
+        if masked.count == 0 { Edit::Keep } else { Edit::Text(masked.text.into_owned()) }
+    }
+
+    fn number(&mut self, path: &[Step], number: &str) -> Edit {
+        if is_plain_number(path, number) {
+            return Edit::Keep;
+        }
+        let masked = self.masker.mask_number(number);
         self.count += masked.count;
         if masked.count == 0 { Edit::Keep } else { Edit::Text(masked.text.into_owned()) }
     }

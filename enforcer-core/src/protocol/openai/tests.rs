@@ -146,6 +146,40 @@ fn detectors_look_behind_every_escape_and_name() {
 }
 
 #[test]
+fn a_number_that_is_masked_becomes_a_string() {
+    let request = |body: &str, expect: &str| {
+        let masked = mask_chat_request(body.as_bytes(), &masker()).unwrap();
+        assert_eq!(String::from_utf8(masked.bytes).unwrap(), expect);
+        assert_eq!(masked.count > 0, body != expect, "{body}");
+    };
+    request(r#"{"a":[4111111111111111 , 12.50]}"#, r#"{"a":["[credit-card]" , 12.50]}"#);
+    request(r#"{"a":-4111111111111111}"#, r#"{"a":"-[credit-card]"}"#);
+    // Another way of writing the same.
+    request(r#"{"a":4.111111111111111e15}"#, r#"{"a":"[credit-card].0"}"#);
+    request(r#"{"seed":4111111111111111}"#, r#"{"seed":"[credit-card]"}"#);
+    let answer = r#"{"choices":[{"message":{"x":4111111111111111}}],"created":4111111111111111}"#;
+    let masked = mask_chat_response(answer.as_bytes(), &masker()).unwrap();
+    assert_eq!(masked.bytes, answer.replace("4111111111111111", "\"[credit-card]\"").as_bytes());
+    let mut stream = ChatStream::new(Some(masker()));
+    let chunk = r#"{"id":"c","choices":[{"index":0,"delta":{"x":{"y":4111111111111111}}}]}"#;
+    let out = run(&mut stream, &format!("data: {chunk}\n\n"), &[usize::MAX]);
+    let expect = chunk.replace("4111111111111111", "\"[credit-card]\"");
+    assert_eq!(out, format!("data: {expect}\n\n"));
+    // What SDKs account with stays a number, whatever a bundle looks for.
+    let digits = DetectorSpec {
+        name: DetectorName::new("digits"),
+        kind: DetectorKind::Pattern("[0-9]{1,12}".to_owned()),
+    };
+    let digits = Masker::new(vec![(digits, Style::Label)]).unwrap();
+    let answer = br#"{"created":1741569952,"usage":{"prompt_tokens":19},"n":[19]}"#;
+    let masked = mask_chat_response(answer, &digits).unwrap();
+    assert_eq!(
+        String::from_utf8(masked.bytes).unwrap(),
+        r#"{"created":1741569952,"usage":{"prompt_tokens":19},"n":["[digits]"]}"#
+    );
+}
+
+#[test]
 fn a_request_is_masked_and_stays_the_rest_of_itself() {
     let request = fixture!("chat_request/request.json");
     let masked = mask_chat_request(request.as_bytes(), &masker()).unwrap();
