@@ -16,7 +16,9 @@ use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
 
-use super::mask::{MaskTexts, is_structural, is_token_list};
+use super::mask::{
+    MaskTexts, is_base64, is_payload_place, is_structural, is_token_list, media_type,
+};
 use super::stream::StreamError;
 
 /// The texts of a stream that is masked.
@@ -24,24 +26,32 @@ use super::stream::StreamError;
 pub(super) struct Masking {
     masker: Masker,
     texts: Vec<Text>,
+    /// Places where a payload arrives.
+    payloads: Vec<Place>,
     /// What chunks that are made up have in common with those of the provider.
     common: Map<String, Value>,
     /// Places masked outside `texts`.
     count: u64,
 }
 
+/// Where something arrives delta by delta.
+#[derive(Clone, PartialEq, Eq)]
+struct Place {
+    choice: u64,
+    /// The way from `delta`, by the indexes that the provider gives.
+    path: Vec<Step>,
+}
+
 /// One text that arrives delta by delta.
 #[derive(Clone)]
 struct Text {
-    choice: u64,
-    /// Where it stands under `delta`, by the indexes that the provider gives.
-    path: Vec<Step>,
+    place: Place,
     stream: TextStream,
 }
 
 impl Masking {
     pub(super) fn new(masker: Masker) -> Self {
-        Self { masker, texts: Vec::new(), common: Map::new(), count: 0 }
+        Self { masker, texts: Vec::new(), payloads: Vec::new(), common: Map::new(), count: 0 }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -105,7 +115,7 @@ impl Masking {
     /// Ends the texts of some choices; what they held back becomes chunks.
     pub(super) fn release(&mut self, is_ended: impl Fn(u64) -> bool, out: &mut Vec<u8>) {
         for mut text in mem::take(&mut self.texts) {
-            if !is_ended(text.choice) {
+            if !is_ended(text.place.choice) {
                 self.texts.push(text);
                 continue;
             }
@@ -113,28 +123,41 @@ impl Masking {
             self.count += text.stream.count();
             if !held.is_empty() {
                 let mut chunk = self.common.clone();
-                let delta = text.path.iter().rev().fold(Value::from(held), wrap);
-                let choice = json!({ "index": text.choice, "delta": delta, "finish_reason": null });
+                let delta = text.place.path.iter().rev().fold(Value::from(held), wrap);
+                let choice =
+                    json!({ "index": text.place.choice, "delta": delta, "finish_reason": null });
                 chunk.insert("choices".to_owned(), json!([choice]));
                 out.extend_from_slice(format!("data: {}\n\n", Value::from(chunk)).as_bytes());
             }
         }
     }
 
+    /// Whether the next piece at a place goes on as it is because it belongs to a payload: the first piece
+    /// shows that, every further one is base64, and none before was followed as text.
+    fn is_payload(&mut self, place: &Place, piece: &str) -> bool {
+        if self.payloads.contains(place) {
+            let goes_on = is_base64(piece);
+            if !goes_on {
+                self.payloads.retain(|payload| payload != place);
+            }
+            return goes_on;
+        }
+        let is_text = self.texts.iter().any(|text| text.place == *place);
+        let has_room = self.payloads.len() < STREAM_TEXTS_MAX;
+        let begins = !is_text && has_room && media_type(piece) == Some("");
+        if begins {
+            self.payloads.push(place.clone());
+        }
+        begins
+    }
+
     /// Masks the next piece of a text.
-    fn delta(
-        &mut self,
-        choice: u64,
-        path: Vec<Step>,
-        piece: &str,
-        is_last: bool,
-    ) -> Result<String, StreamError> {
-        let is_it = |text: &Text| text.choice == choice && text.path == path;
-        let index = match self.texts.iter().position(is_it) {
+    fn delta(&mut self, place: Place, piece: &str, is_last: bool) -> Result<String, StreamError> {
+        let index = match self.texts.iter().position(|text| text.place == place) {
             Some(index) => index,
             None if self.texts.len() >= STREAM_TEXTS_MAX => return Err(StreamError::TooManyTexts),
             None => {
-                self.texts.push(Text { choice, path, stream: self.masker.text_stream() });
+                self.texts.push(Text { place, stream: self.masker.text_stream() });
                 self.texts.len() - 1
             }
         };
@@ -184,8 +207,8 @@ struct MaskChunk<'m> {
 }
 
 impl MaskChunk<'_> {
-    /// The text that a string continues: its choice, whether that one ends here, and its place.
-    fn followed(&self, path: &[Step]) -> Option<(u64, bool, Vec<Step>)> {
+    /// Where the text stands that a string continues, and whether its choice ends here.
+    fn followed(&self, path: &[Step]) -> Option<(Place, bool)> {
         let [Step::Key(choices), Step::Item(position), Step::Key(delta), place @ ..] = path else {
             return None;
         };
@@ -210,7 +233,8 @@ impl MaskChunk<'_> {
                 }
             }
         }
-        Some((wire_index(choice, *position), is_finished(choice), indexed))
+        let place = Place { choice: wire_index(choice, *position), path: indexed };
+        Some((place, is_finished(choice)))
     }
 
     fn whole(&mut self, edit: impl FnOnce(&mut MaskTexts<'_>) -> Edit) -> Edit {
@@ -227,10 +251,14 @@ impl Editor for MaskChunk<'_> {
         if is_structural(path, text) {
             return Edit::Keep;
         }
-        let Some((choice, is_last, place)) = self.followed(path) else {
+        let Some((place, is_last)) = self.followed(path) else {
             return self.whole(|editor| editor.text(path, text));
         };
-        match self.masking.delta(choice, place, text, is_last) {
+        let goes_on = text.is_empty() && !is_last;
+        if goes_on || (is_payload_place(path) && self.masking.is_payload(&place, text)) {
+            return Edit::Keep;
+        }
+        match self.masking.delta(place, text, is_last) {
             Ok(masked) if masked == text => Edit::Keep,
             Ok(masked) => Edit::Text(masked),
             Err(fault) => {

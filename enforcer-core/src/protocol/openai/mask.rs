@@ -76,14 +76,12 @@ const IDENTIFIERS: [&str; 54] = [
     "choices/*/delta/reasoning_details/*/type",
 ];
 
-/// Where payloads stand.
-const PAYLOADS: [&str; 5] = [
-    "messages/*/content/*/image_url/url",
-    "messages/*/content/*/input_audio/data",
-    "messages/*/content/*/file/file_data",
-    "choices/*/message/audio/data",
-    "choices/*/delta/audio/data",
-];
+/// Where payloads stand in a content part: in which member, and where in that.
+pub(super) const PART_PAYLOADS: [(&str, &str); 3] =
+    [("image_url", "url"), ("input_audio", "data"), ("file", "file_data")];
+
+/// Where payloads stand in answers.
+const ANSWER_PAYLOADS: [&str; 2] = ["choices/*/message/audio/data", "choices/*/delta/audio/data"];
 
 /// Where numbers stand that SDKs dispatch on or account with; all of `usage` as well.
 const NUMBERS: [&str; 6] = [
@@ -97,10 +95,14 @@ const NUMBERS: [&str; 6] = [
 /// Longest such number, in digits: seconds since 1970 have ten, a card number thirteen.
 const NUMBER_BYTES_MAX: usize = 10;
 
+/// Shortest bare base64 that is taken for a payload, in bytes: a shorter one may be a word or a number.
+const PAYLOAD_BYTES_MIN: usize = 64;
+/// Longest media type of a payload, in bytes.
+const MEDIA_TYPE_BYTES_MAX: usize = 64;
+
 /// What is not to be masked, whatever detectors say.
 pub(super) fn is_structural(path: &[Step], text: &str) -> bool {
-    (is_identifier(text) && is_one_of(path, &IDENTIFIERS))
-        || (is_one_of(path, &PAYLOADS) && is_base64(text))
+    is_identifier(text) && is_one_of(path, &IDENTIFIERS)
 }
 
 /// Whether a number is one that SDKs count or time with, and too short for what a detector is there for.
@@ -133,15 +135,31 @@ fn is_identifier(text: &str) -> bool {
     text.len() <= IDENTIFIER_BYTES_MAX && text.bytes().all(is_part)
 }
 
-/// Base64, bare or as a `data:` address.
-fn is_base64(text: &str) -> bool {
-    let payload = match text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-        Some((media_type, payload)) if is_identifier(media_type) => payload,
-        Some(_) => return false,
-        None => text,
+/// Whether the API has a payload at this place.
+pub(super) fn is_payload_place(path: &[Step]) -> bool {
+    let [place @ .., Step::Key(kind), Step::Key(field)] = path else { return false };
+    let is_it = |part: &(&str, &str)| part.0 == kind && part.1 == field;
+    (matches(place, "messages/*/content/*") && PART_PAYLOADS.iter().any(is_it))
+        || is_one_of(path, &ANSWER_PAYLOADS)
+}
+
+/// The media type of a text that is a payload, empty for a bare one. Nothing for what only stands where a
+/// payload should: it is text.
+pub(super) fn media_type(text: &str) -> Option<&str> {
+    let Some(rest) = text.strip_prefix("data:") else {
+        return (text.len() >= PAYLOAD_BYTES_MIN && is_base64(text)).then_some("");
     };
-    let payload = payload.trim_end_matches('=');
-    payload.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte))
+    let (media_type, payload) = rest.split_once(";base64,")?;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-./".contains(&byte);
+    let is_media_type = media_type.len() <= MEDIA_TYPE_BYTES_MAX && media_type.bytes().all(is_part);
+    (is_media_type && is_base64(payload)).then_some(media_type)
+}
+
+/// Canonical base64 (RFC 4648 section 4): its alphabet, whole groups, at most two `=` at the end.
+pub(super) fn is_base64(text: &str) -> bool {
+    let payload = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+    text.len().is_multiple_of(4) && payload.bytes().all(is_part)
 }
 
 /// Masks a whole body.
@@ -160,7 +178,11 @@ pub(super) struct MaskTexts<'m> {
 
 impl Editor for MaskTexts<'_> {
     fn text(&mut self, path: &[Step], text: &str) -> Edit {
-        if is_structural(path, text) {
+        let is_payload = || {
+            let media_type = media_type(text).filter(|_| is_payload_place(path));
+            media_type.is_some_and(|media_type| self.masker.mask(media_type).count == 0)
+        };
+        if is_structural(path, text) || is_payload() {
             return Edit::Keep;
         }
         let masked = self.masker.mask_text(text);
