@@ -11,13 +11,13 @@ use std::mem;
 use serde_json::{Map, Value, json};
 
 use crate::mask::{Masker, TextStream};
-use crate::model::limits::STREAM_TEXTS_MAX;
+use crate::model::limits::{MASK_HOLD_BYTES_MAX, STREAM_TEXTS_MAX};
 use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
 
 use super::mask::{
-    MaskTexts, is_base64, is_payload_place, is_structural, is_token_list, media_type,
+    MaskTexts, is_base64, is_name_place, is_payload_place, is_token_list, is_word, media_type,
 };
 use super::stream::StreamError;
 
@@ -28,6 +28,8 @@ pub(super) struct Masking {
     texts: Vec<Text>,
     /// Places where a payload arrives.
     payloads: Vec<Place>,
+    /// Ids and names, with their last bytes.
+    names: Vec<(Place, String)>,
     /// What chunks that are made up have in common with those of the provider.
     common: Map<String, Value>,
     /// Places masked outside `texts`.
@@ -51,7 +53,14 @@ struct Text {
 
 impl Masking {
     pub(super) fn new(masker: Masker) -> Self {
-        Self { masker, texts: Vec::new(), payloads: Vec::new(), common: Map::new(), count: 0 }
+        Self {
+            masker,
+            texts: Vec::new(),
+            payloads: Vec::new(),
+            names: Vec::new(),
+            common: Map::new(),
+            count: 0,
+        }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -151,6 +160,27 @@ impl Masking {
         begins
     }
 
+    /// Ids and names come whole and are masked so. Pieces that are something to mask only together cannot
+    /// be masked any more, so they end the stream.
+    fn check_name(&mut self, place: Place, piece: &str) -> Result<(), StreamError> {
+        let index = match self.names.iter().position(|name| name.0 == place) {
+            Some(index) => index,
+            None if self.names.len() >= STREAM_TEXTS_MAX => return Err(StreamError::TooManyTexts),
+            None => {
+                self.names.push((place, String::new()));
+                self.names.len() - 1
+            }
+        };
+        let Some((_, seen)) = self.names.get_mut(index) else { return Ok(()) };
+        let count = |text: &str| self.masker.mask_text(text).count;
+        let apart = if seen.is_empty() { None } else { Some(count(seen) + count(piece)) };
+        seen.push_str(piece);
+        let is_split = apart.is_some_and(|apart| count(seen) != apart);
+        let start = seen.floor_char_boundary(seen.len().saturating_sub(MASK_HOLD_BYTES_MAX));
+        seen.drain(..start);
+        if is_split { Err(StreamError::SplitName) } else { Ok(()) }
+    }
+
     /// Masks the next piece of a text.
     fn delta(&mut self, place: Place, piece: &str, is_last: bool) -> Result<String, StreamError> {
         let index = match self.texts.iter().position(|text| text.place == place) {
@@ -248,7 +278,7 @@ impl MaskChunk<'_> {
 
 impl Editor for MaskChunk<'_> {
     fn text(&mut self, path: &[Step], text: &str) -> Edit {
-        if is_structural(path, text) {
+        if is_word(path, text) {
             return Edit::Keep;
         }
         let Some((place, is_last)) = self.followed(path) else {
@@ -257,6 +287,12 @@ impl Editor for MaskChunk<'_> {
         let goes_on = text.is_empty() && !is_last;
         if goes_on || (is_payload_place(path) && self.masking.is_payload(&place, text)) {
             return Edit::Keep;
+        }
+        if is_name_place(path) {
+            if let Err(fault) = self.masking.check_name(place, text) {
+                self.fault = Some(fault);
+            }
+            return self.whole(|editor| editor.text(path, text));
         }
         match self.masking.delta(place, text, is_last) {
             Ok(masked) if masked == text => Edit::Keep,

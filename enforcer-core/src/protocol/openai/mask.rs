@@ -1,79 +1,151 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Which strings of the API are text, and masking of a whole body.
 //!
-//! Everything is text, names of members too, except what the API and the SDKs dispatch on (models, roles,
-//! types, ids, names of functions) as long as it is written like an identifier, and payloads in base64.
+//! Everything is text, names of members too, except the words of the API that SDKs dispatch on (roles,
+//! types) and payloads in base64. Ids and names are masked by hash, whatever the style of the mask, so
+//! that what belonged together still does: the answer of a tool to its call, a call to its tool.
 //! Lists of token probabilities repeat the answer in pieces that no detector can join: they become `null`.
 //! A number that is masked becomes a string. Errs to masking. The content of files and images is not
 //! looked at.
 
-use crate::mask::Masker;
+use crate::mask::{Masker, Style};
 use crate::model::OpaqueCause;
 use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
 
 use super::MaskedBody;
 
-/// Longest string that is taken for an identifier, in bytes.
-const IDENTIFIER_BYTES_MAX: usize = 256;
-
-/// Where identifiers stand; `*` is any item of a list.
-const IDENTIFIERS: [&str; 54] = [
+/// Where words stand that the API and the SDKs dispatch on; `*` is any item of a list.
+const WORD_PLACES: [&str; 27] = [
     // Requests.
-    "model",
     "service_tier",
     "reasoning_effort",
     "verbosity",
     "modalities/*",
     "messages/*/role",
+    "messages/*/tool_calls/*/type",
+    "messages/*/content/*/type",
+    "messages/*/content/*/image_url/detail",
+    "messages/*/content/*/input_audio/format",
+    "tools/*/type",
+    "tool_choice",
+    "tool_choice/type",
+    "function_call",
+    "response_format/type",
+    // Answers.
+    "object",
+    "choices/*/finish_reason",
+    "choices/*/message/role",
+    "choices/*/message/annotations/*/type",
+    "choices/*/message/tool_calls/*/type",
+    "choices/*/message/reasoning_details/*/type",
+    "choices/*/delta/role",
+    "choices/*/delta/annotations/*/type",
+    "choices/*/delta/tool_calls/*/type",
+    "choices/*/delta/reasoning_details/*/type",
+    "error/type",
+    "error/code",
+    "error/param",
+];
+
+/// These words. Another one in such a place is text.
+const WORDS: [&str; 58] = [
+    // Roles.
+    "assistant",
+    "developer",
+    "function",
+    "system",
+    "tool",
+    "user",
+    // Types.
+    "allowed_tools",
+    "audio",
+    "chat.completion",
+    "chat.completion.chunk",
+    "custom",
+    "file",
+    "image_url",
+    "input_audio",
+    "json_object",
+    "json_schema",
+    "reasoning.encrypted",
+    "reasoning.summary",
+    "reasoning.text",
+    "refusal",
+    "text",
+    "url_citation",
+    // Reasons.
+    "content_filter",
+    "function_call",
+    "length",
+    "stop",
+    "tool_calls",
+    // Choices and degrees.
+    "auto",
+    "default",
+    "flex",
+    "high",
+    "low",
+    "max",
+    "medium",
+    "minimal",
+    "none",
+    "original",
+    "priority",
+    "required",
+    "scale",
+    "xhigh",
+    // Sounds.
+    "aac",
+    "flac",
+    "mp3",
+    "opus",
+    "pcm16",
+    "wav",
+    // Errors.
+    "context_length_exceeded",
+    "insufficient_quota",
+    "invalid_api_key",
+    "invalid_request_error",
+    "messages",
+    "model",
+    "model_not_found",
+    "rate_limit_exceeded",
+    "rate_limit_error",
+    "server_error",
+    "tools",
+];
+
+/// Where ids and names stand that must still fit together after masking.
+const NAME_PLACES: [&str; 27] = [
+    // Requests.
+    "model",
     "messages/*/tool_call_id",
     "messages/*/audio/id",
     "messages/*/function_call/name",
     "messages/*/tool_calls/*/id",
-    "messages/*/tool_calls/*/type",
     "messages/*/tool_calls/*/function/name",
     "messages/*/tool_calls/*/custom/name",
-    "messages/*/content/*/type",
-    "messages/*/content/*/image_url/detail",
-    "messages/*/content/*/input_audio/format",
     "messages/*/content/*/file/file_id",
-    "tools/*/type",
     "tools/*/function/name",
     "tools/*/custom/name",
     "functions/*/name",
-    "tool_choice",
-    "tool_choice/type",
     "tool_choice/function/name",
     "tool_choice/custom/name",
-    "function_call",
     "function_call/name",
-    "response_format/type",
     "response_format/json_schema/name",
     // Answers.
     "id",
-    "object",
     "system_fingerprint",
-    "choices/*/finish_reason",
-    "choices/*/message/role",
     "choices/*/message/audio/id",
     "choices/*/message/function_call/name",
-    "choices/*/message/annotations/*/type",
     "choices/*/message/tool_calls/*/id",
-    "choices/*/message/tool_calls/*/type",
     "choices/*/message/tool_calls/*/function/name",
     "choices/*/message/tool_calls/*/custom/name",
-    "choices/*/delta/role",
     "choices/*/delta/audio/id",
     "choices/*/delta/function_call/name",
-    "choices/*/delta/annotations/*/type",
     "choices/*/delta/tool_calls/*/id",
-    "choices/*/delta/tool_calls/*/type",
     "choices/*/delta/tool_calls/*/function/name",
     "choices/*/delta/tool_calls/*/custom/name",
-    "error/type",
-    "error/code",
-    "error/param",
-    "choices/*/message/reasoning_details/*/type",
-    "choices/*/delta/reasoning_details/*/type",
 ];
 
 /// Where payloads stand in a content part: in which member, and where in that.
@@ -100,9 +172,14 @@ const PAYLOAD_BYTES_MIN: usize = 64;
 /// Longest media type of a payload, in bytes.
 const MEDIA_TYPE_BYTES_MAX: usize = 64;
 
-/// What is not to be masked, whatever detectors say.
-pub(super) fn is_structural(path: &[Step], text: &str) -> bool {
-    is_identifier(text) && is_one_of(path, &IDENTIFIERS)
+/// Whether a text is a word that is never masked, whatever detectors say.
+pub(super) fn is_word(path: &[Step], text: &str) -> bool {
+    WORDS.contains(&text) && is_one_of(path, &WORD_PLACES)
+}
+
+/// Whether ids or names stand here.
+pub(super) fn is_name_place(path: &[Step]) -> bool {
+    is_one_of(path, &NAME_PLACES)
 }
 
 /// Whether a number is one that SDKs count or time with, and too short for what a detector is there for.
@@ -128,11 +205,6 @@ fn matches(path: &[Step], pattern: &str) -> bool {
         Step::Item(_) => parts.next() == Some("*"),
     };
     path.iter().all(is_next) && parts.next().is_none()
-}
-
-fn is_identifier(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
-    text.len() <= IDENTIFIER_BYTES_MAX && text.bytes().all(is_part)
 }
 
 /// Whether the API has a payload at this place.
@@ -182,10 +254,14 @@ impl Editor for MaskTexts<'_> {
             let media_type = media_type(text).filter(|_| is_payload_place(path));
             media_type.is_some_and(|media_type| self.masker.mask(media_type).count == 0)
         };
-        if is_structural(path, text) || is_payload() {
+        if is_word(path, text) || is_payload() {
             return Edit::Keep;
         }
-        let masked = self.masker.mask_text(text);
+        let masked = if is_name_place(path) {
+            self.masker.with_style(Style::Hash).mask_text(text)
+        } else {
+            self.masker.mask_text(text)
+        };
         self.count += masked.count;
         if masked.count == 0 { Edit::Keep } else { Edit::Text(masked.text.into_owned()) }
     }

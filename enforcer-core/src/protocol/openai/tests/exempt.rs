@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::super::{ChatStream, mask_chat_request, mask_chat_response};
+use super::super::{ChatStream, StreamError, mask_chat_request, mask_chat_response};
 use super::{masker, run};
 use crate::mask::{DetectorKind, DetectorSpec, Masker, Style};
 use crate::model::{DetectorName, OpaqueCause};
@@ -61,6 +61,75 @@ fn a_streamed_payload_passes_and_what_is_none_is_masked_in_order() {
 }
 
 #[test]
+fn ids_and_names_that_are_masked_still_fit_together() {
+    let (one, other) = ("call_4111111111111111", "call_5555555555554444");
+    let hash = |text: &str| masker().with_style(Style::Hash).mask(text).text.into_owned();
+    let body = |one: &str, other: &str| {
+        json!({
+            "model": "m",
+            "messages": [
+                { "role": "assistant", "tool_calls": [
+                    { "id": one, "type": "function", "function": { "name": "ok", "arguments": "{}" } },
+                    { "id": other, "type": "function", "function": { "name": "ok", "arguments": "{}" } },
+                ] },
+                { "role": "tool", "tool_call_id": other, "content": "x" },
+                { "role": "tool", "tool_call_id": one, "content": "y" },
+            ],
+        })
+        .to_string()
+    };
+    assert!(hash(one).starts_with("call_[credit-card:") && hash(one) != hash(other));
+    let masked = mask_chat_request(body(one, other).as_bytes(), &masker()).unwrap();
+    assert_eq!(String::from_utf8(masked.bytes).unwrap(), body(&hash(one), &hash(other)));
+    assert_eq!(masked.count, 4);
+    // What an id is written with does not matter.
+    let (ann, bob) = ("ann@example.com", "bob@example.com");
+    let masked = mask_chat_request(body(ann, bob).as_bytes(), &masker()).unwrap();
+    assert_eq!(String::from_utf8(masked.bytes).unwrap(), body(&hash(ann), &hash(bob)));
+}
+
+#[test]
+fn only_the_words_of_the_api_are_exempt_from_masking() {
+    let words = DetectorSpec {
+        name: DetectorName::new("words"),
+        kind: DetectorKind::Pattern("user|secret".to_owned()),
+    };
+    let words = Masker::new(vec![(words, Style::Label)]).unwrap();
+    let masked = |body: &str| {
+        String::from_utf8(mask_chat_request(body.as_bytes(), &words).unwrap().bytes).unwrap()
+    };
+    for body in [r#"{"messages":[{"role":"user"}]}"#, r#"{"tool_choice":"auto"}"#] {
+        assert_eq!(masked(body), body);
+    }
+    assert_eq!(
+        masked(r#"{"messages":[{"role":"secret","content":"user"}]}"#),
+        r#"{"messages":[{"role":"[words]","content":"[words]"}]}"#
+    );
+    assert_eq!(masked(r#"{"service_tier":"secret"}"#), r#"{"service_tier":"[words]"}"#);
+}
+
+#[test]
+fn a_streamed_name_is_masked_whole_or_ends_the_stream() {
+    let event = |name: &str| {
+        let call = json!({ "index": 0, "id": "call_1", "function": { "name": name } });
+        let chunk = json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] });
+        format!("data: {chunk}\n\n")
+    };
+    let hash = |text: &str| masker().with_style(Style::Hash).mask(text).text.into_owned();
+    let mut stream = ChatStream::new(Some(masker()));
+    assert_eq!(
+        stream.push(event("find_order").as_bytes()).unwrap(),
+        event("find_order").into_bytes()
+    );
+    let masked = stream.push(event("4111111111111111").as_bytes()).unwrap();
+    assert_eq!(masked, event(&hash("4111111111111111")).into_bytes());
+    assert_eq!(stream.masked(), 1);
+    let mut split = ChatStream::new(Some(masker()));
+    assert!(split.push(event("41111111").as_bytes()).is_ok());
+    assert_eq!(split.push(event("11111111").as_bytes()), Err(StreamError::SplitName));
+}
+
+#[test]
 fn a_number_that_is_masked_becomes_a_string() {
     let request = |body: &str, expect: &str| {
         let masked = mask_chat_request(body.as_bytes(), &masker()).unwrap();
@@ -102,8 +171,8 @@ fn nothing_hides_in_names_identifiers_or_payloads() {
     };
     check(r#"{"a":"a@b.com","a":"c@d.com"}"#, r#"{"a":"[email]","a":"[email]"}"#);
     check(
-        r#"{"model":"a@b.com","x":{"model":"a@b.com"}}"#,
-        r#"{"model":"[email]","x":{"model":"[email]"}}"#,
+        r#"{"user":"a@b.com","x":{"user":"a@b.com"}}"#,
+        r#"{"user":"[email]","x":{"user":"[email]"}}"#,
     );
     check(r#"{"a@b.com" : 1.0}"#, r#"{"[email]" : 1.0}"#);
     check(
