@@ -121,6 +121,7 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
                 stream: false,
                 message_count: 1,
                 tools: BTreeSet::new(),
+                parts: BTreeSet::new(),
                 max_tokens: None,
                 input_tokens: 5,
             }),

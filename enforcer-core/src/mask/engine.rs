@@ -126,10 +126,16 @@ pub(super) struct Joiner {
     spans: Vec<Span>,
     region: Option<Region>,
     released: usize,
+    /// Takes the place of every layer's style.
+    style: Option<Style>,
     pub(super) count: u64,
 }
 
 impl Joiner {
+    pub(super) fn new(style: Option<Style>) -> Self {
+        Self { style, ..Self::default() }
+    }
+
     /// Searches a whole text; the answer says whether anything was found.
     pub(super) fn search_whole(&mut self, layers: &[Layer], text: &str) -> bool {
         let mut found = Vec::new();
@@ -158,6 +164,7 @@ impl Joiner {
         let known = self.spans.partition_point(|span| span.start < safe);
         for span in self.spans.drain(..known).collect::<Vec<_>>() {
             let style = layers.get(span.layer).map_or(Style::Label, |layer| layer.style);
+            let style = self.style.unwrap_or(style);
             match &mut self.region {
                 Some(region) if span.start < region.end => region.absorb(&span, style),
                 _ => {
@@ -233,10 +240,10 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(layers: Arc<[Layer]>) -> Self {
+    pub(super) fn new(layers: Arc<[Layer]>, style: Option<Style>) -> Self {
         let next = vec![0; layers.len()];
         let memory = vec![None; layers.len()];
-        Self { layers, text: String::new(), next, memory, joiner: Joiner::default() }
+        Self { layers, text: String::new(), next, memory, joiner: Joiner::new(style) }
     }
 
     pub(super) fn push(&mut self, chunk: &str, sink: &mut impl Sink) {
@@ -252,7 +259,7 @@ impl Engine {
         self.run(true, sink);
         self.text.clear();
         self.next.fill(0);
-        self.joiner = Joiner { count: self.joiner.count, ..Joiner::default() };
+        self.joiner = Joiner { count: self.joiner.count, ..Joiner::new(self.joiner.style) };
     }
 
     pub(super) fn count(&self) -> u64 {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Number;
+
 use super::Error;
 use super::detector::{Detector, DetectorSpec};
 use super::engine::{Engine, Joiner, Layer};
@@ -54,6 +56,8 @@ pub struct Masked<'t> {
 #[derive(Clone, Debug)]
 pub struct Masker {
     layers: Arc<[Layer]>,
+    /// Takes the place of every layer's style.
+    style: Option<Style>,
 }
 
 impl Masker {
@@ -69,7 +73,8 @@ impl Masker {
                 style,
             })
         };
-        Ok(Self { layers: layers.into_iter().map(layer).collect::<Result<_, Error>>()? })
+        let layers = layers.into_iter().map(layer).collect::<Result<_, Error>>()?;
+        Ok(Self { layers, style: None })
     }
 
     /// True if there is nothing to look for.
@@ -78,16 +83,39 @@ impl Masker {
         self.layers.is_empty()
     }
 
+    /// The same masker with one style for all layers.
+    #[must_use]
+    pub fn with_style(&self, style: Style) -> Self {
+        Self { layers: Arc::clone(&self.layers), style: Some(style) }
+    }
+
     /// Masks a whole text.
     #[must_use]
     pub fn mask<'t>(&self, text: &'t str) -> Masked<'t> {
-        let mut joiner = Joiner::default();
+        let mut joiner = Joiner::new(self.style);
         if !joiner.search_whole(&self.layers, text) {
             return Masked { text: Cow::Borrowed(text), count: 0 };
         }
         let mut masked = String::with_capacity(text.len());
         joiner.advance(&self.layers, text, text.len(), &mut masked);
         Masked { text: Cow::Owned(masked), count: joiner.count }
+    }
+
+    /// Masks a number of JSON, as written and as a reader writes it again (`4.2e1` is `42.0`). What is masked
+    /// is no number any more.
+    #[must_use]
+    pub fn mask_number<'t>(&self, number: &'t str) -> Masked<'t> {
+        let masked = self.mask(number);
+        if masked.count > 0 {
+            return masked;
+        }
+        let Ok(plain) = serde_json::from_str::<Number>(number) else { return masked };
+        let plain = plain.to_string();
+        let again = self.mask(&plain);
+        if again.count == 0 {
+            return masked;
+        }
+        Masked { count: again.count, text: Cow::Owned(again.text.into_owned()) }
     }
 
     /// Masks one text that arrives in pieces.
@@ -97,7 +125,7 @@ impl Masker {
     }
 
     pub(super) fn engine(&self) -> Engine {
-        Engine::new(Arc::clone(&self.layers))
+        Engine::new(Arc::clone(&self.layers), self.style)
     }
 }
 

@@ -236,7 +236,7 @@ impl TextStream {
 
     fn close_number(&mut self, number: &str, out: &mut String) {
         let trimmed = number.trim_end();
-        let masked = self.masker.mask(trimmed);
+        let masked = self.masker.mask_number(trimmed);
         if masked.count > 0 {
             self.numbers += masked.count;
             out.push('"');

@@ -43,6 +43,7 @@ impl Facts {
             Operation::Chat(chat) => {
                 chat.model = mask(&chat.model);
                 chat.tools = chat.tools.iter().map(|tool| mask(tool)).collect();
+                chat.parts = chat.parts.iter().map(|part| mask(part)).collect();
             }
             Operation::Connect(_) => {}
             Operation::Http(http) => {
@@ -79,6 +80,8 @@ pub struct Chat {
     pub message_count: i64,
     /// Names of the tools offered to the model.
     pub tools: BTreeSet<String>,
+    /// Types of the content parts of all messages, as sent; `text` for plain strings, too.
+    pub parts: BTreeSet<String>,
     /// Upper bound of the answer in tokens, if the request names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<i64>,

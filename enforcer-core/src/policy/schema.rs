@@ -79,6 +79,7 @@ pub const ACTIONS: &[ActionSpec] = &[
             fact("stream", FactKind::Bool, Otherwise::Default(0)),
             fact("message_count", FactKind::Long, Otherwise::Default(1)),
             fact("tools", FactKind::StringSet, Otherwise::Default(0)),
+            fact("parts", FactKind::StringSet, Otherwise::Default(0)),
             fact("max_tokens", FactKind::Long, Otherwise::Absent),
             fact("input_tokens", FactKind::Long, Otherwise::Required),
         ],
@@ -201,6 +202,7 @@ pub(super) fn context(facts: &Facts) -> Option<Context> {
             put("stream", RestrictedExpression::new_bool(chat.stream));
             put("message_count", long(chat.message_count));
             put("tools", set(chat.tools.iter().map(String::as_str)));
+            put("parts", set(chat.parts.iter().map(String::as_str)));
             put("input_tokens", long(chat.input_tokens));
             if let Some(max_tokens) = chat.max_tokens {
                 put("max_tokens", long(max_tokens));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Rewrites strings of a JSON body in place: only the strings that change are written anew, every other
-//! byte (numbers, order, whitespace, escapes) stays as sent.
+//! Rewrites strings and numbers of a JSON body in place: only those that change are written anew, every
+//! other byte (order, whitespace, escapes) stays as sent.
 //!
 //! Every string is seen, whatever its name and however often the name stands there, so that a second member
 //! of the same name hides nothing. Depth is bounded by [`JSON_DEPTH_MAX`]. What is not JSON is refused.
@@ -37,6 +37,9 @@ pub trait Editor {
     /// A string, at its path.
     fn text(&mut self, path: &[Step], text: &str) -> Edit;
 
+    /// A number as written, at its path.
+    fn number(&mut self, path: &[Step], number: &str) -> Edit;
+
     /// The name of a member, at the path of its object; `Some` renames it.
     fn name(&mut self, path: &[Step], name: &str) -> Option<String>;
 
@@ -50,7 +53,7 @@ pub trait Editor {
 /// When the body is not JSON in UTF-8, is too deep, or holds half a surrogate pair.
 pub fn rewrite<'b>(body: &'b [u8], editor: &mut impl Editor) -> Result<Cow<'b, [u8]>, OpaqueCause> {
     let text = str::from_utf8(body).map_err(|_not_utf8| OpaqueCause::NotJson)?;
-    // From here on the structure is known to be right; the walk only has to find the strings.
+    // From here on the structure is known to be right; the walk only has to find the values.
     serde_json::from_str::<IgnoredAny>(text).map_err(|_not_json| OpaqueCause::NotJson)?;
     let mut walk = Walk { text, at: 0, copied: 0, out: String::new(), path: Vec::new() };
     walk.value(editor)?;
@@ -79,11 +82,8 @@ impl<'b> Walk<'b> {
         match self.peek() {
             Some(b'"') => {
                 let text = self.string()?;
-                match editor.text(&self.path, &text) {
-                    Edit::Keep => {}
-                    Edit::Null => self.replace(start, "null"),
-                    Edit::Text(text) => self.replace(start, &quote(&text)),
-                }
+                let edit = editor.text(&self.path, &text);
+                self.apply(start, edit);
             }
             Some(open @ (b'{' | b'[')) => {
                 if self.path.len() >= JSON_DEPTH_MAX {
@@ -98,11 +98,26 @@ impl<'b> Walk<'b> {
                     self.children(open, editor)?;
                 }
             }
-            _ => self.skip_while(|byte| {
-                !matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r')
-            }),
+            first => {
+                self.skip_while(|byte| {
+                    !matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r')
+                });
+                if first.is_some_and(|first| first == b'-' || first.is_ascii_digit()) {
+                    let number = self.text.get(start..self.at).unwrap_or_default();
+                    let edit = editor.number(&self.path, number);
+                    self.apply(start, edit);
+                }
+            }
         }
         Ok(())
+    }
+
+    fn apply(&mut self, start: usize, edit: Edit) {
+        match edit {
+            Edit::Keep => {}
+            Edit::Null => self.replace(start, "null"),
+            Edit::Text(text) => self.replace(start, &quote(&text)),
+        }
     }
 
     fn children(&mut self, open: u8, editor: &mut impl Editor) -> Result<(), OpaqueCause> {
@@ -189,6 +204,9 @@ impl Editor for Nobody {
     fn text(&mut self, _path: &[Step], _text: &str) -> Edit {
         Edit::Keep
     }
+    fn number(&mut self, _path: &[Step], _number: &str) -> Edit {
+        Edit::Keep
+    }
     fn name(&mut self, _path: &[Step], _name: &str) -> Option<String> {
         None
     }
@@ -219,6 +237,9 @@ mod tests {
             };
             Edit::Text(path.iter().map(step).collect::<String>() + "=" + text)
         }
+        fn number(&mut self, path: &[Step], number: &str) -> Edit {
+            if number.len() > 5 { self.text(path, number) } else { Edit::Keep }
+        }
         fn name(&mut self, _path: &[Step], name: &str) -> Option<String> {
             (name == "old").then(|| "new".to_owned())
         }
@@ -228,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn every_string_is_seen_at_its_path_and_the_rest_stays() {
+    fn every_string_and_number_is_seen_at_its_path_and_the_rest_stays() {
         let check = |body: &str, expect: &str| {
             let told = rewrite(body.as_bytes(), &mut Tell).unwrap();
             assert_eq!(str::from_utf8(&told).unwrap(), expect);
@@ -239,6 +260,8 @@ mod tests {
             r#"{"a" : [1.0, "/a/1=x",{"b":"/a/2/b=y"} ] }"#,
         );
         check(r#"{"a":"x","a":"\"\\"}"#, r#"{"a":"/a=x","a":"/a=\"\\"}"#);
+        check("-1.25e3", r#""=-1.25e3""#);
+        check(r#"[123456 ,{"a":678901},true]"#, r#"["/0=123456" ,{"a":"/1/a=678901"},true]"#);
         check(r#"{"drop":{"a":["x"]},"old":1e400,"b":[]}"#, r#"{"drop":null,"new":1e400,"b":[]}"#);
     }
 
@@ -274,7 +297,8 @@ mod tests {
             Value::Object(members) => {
                 members.iter().map(|(name, value)| (name.clone(), mark(value))).collect()
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+            Value::Number(number) => Value::from(format!("#{number}")),
+            Value::Null | Value::Bool(_) => value.clone(),
         }
     }
 
@@ -283,6 +307,9 @@ mod tests {
     impl Editor for Mark {
         fn text(&mut self, _path: &[Step], text: &str) -> Edit {
             Edit::Text(format!("<{text}>"))
+        }
+        fn number(&mut self, _path: &[Step], number: &str) -> Edit {
+            Edit::Text(format!("#{number}"))
         }
         fn name(&mut self, _path: &[Step], _name: &str) -> Option<String> {
             None
@@ -294,7 +321,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rewriting_every_string_is_what_a_parser_would_do(value in values(), pretty in any::<bool>()) {
+        fn rewriting_every_value_is_what_a_parser_would_do(value in values(), pretty in any::<bool>()) {
             let body = if pretty { format!("{value:#}") } else { value.to_string() };
             let marked = rewrite(body.as_bytes(), &mut Mark).unwrap();
             prop_assert_eq!(serde_json::from_slice::<Value>(&marked).unwrap(), mark(&value));

@@ -30,12 +30,12 @@ fn openai_agents_does_what_its_cases_say() {
         "cases/chat.toml",
         "cases/http.toml"
     );
-    check(&bundle, 14);
+    check(&bundle, 17);
 }
 
 #[test]
 fn openai_agents_strict_does_what_its_cases_say() {
     let bundle =
         shipped!("openai-agents-strict", "policy.toml", "rules.cedar", "cases/strict.toml");
-    check(&bundle, 8);
+    check(&bundle, 11);
 }

@@ -11,12 +11,14 @@ use std::mem;
 use serde_json::{Map, Value, json};
 
 use crate::mask::{Masker, TextStream};
-use crate::model::limits::STREAM_TEXTS_MAX;
+use crate::model::limits::{MASK_HOLD_BYTES_MAX, STREAM_TEXTS_MAX};
 use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
 
-use super::mask::{MaskTexts, is_structural, is_token_list};
+use super::mask::{
+    MaskTexts, is_base64, is_name_place, is_payload_place, is_token_list, is_word, media_type,
+};
 use super::stream::StreamError;
 
 /// The texts of a stream that is masked.
@@ -24,24 +26,41 @@ use super::stream::StreamError;
 pub(super) struct Masking {
     masker: Masker,
     texts: Vec<Text>,
+    /// Places where a payload arrives.
+    payloads: Vec<Place>,
+    /// Ids and names, with their last bytes.
+    names: Vec<(Place, String)>,
     /// What chunks that are made up have in common with those of the provider.
     common: Map<String, Value>,
     /// Places masked outside `texts`.
     count: u64,
 }
 
+/// Where something arrives delta by delta.
+#[derive(Clone, PartialEq, Eq)]
+struct Place {
+    choice: u64,
+    /// The way from `delta`, by the indexes that the provider gives.
+    path: Vec<Step>,
+}
+
 /// One text that arrives delta by delta.
 #[derive(Clone)]
 struct Text {
-    choice: u64,
-    /// Where it stands under `delta`, by the indexes that the provider gives.
-    path: Vec<Step>,
+    place: Place,
     stream: TextStream,
 }
 
 impl Masking {
     pub(super) fn new(masker: Masker) -> Self {
-        Self { masker, texts: Vec::new(), common: Map::new(), count: 0 }
+        Self {
+            masker,
+            texts: Vec::new(),
+            payloads: Vec::new(),
+            names: Vec::new(),
+            common: Map::new(),
+            count: 0,
+        }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -83,10 +102,20 @@ impl Masking {
 
     fn remember(&mut self, chunk: &Node<'_>) {
         for name in ["id", "object", "created", "model", "system_fingerprint", "service_tier"] {
-            let value = match chunk.at(name) {
-                Some(Node::String(text)) => Value::from(self.masker.mask(text).text.into_owned()),
-                Some(Node::Number(number)) => Value::from(number.clone()),
+            let path = [Step::Key(name.to_owned())];
+            // Not counted here: the chunk itself is masked as well.
+            let mut editor = MaskTexts { masker: &self.masker, count: 0 };
+            let (value, edit) = match chunk.at(name) {
+                Some(Node::String(text)) => (Value::from(text.as_ref()), editor.text(&path, text)),
+                Some(Node::Number(number)) => {
+                    (Value::from(number.clone()), editor.number(&path, &number.to_string()))
+                }
                 _ => continue,
+            };
+            let value = match edit {
+                Edit::Keep => value,
+                Edit::Null => Value::Null,
+                Edit::Text(text) => Value::from(text),
             };
             self.common.insert(name.to_owned(), value);
         }
@@ -95,7 +124,7 @@ impl Masking {
     /// Ends the texts of some choices; what they held back becomes chunks.
     pub(super) fn release(&mut self, is_ended: impl Fn(u64) -> bool, out: &mut Vec<u8>) {
         for mut text in mem::take(&mut self.texts) {
-            if !is_ended(text.choice) {
+            if !is_ended(text.place.choice) {
                 self.texts.push(text);
                 continue;
             }
@@ -103,28 +132,62 @@ impl Masking {
             self.count += text.stream.count();
             if !held.is_empty() {
                 let mut chunk = self.common.clone();
-                let delta = text.path.iter().rev().fold(Value::from(held), wrap);
-                let choice = json!({ "index": text.choice, "delta": delta, "finish_reason": null });
+                let delta = text.place.path.iter().rev().fold(Value::from(held), wrap);
+                let choice =
+                    json!({ "index": text.place.choice, "delta": delta, "finish_reason": null });
                 chunk.insert("choices".to_owned(), json!([choice]));
                 out.extend_from_slice(format!("data: {}\n\n", Value::from(chunk)).as_bytes());
             }
         }
     }
 
+    /// Whether the next piece at a place goes on as it is because it belongs to a payload: the first piece
+    /// shows that, every further one is base64, and none before was followed as text.
+    fn is_payload(&mut self, place: &Place, piece: &str) -> bool {
+        if self.payloads.contains(place) {
+            let goes_on = is_base64(piece);
+            if !goes_on {
+                self.payloads.retain(|payload| payload != place);
+            }
+            return goes_on;
+        }
+        let is_text = self.texts.iter().any(|text| text.place == *place);
+        let has_room = self.payloads.len() < STREAM_TEXTS_MAX;
+        let begins = !is_text && has_room && media_type(piece) == Some("");
+        if begins {
+            self.payloads.push(place.clone());
+        }
+        begins
+    }
+
+    /// Ids and names come whole and are masked so. Pieces that are something to mask only together cannot
+    /// be masked any more, so they end the stream.
+    fn check_name(&mut self, place: Place, piece: &str) -> Result<(), StreamError> {
+        let index = match self.names.iter().position(|name| name.0 == place) {
+            Some(index) => index,
+            None if self.names.len() >= STREAM_TEXTS_MAX => return Err(StreamError::TooManyTexts),
+            None => {
+                self.names.push((place, String::new()));
+                self.names.len() - 1
+            }
+        };
+        let Some((_, seen)) = self.names.get_mut(index) else { return Ok(()) };
+        let count = |text: &str| self.masker.mask_text(text).count;
+        let apart = if seen.is_empty() { None } else { Some(count(seen) + count(piece)) };
+        seen.push_str(piece);
+        let is_split = apart.is_some_and(|apart| count(seen) != apart);
+        let start = seen.floor_char_boundary(seen.len().saturating_sub(MASK_HOLD_BYTES_MAX));
+        seen.drain(..start);
+        if is_split { Err(StreamError::SplitName) } else { Ok(()) }
+    }
+
     /// Masks the next piece of a text.
-    fn delta(
-        &mut self,
-        choice: u64,
-        path: Vec<Step>,
-        piece: &str,
-        is_last: bool,
-    ) -> Result<String, StreamError> {
-        let is_it = |text: &Text| text.choice == choice && text.path == path;
-        let index = match self.texts.iter().position(is_it) {
+    fn delta(&mut self, place: Place, piece: &str, is_last: bool) -> Result<String, StreamError> {
+        let index = match self.texts.iter().position(|text| text.place == place) {
             Some(index) => index,
             None if self.texts.len() >= STREAM_TEXTS_MAX => return Err(StreamError::TooManyTexts),
             None => {
-                self.texts.push(Text { choice, path, stream: self.masker.text_stream() });
+                self.texts.push(Text { place, stream: self.masker.text_stream() });
                 self.texts.len() - 1
             }
         };
@@ -174,8 +237,8 @@ struct MaskChunk<'m> {
 }
 
 impl MaskChunk<'_> {
-    /// The text that a string continues: its choice, whether that one ends here, and its place.
-    fn followed(&self, path: &[Step]) -> Option<(u64, bool, Vec<Step>)> {
+    /// Where the text stands that a string continues, and whether its choice ends here.
+    fn followed(&self, path: &[Step]) -> Option<(Place, bool)> {
         let [Step::Key(choices), Step::Item(position), Step::Key(delta), place @ ..] = path else {
             return None;
         };
@@ -200,7 +263,8 @@ impl MaskChunk<'_> {
                 }
             }
         }
-        Some((wire_index(choice, *position), is_finished(choice), indexed))
+        let place = Place { choice: wire_index(choice, *position), path: indexed };
+        Some((place, is_finished(choice)))
     }
 
     fn whole(&mut self, edit: impl FnOnce(&mut MaskTexts<'_>) -> Edit) -> Edit {
@@ -214,13 +278,23 @@ impl MaskChunk<'_> {
 
 impl Editor for MaskChunk<'_> {
     fn text(&mut self, path: &[Step], text: &str) -> Edit {
-        if is_structural(path, text) {
+        if is_word(path, text) {
             return Edit::Keep;
         }
-        let Some((choice, is_last, place)) = self.followed(path) else {
+        let Some((place, is_last)) = self.followed(path) else {
             return self.whole(|editor| editor.text(path, text));
         };
-        match self.masking.delta(choice, place, text, is_last) {
+        let goes_on = text.is_empty() && !is_last;
+        if goes_on || (is_payload_place(path) && self.masking.is_payload(&place, text)) {
+            return Edit::Keep;
+        }
+        if is_name_place(path) {
+            if let Err(fault) = self.masking.check_name(place, text) {
+                self.fault = Some(fault);
+            }
+            return self.whole(|editor| editor.text(path, text));
+        }
+        match self.masking.delta(place, text, is_last) {
             Ok(masked) if masked == text => Edit::Keep,
             Ok(masked) => Edit::Text(masked),
             Err(fault) => {
@@ -228,6 +302,10 @@ impl Editor for MaskChunk<'_> {
                 Edit::Null
             }
         }
+    }
+
+    fn number(&mut self, path: &[Step], number: &str) -> Edit {
+        self.whole(|editor| editor.number(path, number))
     }
 
     fn name(&mut self, path: &[Step], name: &str) -> Option<String> {

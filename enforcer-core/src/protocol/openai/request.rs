@@ -10,13 +10,15 @@ use crate::mask::{DetectorSet, Masker};
 use crate::model::{Chat, DetectorName, OpaqueCause};
 use crate::protocol::json_tree::Node;
 
-use super::mask::mask_body;
+use super::mask::{PART_PAYLOADS, mask_body};
 use super::{MaskedBody, tokens};
 
 /// Longest name of a model or a tool, in bytes; the API allows fewer.
 const NAME_BYTES_MAX: usize = 256;
 /// Most tools of one request; the API allows fewer.
 const TOOLS_MAX: usize = 1024;
+/// Most types of content parts of one request; the API has five.
+const PARTS_MAX: usize = 16;
 /// Fields that facts are made from.
 const FIELDS: [&str; 7] =
     ["model", "messages", "stream", "tools", "functions", "max_tokens", "max_completion_tokens"];
@@ -76,6 +78,7 @@ fn facts(body: &Node<'_>) -> Option<Chat> {
         stream,
         message_count: i64::try_from(messages.len()).ok()?,
         tools: tools(body)?,
+        parts: parts(messages)?,
         max_tokens: max_tokens(body)?,
     })
 }
@@ -86,14 +89,29 @@ fn name(node: &Node<'_>) -> Option<String> {
 }
 
 fn is_message(message: &Node<'_>) -> bool {
-    let has_content = match message.set("content") {
-        None | Some(Node::String(_)) => true,
-        Some(Node::Array(parts)) => {
-            parts.iter().all(|part| part.at("type").is_some_and(|kind| kind.text().is_some()))
+    let is_content = |node: &Node<'_>| matches!(node, Node::String(_) | Node::Array(_));
+    message.set("content").is_none_or(is_content)
+        && message.at("role").is_some_and(|role| role.text().is_some())
+}
+
+/// Types of all content parts. What a part holds counts, too, whatever type it says it has.
+fn parts(messages: &[Node<'_>]) -> Option<BTreeSet<String>> {
+    let mut kinds = BTreeSet::new();
+    for content in messages.iter().filter_map(|message| message.set("content")) {
+        let Some(parts) = content.items() else {
+            kinds.insert("text".to_owned());
+            continue;
+        };
+        for part in parts {
+            kinds.insert(name(part.at("type")?)?);
+            let held = PART_PAYLOADS.iter().filter(|(kind, _)| part.set(kind).is_some());
+            kinds.extend(held.map(|(kind, _)| (*kind).to_owned()));
         }
-        Some(_) => false,
-    };
-    has_content && message.at("role").is_some_and(|role| role.text().is_some())
+        if kinds.len() > PARTS_MAX {
+            return None;
+        }
+    }
+    Some(kinds)
 }
 
 /// Names of all tools: functions, custom tools, the older functions, and hosted tools by their type.

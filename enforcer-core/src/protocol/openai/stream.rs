@@ -25,6 +25,9 @@ pub enum StreamError {
     /// An event whose data is not the JSON of the API.
     #[error("failed to mask a stream: the data of an event is not valid JSON")]
     NotJson,
+    /// An id or a name in pieces that have to be masked together.
+    #[error("failed to mask a stream: an id or a name comes in pieces")]
+    SplitName,
     /// More texts at once than can be followed.
     #[error("failed to mask a stream: more than {STREAM_TEXTS_MAX} texts at once")]
     TooManyTexts,

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Counts the tokens of a request before it is sent.
 //!
-//! Messages are counted as OpenAI documents it; definitions of tools and schemas by all their strings, which
-//! errs to more. Images, audio and files are not counted. For models without a public vocabulary it is an
-//! estimate. The provider's own `usage` is the only truth for accounting.
-
-use std::borrow::Cow;
+//! Messages are counted as OpenAI documents it. Everything else counts with all its names, strings and
+//! numbers, known to the API or not, which errs to more: no text goes uncounted because of where it stands.
+//! Only the payloads of images, audio and files are not counted. For models without a public vocabulary it
+//! is an estimate. The provider's own `usage` is the only truth for accounting.
 
 use bpe_openai::Tokenizer;
 
 use crate::protocol::json_tree::Node;
+
+use super::mask::{PART_PAYLOADS, media_type};
 
 /// Tokens around each message.
 const MESSAGE_TOKENS: usize = 3;
@@ -23,12 +24,22 @@ const NEW_FAMILIES: [&str; 4] = ["gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-4-omni"];
 /// Tokens of a chat completion request that was found to be valid.
 pub(super) fn count(model: &str, body: &Node<'_>) -> i64 {
     let tokenizer = tokenizer(model);
-    let messages = body.at("messages").and_then(Node::items).unwrap_or_default();
-    let counted = messages.iter().map(|message| message_tokens(tokenizer, message)).sum::<usize>();
-    let definitions = ["tools", "functions", "response_format"].iter();
-    let defined = definitions.filter_map(|name| body.set(name));
-    let defined = defined.map(|node| text_tokens(tokenizer, node)).sum::<usize>();
-    i64::try_from(counted + defined + ANSWER_TOKENS).unwrap_or(i64::MAX)
+    let member = |name: &str, node: &Node<'_>| match (name, node) {
+        ("model", _) => 0,
+        ("messages", Node::Array(messages)) => {
+            messages.iter().map(|message| message_tokens(tokenizer, message)).sum()
+        }
+        // Settings.
+        (_, Node::Number(_)) => tokenizer.count(name),
+        _ => tokenizer.count(name) + text_tokens(tokenizer, node),
+    };
+    i64::try_from(members(body, member) + ANSWER_TOKENS).unwrap_or(i64::MAX)
+}
+
+/// The sum over all members of an object; what is no object has none.
+fn members(node: &Node<'_>, mut tokens: impl FnMut(&str, &Node<'_>) -> usize) -> usize {
+    let Node::Object(members) = node else { return 0 };
+    members.iter().map(|(name, node)| tokens(name, node)).sum()
 }
 
 fn tokenizer(model: &str) -> &'static Tokenizer {
@@ -43,32 +54,55 @@ fn tokenizer(model: &str) -> &'static Tokenizer {
 }
 
 fn message_tokens(tokenizer: &Tokenizer, message: &Node<'_>) -> usize {
-    let Node::Object(members) = message else { return MESSAGE_TOKENS };
-    let member = |(name, node): &(Cow<'_, str>, Node<'_>)| match name.as_ref() {
+    let member = |name: &str, node: &Node<'_>| match name {
         "content" => content_tokens(tokenizer, node),
         "name" => text_tokens(tokenizer, node) + NAME_TOKENS,
-        _ => text_tokens(tokenizer, node),
+        "role" | "refusal" | "tool_calls" | "tool_call_id" | "function_call" | "audio" => {
+            text_tokens(tokenizer, node)
+        }
+        _ => tokenizer.count(name) + text_tokens(tokenizer, node),
     };
-    MESSAGE_TOKENS + members.iter().map(member).sum::<usize>()
+    MESSAGE_TOKENS + members(message, member)
 }
 
-/// Text parts only: an image is no text, however long its address is.
 fn content_tokens(tokenizer: &Tokenizer, content: &Node<'_>) -> usize {
     let Some(parts) = content.items() else { return text_tokens(tokenizer, content) };
-    let texts = parts.iter().flat_map(|part| [part.at("text"), part.at("refusal")]).flatten();
-    texts.map(|text| text_tokens(tokenizer, text)).sum()
+    parts.iter().map(|part| part_tokens(tokenizer, part)).sum()
+}
+
+/// An image is no text, however long it is; what stands beside it is.
+fn part_tokens(tokenizer: &Tokenizer, part: &Node<'_>) -> usize {
+    let is_known = |kind: &str| {
+        matches!(kind, "text" | "refusal") || PART_PAYLOADS.iter().any(|part| part.0 == kind)
+    };
+    let member = |name: &str, node: &Node<'_>| match (name, node) {
+        ("type", Node::String(kind)) if is_known(kind) => 0,
+        ("text" | "refusal", node) => text_tokens(tokenizer, node),
+        (_, Node::Object(_)) => {
+            tokenizer.count(name)
+                + members(node, |field, node| {
+                    let is_payload = PART_PAYLOADS.contains(&(name, field))
+                        && node.text().is_some_and(|text| media_type(text).is_some());
+                    if is_payload {
+                        0
+                    } else {
+                        tokenizer.count(field) + text_tokens(tokenizer, node)
+                    }
+                })
+        }
+        _ => tokenizer.count(name) + text_tokens(tokenizer, node),
+    };
+    members(part, member)
 }
 
 fn text_tokens(tokenizer: &Tokenizer, node: &Node<'_>) -> usize {
     match node {
         Node::String(text) => tokenizer.count(text.as_ref()),
+        Node::Number(number) => tokenizer.count(&number.to_string()),
         Node::Array(items) => items.iter().map(|item| text_tokens(tokenizer, item)).sum(),
-        Node::Object(members) => {
-            let member = |(name, node): &(Cow<'_, str>, Node<'_>)| {
-                tokenizer.count(name.as_ref()) + text_tokens(tokenizer, node)
-            };
-            members.iter().map(member).sum()
+        Node::Object(_) => {
+            members(node, |name, node| tokenizer.count(name) + text_tokens(tokenizer, node))
         }
-        Node::Number(_) | Node::Null | Node::Bool(_) => 0,
+        Node::Null | Node::Bool(_) => 0,
     }
 }
