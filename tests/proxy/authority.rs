@@ -159,7 +159,8 @@ async fn a_head_with_too_many_headers_or_bytes_is_refused() {
         let headers: String = (0..count).map(header).collect();
         let text = format!("GET / HTTP/1.1\r\nhost: api.openai.com\r\n{headers}\r\n");
         let answer = rig.raw(text.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        // A connection that is closed on unread bytes is reset, which may cost the client the answer.
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
         assert_eq!(rig.refused().await.1, "limit");
     }
 }

@@ -123,7 +123,8 @@ impl Rig {
     /// Sends bytes inside TLS and reads until the other side closes.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.tls(HOST, H1).await;
-        stream.write_all(bytes).await.unwrap();
+        // The other side may have said all it wants to say before it has read everything.
+        drop(stream.write_all(bytes).await);
         read_all(&mut stream).await
     }
 }
