@@ -36,6 +36,9 @@ pub use self::events::Events;
 pub use self::mounts::find_cgroup2;
 pub use self::origins::{OriginSeen, Origins};
 
+/// A name that a bundle may use has room in a label.
+const _: () = assert!(enforcer_core::model::limits::NAME_BYTES_MAX <= AGENT_NAME_BYTES);
+
 /// Where the programs attach and where they are pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
