@@ -43,12 +43,13 @@ pub(super) struct Resumed {
 pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
     files::make_dir(&dir.join("periods"))?;
     files::make_dir(&dir.join("bodies").join("tmp"))?;
-    let key = Key::load_or_make(dir)?;
+    let (key, key_finding) = Key::load_or_make(dir)?;
     refuse_running(dir)?;
     remove_temporary_bodies(dir)?;
     let mut notes = Vec::new();
-    let reach = Reach::of(dir, &checkpoint::public_key(dir)?)?;
-    notes.extend(reach.finding.clone());
+    let reach = Reach::of(dir, key.public())?;
+    let found: Vec<String> = reach.finding.iter().cloned().chain(key_finding).collect();
+    notes.extend(found.iter().cloned());
     let last = files::periods(dir)?.into_iter().rfind(|name| !files::is_aside(name));
     let today = day_of(now);
     // The clock may have gone back: a later day goes on.
@@ -59,7 +60,8 @@ pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
     };
     // The run that signed what is gone counts as well, so that its records are never taken for ours.
     let epoch = epoch.max(reach.epoch().saturating_add(1));
-    findings.extend(reach.finding.clone().filter(|finding| !findings.contains(finding)));
+    let known = findings.clone();
+    findings.extend(found.into_iter().filter(|finding| !known.contains(finding)));
     findings.truncate(JOURNAL_FINDINGS_MAX);
     let counter = reach.next_counter();
     let path = files::period_dir(dir, &name);
@@ -105,7 +107,7 @@ fn take_over(
     notes: &mut Vec<String>,
 ) -> Result<Taken, Error> {
     let path = files::period_dir(dir, last);
-    let left = look(&path, last, &checkpoint::public_key(dir)?)?;
+    let left = look(&path, last, key.public())?;
     let (statement, heads) = match left {
         Left::Sealed(statement) => {
             let heads = statement.heads.clone();

@@ -718,3 +718,44 @@ fn a_crash_between_a_checkpoint_and_the_statement_about_it_is_no_finding() {
     assert_eq!(recovered(&place.reader()), Vec::<String>::new());
     assert_eq!(verify(&place.reader()).problems, vec![]);
 }
+
+#[test]
+fn the_report_names_the_key_so_that_a_person_can_compare_it() {
+    let (place, other) = (two_days(), two_days());
+    let key = verify(&place.reader()).key;
+    assert_eq!((key.len(), key.split(' ').count()), (39, 8));
+    assert_eq!(verify(&two_days().reader()).key.len(), 39);
+    assert_ne!(verify(&other.reader()).key, key);
+    // Everything signed anew by someone else is consistent; only the key tells.
+    for name in ["periods", "latest", "checkpoint.key", "checkpoint.pub"] {
+        let path = place.config().dir.join(name);
+        std::fs::rename(&path, place.folder.path().join(name)).unwrap();
+        std::fs::rename(other.config().dir.join(name), &path).unwrap();
+    }
+    let forged = verify(&place.reader());
+    assert!(forged.is_clean());
+    assert_ne!(forged.key, key);
+}
+
+#[test]
+fn a_public_key_that_does_not_belong_to_the_journal_is_noticed_and_put_right() {
+    let (place, other) = (two_days(), two_days());
+    let path = place.config().dir.join("checkpoint.pub");
+    let own = std::fs::read(&path).unwrap();
+    let foreign = std::fs::read(other.config().dir.join("checkpoint.pub")).unwrap();
+    let key = verify(&place.reader()).key;
+    std::fs::write(&path, &foreign).unwrap();
+    assert!(!verify(&place.reader()).is_clean());
+    let store = place.open_at(UnixMillis(NOW.0 + DAY));
+    assert_eq!(std::fs::read(&path).unwrap(), own);
+    block_on(store.journal().sync()).unwrap();
+    std::fs::write(&path, &foreign).unwrap();
+    let live = verify(&store.reader().unwrap());
+    assert_eq!(live.key, key);
+    assert!(live.problems.iter().any(|p| p.what.contains("of the running journal")), "{live:?}");
+    std::fs::write(&path, &own).unwrap();
+    block_on(store.close()).unwrap();
+    assert!(recovered(&place.reader()).concat().contains("was not the public key"));
+    assert!(!verify(&place.reader()).is_clean());
+    assert_eq!(events(&place.reader(), 1).len(), 2);
+}

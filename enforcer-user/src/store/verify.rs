@@ -59,6 +59,10 @@ pub struct VerifyReport {
     pub records: u64,
     /// Bodies looked at.
     pub bodies: u64,
+    /// The fingerprint of the key that the signatures were checked with; empty without one. Whoever can
+    /// write the journal can sign it with a key of their own, so a person compares this with one noted
+    /// earlier.
+    pub key: String,
     /// What is wrong; empty: everything is as it was written.
     pub problems: Vec<Problem>,
     /// What is not wrong and limits what could be proven.
@@ -118,6 +122,20 @@ impl Verification<'_> {
                 Vec::new()
             }
         };
+        // A running daemon knows its key; a stopped journal has only what lies beside it.
+        let public = match reader.live.as_ref().map(Live::public) {
+            Some(signing) => {
+                if signing != public {
+                    let what = "`checkpoint.pub` is not the public key of the running journal";
+                    self.problem(None, what.to_owned());
+                }
+                signing.to_vec()
+            }
+            None => public,
+        };
+        if !public.is_empty() {
+            self.report.key = checkpoint::fingerprint(&public);
+        }
         self.reach(&public)?;
         let names = files::periods(&reader.dir)?;
         for (index, (name, scan)) in reader.archive.iter().enumerate() {
