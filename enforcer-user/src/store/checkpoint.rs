@@ -21,7 +21,10 @@ use super::{Error, files};
 
 /// Bytes of a block of the seal: the precision with which a changed place is known.
 pub(super) const SEAL_BLOCK_BYTES: usize = 64 * 1024;
-const FILE_NAME: &str = "checkpoint";
+/// File of the checkpoint in the folder of a period.
+pub(super) const FILE_NAME: &str = "checkpoint";
+/// What a crash may leave of a checkpoint's first writing.
+pub(super) const UNFINISHED_NAME: &str = "checkpoint.new";
 const KEY_NAME: &str = "checkpoint.key";
 const PUBLIC_NAME: &str = "checkpoint.pub";
 

@@ -211,11 +211,17 @@ impl Verification<'_> {
                     }
                 }
             }
-            None => self.report.notes.push(format!(
-                "the period `{name}` is not sealed, because the daemon did not close it or it is still \
-                 read: its records are proven by their chain and the last signature, its unused \
-                 bytes are not"
-            )),
+            None => {
+                let count = scan.records.keys().filter(|(session, sequence)| {
+                    *sequence >= statement.heads.next_sequence(*session)
+                });
+                let count = count.count();
+                self.note(format!(
+                    "the period `{name}` is not sealed, because the daemon did not close it or it is \
+                     still read: its records are proven by their chain and, but for {count} newer \
+                     ones, by the last signature, its unused bytes are not"
+                ));
+            }
         }
         self.broken(scan);
         Ok(())
@@ -300,9 +306,13 @@ impl Verification<'_> {
                 (closed.exchange, [closed.request.as_ref(), closed.response.as_ref()])
             }
             EventBody::ExchangeOpened(opened) => (opened.exchange, [opened.request.as_ref(), None]),
+            EventBody::JournalRecovered { detail } => {
+                let at = format!("session {} record {}", event.session, event.sequence);
+                self.note(format!("{at} says: {detail}"));
+                return;
+            }
             EventBody::ConnectionRefused { .. }
             | EventBody::EventsLost { .. }
-            | EventBody::JournalRecovered { .. }
             | EventBody::NetworkRefused(_)
             | EventBody::PolicyLoaded { .. }
             | EventBody::ResolveRefused { .. }
@@ -357,6 +367,12 @@ impl Verification<'_> {
         let (session, sequence) = place.unzip();
         if self.only.is_none() || session.is_none() || session == self.only {
             self.push(Problem { session, sequence, exchange: None, what });
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        if self.report.notes.len() < JOURNAL_FINDINGS_MAX {
+            self.report.notes.push(note);
         }
     }
 
