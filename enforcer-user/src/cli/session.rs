@@ -189,6 +189,8 @@ fn verified(report: &VerifyReport, paint: Paint) -> String {
     for note in &report.notes {
         text += &format!("{} {}\n", paint.faint("note:"), visible(note));
     }
+    text +=
+        &format!("{} {} (compare it with the one you noted)\n", paint.faint("key:"), report.key);
     let looked = format!(
         "{} sessions, {} records, {} bodies",
         report.sessions, report.records, report.bodies

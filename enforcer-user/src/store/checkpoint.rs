@@ -21,7 +21,10 @@ use super::{Error, files};
 
 /// Bytes of a block of the seal: the precision with which a changed place is known.
 pub(super) const SEAL_BLOCK_BYTES: usize = 64 * 1024;
-const FILE_NAME: &str = "checkpoint";
+/// File of the checkpoint in the folder of a period.
+pub(super) const FILE_NAME: &str = "checkpoint";
+/// What a crash may leave of a checkpoint's first writing.
+pub(super) const UNFINISHED_NAME: &str = "checkpoint.new";
 const KEY_NAME: &str = "checkpoint.key";
 const PUBLIC_NAME: &str = "checkpoint.pub";
 
@@ -144,8 +147,9 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// The key of the journal at `dir`; made at the first start.
-    pub(super) fn load_or_make(dir: &Path) -> Result<Self, Error> {
+    /// The key of the journal at `dir`, made at the first start; and what was wrong with the public one
+    /// beside it, which is put right.
+    pub(super) fn load_or_make(dir: &Path) -> Result<(Self, Option<String>), Error> {
         let path = dir.join(KEY_NAME);
         let unusable = |cause| Error::Key { path: path.clone(), cause };
         let pair = match fs::read(&path) {
@@ -167,11 +171,20 @@ impl Key {
             }
             Err(source) => return Err(Error::disk("read", &path, source)),
         };
-        let public = dir.join(PUBLIC_NAME);
-        if !public.exists() {
-            files::replace(&public, hex(pair.public_key().as_ref()).as_bytes())?;
+        let (path, key) = (dir.join(PUBLIC_NAME), Self(pair));
+        let beside = if path.exists() { Some(public_key(dir)) } else { None };
+        if matches!(&beside, Some(Ok(public)) if public == key.public()) {
+            return Ok((key, None));
         }
-        Ok(Self(pair))
+        files::replace(&path, hex(key.public()).as_bytes())?;
+        let finding =
+            beside.map(|_| format!("`{PUBLIC_NAME}` was not the public key of the journal"));
+        Ok((key, finding))
+    }
+
+    /// The public key.
+    pub(super) fn public(&self) -> &[u8] {
+        self.0.public_key().as_ref()
     }
 
     /// Signs and writes the checkpoint of the period folder `period`.
@@ -198,6 +211,13 @@ pub(super) fn public_key(dir: &Path) -> Result<Vec<u8>, Error> {
     let path = dir.join(PUBLIC_NAME);
     let text = fs::read_to_string(&path).map_err(|source| Error::disk("read", &path, source))?;
     unhex(text.trim()).ok_or(Error::Key { path, cause: "it is not hexadecimal" })
+}
+
+/// What a person compares to know a public key again: the first 128 bits of its BLAKE3 hash.
+pub(super) fn fingerprint(public: &[u8]) -> String {
+    let digits: Vec<char> = Hash::of(public).to_string().chars().take(32).collect();
+    let groups: Vec<String> = digits.chunks(4).map(|group| group.iter().collect()).collect();
+    groups.join(" ")
 }
 
 /// The checkpoint of the period folder `period`; none if there is none.

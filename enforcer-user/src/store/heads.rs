@@ -8,6 +8,8 @@ use enforcer_core::model::{SessionId, UnixMillis};
 use enforcer_core::record::{Chain, Content, Event, EventBody, Frame, Head};
 use serde::{Deserialize, Serialize};
 
+/// Sessions that are named in one text.
+const BEYOND_NAMED_MAX: usize = 16;
 const LATE_MILLIS: u64 = 24 * 3600 * 1000;
 
 /// Where one session stands.
@@ -81,6 +83,33 @@ impl Heads {
     /// The ends of all chains.
     pub(super) fn chains(&self) -> BTreeMap<SessionId, Head> {
         self.0.iter().map(|(id, state)| (*id, state.head)).collect()
+    }
+
+    /// In words, how many records `self` has that `signed` does not have.
+    pub(super) fn beyond(&self, signed: &Self) -> String {
+        let count = |session: &SessionId, state: &SessionState| {
+            state.head.count.saturating_sub(signed.next_sequence(*session))
+        };
+        let counts = self.0.iter().map(|(session, state)| (count(session, state), *session));
+        let mut beyond: Vec<(u64, SessionId)> = counts.filter(|(count, _)| *count > 0).collect();
+        if beyond.is_empty() {
+            return "no record is newer than the last signature".to_owned();
+        }
+        beyond.sort_by_key(|(count, session)| (std::cmp::Reverse(*count), *session));
+        let records: u64 = beyond.iter().map(|(count, _)| count).sum();
+        let sessions = beyond.len();
+        let named = beyond.iter().take(BEYOND_NAMED_MAX);
+        let named: Vec<String> =
+            named.map(|(count, id)| format!("session {id}: {count}")).collect();
+        let rest = match sessions.saturating_sub(BEYOND_NAMED_MAX) {
+            0 => String::new(),
+            rest => format!(", and {rest} more"),
+        };
+        format!(
+            "records newer than the last signature were adopted: {records} of {sessions} sessions \
+             ({}{rest})",
+            named.join(", ")
+        )
     }
 
     fn state(&self, session: SessionId) -> SessionState {

@@ -139,6 +139,8 @@ pub(super) struct FailedBodies {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
+    /// The key that signs what is written.
+    pub(super) public: Vec<u8>,
     places: Arc<Semaphore>,
     pub(super) is_closing: AtomicBool,
     failures: Mutex<Failures>,
@@ -152,10 +154,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(dir: PathBuf, heads: &Heads) -> Arc<Self> {
+    pub(super) fn new(dir: PathBuf, public: Vec<u8>, heads: &Heads) -> Arc<Self> {
         let exchanges = heads.0.iter().map(|(id, state)| (*id, state.exchanges)).collect();
         Arc::new(Self {
             dir,
+            public,
             places: Arc::new(Semaphore::new(JOURNAL_QUEUE_MAX)),
             is_closing: AtomicBool::new(false),
             failures: Mutex::new(Failures::default()),

@@ -14,6 +14,7 @@ use enforcer_core::model::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Key, Statement};
+use super::period::ENGINE_DIR;
 use super::{Error, files};
 
 const FILE_NAME: &str = "latest";
@@ -76,7 +77,9 @@ impl Reach {
             Err(error @ Error::Checkpoint { .. }) => Err(error.to_string()),
             Err(error) => return Err(error),
         };
-        let names = files::periods(dir)?;
+        let mut names = files::periods(dir)?;
+        // A folder that was emptied is as gone as one that was removed.
+        names.retain(|name| files::is_aside(name) || is_used(&files::period_dir(dir, name)));
         let newest = newest(dir, &names, public)?;
         let counter = newest.as_ref().map(|(_, statement)| statement.counter);
         Ok(match latest {
@@ -117,6 +120,11 @@ fn newest(
         Err(Error::Checkpoint { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// False for a folder that a crash left before its first checkpoint.
+fn is_used(period: &Path) -> bool {
+    period.join(checkpoint::FILE_NAME).exists() || period.join(ENGINE_DIR).exists()
 }
 
 fn compare(

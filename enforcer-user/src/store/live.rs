@@ -40,6 +40,11 @@ impl Live {
         Some(Self { shared: Arc::clone(shared), name, path, past: OnceLock::new() })
     }
 
+    /// The key that signs.
+    pub(super) fn public(&self) -> &[u8] {
+        &self.shared.public
+    }
+
     /// What to read the next page from.
     ///
     /// # Errors

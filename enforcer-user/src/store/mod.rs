@@ -74,7 +74,7 @@ impl Store {
     /// If the folder cannot be used, its key cannot be read, or another daemon has it open.
     pub fn open(config: &Config, now: UnixMillis) -> Result<Self, Error> {
         let resumed = resume::resume(&config.dir, now)?;
-        let shared = Shared::new(config.dir.clone(), &resumed.heads);
+        let shared = Shared::new(config.dir.clone(), resumed.key.public().to_vec(), &resumed.heads);
         let (journal, queue) = Journal::new(Arc::clone(&shared));
         let writer = writer::Writer::new(shared, resumed, queue);
         let writer = std::thread::Builder::new()

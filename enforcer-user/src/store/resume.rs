@@ -43,13 +43,14 @@ pub(super) struct Resumed {
 pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
     files::make_dir(&dir.join("periods"))?;
     files::make_dir(&dir.join("bodies").join("tmp"))?;
-    let key = Key::load_or_make(dir)?;
+    let (key, key_finding) = Key::load_or_make(dir)?;
     refuse_running(dir)?;
     remove_temporary_bodies(dir)?;
     let mut notes = Vec::new();
-    let reach = Reach::of(dir, &checkpoint::public_key(dir)?)?;
-    notes.extend(reach.finding.clone());
-    let last = files::periods(dir)?.into_iter().rfind(|name| !files::is_aside(name));
+    let reach = Reach::of(dir, key.public())?;
+    let found: Vec<String> = reach.finding.iter().cloned().chain(key_finding).collect();
+    notes.extend(found.iter().cloned());
+    let last = last_used(dir, &mut notes)?;
     let today = day_of(now);
     // The clock may have gone back: a later day goes on.
     let name = last.as_ref().map_or_else(|| today.clone(), |last| last.max(&today).clone());
@@ -59,7 +60,8 @@ pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
     };
     // The run that signed what is gone counts as well, so that its records are never taken for ours.
     let epoch = epoch.max(reach.epoch().saturating_add(1));
-    findings.extend(reach.finding.clone().filter(|finding| !findings.contains(finding)));
+    let known = findings.clone();
+    findings.extend(found.into_iter().filter(|finding| !known.contains(finding)));
     findings.truncate(JOURNAL_FINDINGS_MAX);
     let counter = reach.next_counter();
     let path = files::period_dir(dir, &name);
@@ -86,6 +88,20 @@ pub(super) fn resume(dir: &Path, now: UnixMillis) -> Result<Resumed, Error> {
     Ok(Resumed { key, name, previous, period, epoch, counter, findings, starts, heads, notes, now })
 }
 
+/// The newest period that was not moved aside. What a crash left between making a folder and its first
+/// checkpoint is removed on the way.
+fn last_used(dir: &Path, notes: &mut Vec<String>) -> Result<Option<String>, Error> {
+    for name in files::periods(dir)?.into_iter().rev().filter(|name| !files::is_aside(name)) {
+        let path = files::period_dir(dir, &name);
+        if !files::names(&path)?.iter().all(|file| file == checkpoint::UNFINISHED_NAME) {
+            return Ok(Some(name));
+        }
+        std::fs::remove_dir_all(&path).map_err(|e| Error::disk("remove", &path, e))?;
+        notes.push(format!("the journal period `{name}` was never used; it was removed"));
+    }
+    Ok(None)
+}
+
 /// What the open period takes over from before.
 #[derive(Default)]
 struct Taken {
@@ -105,14 +121,15 @@ fn take_over(
     notes: &mut Vec<String>,
 ) -> Result<Taken, Error> {
     let path = files::period_dir(dir, last);
-    let left = look(&path, last, &checkpoint::public_key(dir)?)?;
+    let left = look(&path, last, key.public(), || signed_before(dir, last, key.public()))?;
     let (statement, heads) = match left {
         Left::Sealed(statement) => {
             let heads = statement.heads.clone();
             (statement, heads)
         }
         Left::Crashed(statement, heads) => {
-            notes.push(format!("the journal period `{last}` was not closed; it was recovered"));
+            let adopted = heads.beyond(&statement.heads);
+            notes.push(format!("the journal period `{last}` was not closed; {adopted}"));
             (statement, heads)
         }
         Left::Damaged { why, cause, epoch, heads } => {
@@ -147,27 +164,32 @@ enum Left {
     Sealed(Statement),
 }
 
-fn look(path: &Path, name: &str, public: &[u8]) -> Result<Left, Error> {
-    let altered =
-        |cause: String, epoch, heads| Left::Damaged { why: "altered", cause, epoch, heads };
+/// Where the sessions stood when the period before `name` that can be trusted was signed last.
+fn signed_before(dir: &Path, name: &str, public: &[u8]) -> Result<Heads, Error> {
+    let names = files::periods(dir)?;
+    for earlier in names.iter().rev().skip_while(|other| *other != name).skip(1) {
+        match checkpoint::read(&files::period_dir(dir, earlier), earlier, public) {
+            Ok(Some(statement)) => return Ok(statement.heads),
+            Ok(None) | Err(Error::Checkpoint { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Heads::default())
+}
+
+fn look(
+    path: &Path,
+    name: &str,
+    public: &[u8],
+    signed_before: impl FnOnce() -> Result<Heads, Error>,
+) -> Result<Left, Error> {
     let statement = match checkpoint::read(path, name, public) {
         Ok(Some(statement)) => statement,
-        Ok(None) if !path.join(ENGINE_DIR).exists() => {
-            // A crash between making the folder and its first checkpoint.
-            return Ok(Left::Damaged {
-                why: "empty",
-                cause: "it was never used".to_owned(),
-                epoch: 0,
-                heads: Heads::default(),
-            });
-        }
         Ok(None) => {
-            let (epoch, heads) = salvage(path, Heads::default())?;
-            return Ok(altered("its checkpoint is gone".to_owned(), epoch, heads));
+            return salvaged(path, "altered", "its checkpoint is gone", 0, signed_before()?);
         }
         Err(error @ Error::Checkpoint { .. }) => {
-            let (epoch, heads) = salvage(path, Heads::default())?;
-            return Ok(altered(error.to_string(), epoch, heads));
+            return salvaged(path, "altered", &error.to_string(), 0, signed_before()?);
         }
         Err(error) => return Err(error),
     };
@@ -175,21 +197,35 @@ fn look(path: &Path, name: &str, public: &[u8]) -> Result<Left, Error> {
         let changes = seal.changes(&path.join(ENGINE_DIR))?;
         return Ok(match changes.first() {
             None => Left::Sealed(statement),
-            Some(change) => altered(
-                format!("the file `{}` {} while no daemon ran", change.path.display(), change.what),
-                statement.epoch,
-                statement.heads,
-            ),
+            Some(change) => Left::Damaged {
+                why: "altered",
+                cause: format!(
+                    "the file `{}` {} while no daemon ran",
+                    change.path.display(),
+                    change.what
+                ),
+                epoch: statement.epoch,
+                heads: statement.heads,
+            },
         });
     }
     match recover(path, &statement) {
         Ok(heads) => Ok(Left::Crashed(statement, heads)),
-        Err(error) => {
-            let (epoch, heads) = salvage(path, statement.heads)?;
-            let epoch = epoch.max(statement.epoch);
-            Ok(Left::Damaged { why: "corrupt", cause: error.chain(), epoch, heads })
-        }
+        Err(error) => salvaged(path, "corrupt", &error.chain(), statement.epoch, statement.heads),
     }
+}
+
+/// A damaged period with what can be found in its raw bytes beyond `signed`.
+fn salvaged(
+    path: &Path,
+    why: &'static str,
+    cause: &str,
+    epoch: u32,
+    signed: Heads,
+) -> Result<Left, Error> {
+    let (found, heads) = salvage(path, signed.clone())?;
+    let cause = format!("{cause}; {}", heads.beyond(&signed));
+    Ok(Left::Damaged { why, cause, epoch: epoch.max(found), heads })
 }
 
 /// Where the sessions stand after a crash: the signed heads, and what the engine has beyond them.

@@ -645,6 +645,12 @@ fn a_newest_period_that_is_gone_is_noticed() {
     let newest = resume::day_of(UnixMillis(NOW.0 + DAY));
     std::fs::remove_dir_all(files::period_dir(&place.config().dir, &newest)).unwrap();
     check_noticed(&place, &format!("the newest period `{newest}` is gone"));
+
+    let place = two_days();
+    let path = files::period_dir(&place.config().dir, &newest);
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    check_noticed(&place, &format!("the newest period `{newest}` is gone"));
 }
 
 #[test]
@@ -717,4 +723,100 @@ fn a_crash_between_a_checkpoint_and_the_statement_about_it_is_no_finding() {
     block_on(place.open().close()).unwrap();
     assert_eq!(recovered(&place.reader()), Vec::<String>::new());
     assert_eq!(verify(&place.reader()).problems, vec![]);
+}
+
+#[test]
+fn the_report_names_the_key_so_that_a_person_can_compare_it() {
+    let (place, other) = (two_days(), two_days());
+    let key = verify(&place.reader()).key;
+    assert_eq!((key.len(), key.split(' ').count()), (39, 8));
+    assert_eq!(verify(&two_days().reader()).key.len(), 39);
+    assert_ne!(verify(&other.reader()).key, key);
+    // Everything signed anew by someone else is consistent; only the key tells.
+    for name in ["periods", "latest", "checkpoint.key", "checkpoint.pub"] {
+        let path = place.config().dir.join(name);
+        std::fs::rename(&path, place.folder.path().join(name)).unwrap();
+        std::fs::rename(other.config().dir.join(name), &path).unwrap();
+    }
+    let forged = verify(&place.reader());
+    assert!(forged.is_clean());
+    assert_ne!(forged.key, key);
+}
+
+#[test]
+fn a_public_key_that_does_not_belong_to_the_journal_is_noticed_and_put_right() {
+    let (place, other) = (two_days(), two_days());
+    let path = place.config().dir.join("checkpoint.pub");
+    let own = std::fs::read(&path).unwrap();
+    let foreign = std::fs::read(other.config().dir.join("checkpoint.pub")).unwrap();
+    let key = verify(&place.reader()).key;
+    std::fs::write(&path, &foreign).unwrap();
+    assert!(!verify(&place.reader()).is_clean());
+    let store = place.open_at(UnixMillis(NOW.0 + DAY));
+    assert_eq!(std::fs::read(&path).unwrap(), own);
+    block_on(store.journal().sync()).unwrap();
+    std::fs::write(&path, &foreign).unwrap();
+    let live = verify(&store.reader().unwrap());
+    assert_eq!(live.key, key);
+    assert!(live.problems.iter().any(|p| p.what.contains("of the running journal")), "{live:?}");
+    std::fs::write(&path, &own).unwrap();
+    block_on(store.close()).unwrap();
+    assert!(recovered(&place.reader()).concat().contains("was not the public key"));
+    assert!(!verify(&place.reader()).is_clean());
+    assert_eq!(events(&place.reader(), 1).len(), 2);
+}
+
+#[test]
+fn records_that_were_not_signed_when_the_daemon_died_are_not_adopted_silently() {
+    let place = Place::new();
+    let store = place.open();
+    block_on(fill(&store.journal(), 1..3, 5));
+    let copy = place.copy_as_killed();
+    let offline = verify(&copy.reader());
+    assert!(offline.notes.concat().contains("but for 10 newer ones"), "{:?}", offline.notes);
+
+    block_on(copy.open().close()).unwrap();
+    let reader = copy.reader();
+    let adopted =
+        format!("10 of 2 sessions (session {}: 5, session {}: 5)", session(1), session(2));
+    let detail = recovered(&reader).concat();
+    assert!(detail.contains(&adopted), "{detail}");
+    let report = verify(&reader);
+    assert_eq!(report.problems, vec![]);
+    assert!(report.notes.concat().contains(&adopted), "{:?}", report.notes);
+    // A clean stop has nothing to say.
+    block_on(copy.open().close()).unwrap();
+    assert_eq!(recovered(&copy.reader()).len(), 1);
+}
+
+#[test]
+fn a_crash_while_a_new_day_begins_does_not_break_the_chains() {
+    let place = two_days();
+    let third = resume::day_of(UnixMillis(NOW.0 + 2 * DAY));
+    let path = files::period_dir(&place.config().dir, &third);
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("checkpoint.new"), b"half of a checkp").unwrap();
+    let store = place.open_at(UnixMillis(NOW.0 + 2 * DAY));
+    block_on(async {
+        fill(&store.journal(), 1..2, 1).await;
+        store.close().await.unwrap();
+    });
+    let reader = place.reader();
+    assert_eq!(events(&reader, 1).last().unwrap().sequence, 2);
+    assert_eq!(verify(&reader).problems, vec![]);
+}
+
+#[test]
+fn a_day_without_its_checkpoint_does_not_break_chains_from_earlier_days() {
+    let place = two_days();
+    let newest = resume::day_of(UnixMillis(NOW.0 + DAY));
+    let path = files::period_dir(&place.config().dir, &newest).join("checkpoint");
+    std::fs::remove_file(path).unwrap();
+    let store = place.open_at(UnixMillis(NOW.0 + DAY));
+    block_on(async {
+        fill(&store.journal(), 1..2, 1).await;
+        store.close().await.unwrap();
+    });
+    let sequences: Vec<u64> = events(&place.reader(), 1).iter().map(|e| e.sequence).collect();
+    assert_eq!(sequences, vec![0, 1, 2]);
 }

@@ -59,6 +59,10 @@ pub struct VerifyReport {
     pub records: u64,
     /// Bodies looked at.
     pub bodies: u64,
+    /// The fingerprint of the key that the signatures were checked with; empty without one. Whoever can
+    /// write the journal can sign it with a key of their own, so a person compares this with one noted
+    /// earlier.
+    pub key: String,
     /// What is wrong; empty: everything is as it was written.
     pub problems: Vec<Problem>,
     /// What is not wrong and limits what could be proven.
@@ -118,6 +122,20 @@ impl Verification<'_> {
                 Vec::new()
             }
         };
+        // A running daemon knows its key; a stopped journal has only what lies beside it.
+        let public = match reader.live.as_ref().map(Live::public) {
+            Some(signing) => {
+                if signing != public {
+                    let what = "`checkpoint.pub` is not the public key of the running journal";
+                    self.problem(None, what.to_owned());
+                }
+                signing.to_vec()
+            }
+            None => public,
+        };
+        if !public.is_empty() {
+            self.report.key = checkpoint::fingerprint(&public);
+        }
         self.reach(&public)?;
         let names = files::periods(&reader.dir)?;
         for (index, (name, scan)) in reader.archive.iter().enumerate() {
@@ -193,11 +211,17 @@ impl Verification<'_> {
                     }
                 }
             }
-            None => self.report.notes.push(format!(
-                "the period `{name}` is not sealed, because the daemon did not close it or it is still \
-                 read: its records are proven by their chain and the last signature, its unused \
-                 bytes are not"
-            )),
+            None => {
+                let count = scan.records.keys().filter(|(session, sequence)| {
+                    *sequence >= statement.heads.next_sequence(*session)
+                });
+                let count = count.count();
+                self.note(format!(
+                    "the period `{name}` is not sealed, because the daemon did not close it or it is \
+                     still read: its records are proven by their chain and, but for {count} newer \
+                     ones, by the last signature, its unused bytes are not"
+                ));
+            }
         }
         self.broken(scan);
         Ok(())
@@ -282,9 +306,13 @@ impl Verification<'_> {
                 (closed.exchange, [closed.request.as_ref(), closed.response.as_ref()])
             }
             EventBody::ExchangeOpened(opened) => (opened.exchange, [opened.request.as_ref(), None]),
+            EventBody::JournalRecovered { detail } => {
+                let at = format!("session {} record {}", event.session, event.sequence);
+                self.note(format!("{at} says: {detail}"));
+                return;
+            }
             EventBody::ConnectionRefused { .. }
             | EventBody::EventsLost { .. }
-            | EventBody::JournalRecovered { .. }
             | EventBody::NetworkRefused(_)
             | EventBody::PolicyLoaded { .. }
             | EventBody::ResolveRefused { .. }
@@ -339,6 +367,12 @@ impl Verification<'_> {
         let (session, sequence) = place.unzip();
         if self.only.is_none() || session.is_none() || session == self.only {
             self.push(Problem { session, sequence, exchange: None, what });
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        if self.report.notes.len() < JOURNAL_FINDINGS_MAX {
+            self.report.notes.push(note);
         }
     }
 
