@@ -98,7 +98,9 @@ fn a_session_whose_pins_are_gone_is_closed_at_the_next_start() {
 
 /// Ports of the range that the daemon uses on which somebody listens.
 fn taken_ports() -> BTreeSet<u16> {
-    (914..=952).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()).collect()
+    enforcer_user::intake::PORTS
+        .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_err())
+        .collect()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{Accepted, Origins};
 use crate::runtime::{self, Draining};
 
 /// Ports that are tried when there is no earlier one to keep. Unassigned by IANA in this range.
-const PORTS: std::ops::RangeInclusive<u16> = 914..=988;
+pub const PORTS: std::ops::RangeInclusive<u16> = 914..=988;
 /// Pause after a failed accept, for instance out of descriptors; the kernel's queue holds the rest.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 

@@ -13,7 +13,7 @@ use enforcer_core::model::{AgentName, SessionId};
 use enforcer_core::record::Process;
 use tokio::net::TcpStream;
 
-pub use listener::{Doors, Error, accept, places};
+pub use listener::{Doors, Error, PORTS, accept, places};
 pub use prefixed::Prefixed;
 pub use sniff::{Sniffed, sniff};
 
