@@ -95,7 +95,7 @@ fn ports(ctx: &SkBuffContext, header: &Header) -> Option<(u16, u16)> {
     Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
 }
 
-/// Leaves the origin of a query where the resolver looks; without it the resolver refuses.
+/// Leaves the origin of a query where the resolver looks, so that its record names the session.
 #[inline(always)]
 fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
     let Some(header) = header(ctx) else {
@@ -109,7 +109,7 @@ fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
         && address::is_loopback(&header.destination);
     if is_query {
         let key = OriginKey { address: header.source, port: source, protocol: PROTOCOL_UDP };
-        // A failed insert leaves the query without an origin: the resolver refuses it.
+        // A failed insert leaves the query without an origin: its record names no session then.
         let _ = ORIGINS.insert(key, origin, 0);
     }
 }

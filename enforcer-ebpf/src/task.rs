@@ -22,7 +22,7 @@ pub(crate) struct Task {
     pub(crate) comm: [u8; 16],
 }
 
-/// A copy of the settings; all zero (closed) when they cannot be read.
+/// A copy of the settings. The one element of the array always exists, so the default is never used.
 #[inline(always)]
 pub(crate) fn settings() -> Settings {
     SETTINGS.get(0).copied().unwrap_or_default()
