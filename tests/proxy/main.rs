@@ -19,6 +19,7 @@ mod connections;
 mod large;
 mod load;
 mod opaque;
+mod passthrough;
 mod patience;
 mod provider;
 mod record;

@@ -48,6 +48,9 @@ protocol = "http"
 hosts = ["plain.example.com"]
 ports = [80]
 protocol = "http"
+[endpoints.sealed]
+hosts = ["sealed.example.com"]
+tls = "passthrough"
 [masks.pii]
 detectors = ["email", "credit-card"]
 style = "label"

@@ -80,11 +80,11 @@ pub(super) async fn prepare(
             Ok(Prepared { source, deliver, keep })
         }
         Kind::Json => {
-            let whole = source.collect(buffers).await?;
+            let (whole, room) = source.collect(buffers).await?;
             let masked = openai::mask_chat_response(&whole, &masker)
                 .map_err(|_cause| "the answer is not the JSON it says it is")?;
             record.masked(masked.count);
-            let source = Source::Ready(Some(Bytes::from(masked.bytes)));
+            let source = Source::Ready(Some(room.hold(Bytes::from(masked.bytes))));
             Ok(Prepared { source, deliver: None, keep })
         }
     }
@@ -157,9 +157,9 @@ impl Source {
         }
     }
 
-    async fn collect(&mut self, buffers: &Buffers) -> Result<Bytes, &'static str> {
+    async fn collect(&mut self, buffers: &Buffers) -> Result<(Bytes, Room), &'static str> {
         let mut room = Room::new(buffers);
-        let Self::Upstream { body, .. } = self else { return Ok(Bytes::new()) };
+        let Self::Upstream { body, .. } = self else { return Ok((Bytes::new(), room)) };
         let mut whole = BytesMut::new();
         loop {
             match tokio::time::timeout(limits::BODY_IDLE_TIMEOUT, body.frame()).await {
@@ -180,7 +180,7 @@ impl Source {
             }
         }
         self.give_back();
-        Ok(whole.freeze())
+        Ok((whole.freeze(), room))
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use enforcer_core::model::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -48,6 +49,24 @@ impl Room {
         }
         true
     }
+
+    /// Ties the room to the bytes it is for: it is given back when the last of them is gone, wherever
+    /// they go.
+    pub(super) fn hold(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Held { bytes, _room: self })
+    }
+}
+
+/// Bytes and their room.
+struct Held {
+    bytes: Bytes,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 #[cfg(test)]
@@ -63,5 +82,18 @@ mod tests {
         assert!(first.grow(1));
         drop(first);
         assert!(Room::new(&buffers).grow(PERMIT_BYTES));
+    }
+
+    #[test]
+    fn room_is_held_as_long_as_its_bytes() {
+        let buffers = Buffers::default();
+        let mut room = Room::new(&buffers);
+        assert!(room.grow(limits::BUFFERED_BYTES_MAX));
+        let held = room.hold(Bytes::from_static(b"whole"));
+        let piece = held.slice(..1);
+        drop(held);
+        assert!(!Room::new(&buffers).grow(1));
+        drop(piece);
+        assert!(Room::new(&buffers).grow(1));
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Content {
     /// Places masked in it.
     pub(super) masked: u64,
     /// The memory it takes.
-    _room: Room,
+    pub(super) room: Room,
 }
 
 /// How much of a body is known.
@@ -90,7 +90,7 @@ pub(super) async fn read(
         }
         Some(_) => collect(body, &mut room).await,
     };
-    Content { head, route, body, masked: 0, _room: room }
+    Content { head, route, body, masked: 0, room }
 }
 
 fn is_encoded(head: &Parts) -> bool {

@@ -62,7 +62,7 @@ pub(super) async fn forward(
 }
 
 fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
-    let Content { mut head, route, body, .. } = content;
+    let Content { mut head, route, body, room, .. } = content;
     clean(&mut head.headers);
     // The carrier frames the body anew; a masked one has another length.
     head.headers.remove(CONTENT_LENGTH);
@@ -78,13 +78,13 @@ fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
     let body = match body {
         Body::Whole(bytes) => {
             record.sends(&bytes);
-            whole(bytes)
+            whole(room.hold(bytes))
         }
         Body::Stream(stream) => record.tee(stream),
-        Body::Opaque { seen, rest: Some(rest), .. } => record.tee_after(seen, rest),
+        Body::Opaque { seen, rest: Some(rest), .. } => record.tee_after(room.hold(seen), rest),
         Body::Opaque { seen, rest: None, .. } => {
             record.sends(&seen);
-            whole(seen)
+            whole(room.hold(seen))
         }
         Body::NoRoom => whole(Bytes::new()),
     };

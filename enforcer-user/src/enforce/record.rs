@@ -26,6 +26,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::content::{Body, Content};
+use super::head;
 use super::{Conn, Enforcer};
 use crate::intake::Origin;
 use crate::runtime::Clock;
@@ -88,7 +89,7 @@ impl OpenRecord {
             }
         }
         let started = cx.clock.now();
-        let mask = |text: &str| everything.mask(text).text.into_owned();
+        let mask = |text: &str| head::masked(text, &everything);
         let opened = ExchangeOpened {
             exchange: id,
             process: conn.origin.process.clone(),
