@@ -142,6 +142,10 @@ fn a_stream_that_a_killed_daemon_cuts_is_an_error_and_the_record_verifies() {
     assert_eq!(guest.chat("hello")["exception"], Value::Null);
     guest.end();
     scene.cli(&["session", "verify"]).checked().unwrap();
+    // What the provider had is in the record, and its number is not given again.
+    let opened = scene.events_of_kind("exchange_opened");
+    let ids: Vec<_> = opened.iter().map(|event| event["exchange"].as_str().unwrap()).collect();
+    assert!(matches!(ids[..], [a, b] if a.ends_with("-1") && b.ends_with("-2")), "{ids:?}");
     let host = scene.json(&["session", "show", "0000000000000000"]);
     assert!(host.as_array().unwrap().iter().any(|event| event["event"] == "journal_recovered"));
     scene.finish();

@@ -49,7 +49,6 @@ async fn an_exchange_is_in_the_record_before_the_provider_has_it() {
         let journal = journal.clone();
         // The provider looks into the record while it holds the request.
         let look = async move {
-            journal.sync().await.unwrap();
             let reader = journal.reader().unwrap();
             reader.events(session, 0).collect::<Result<Vec<_>, _>>().unwrap()
         };

@@ -89,6 +89,8 @@ pub const DNS_TCP_QUERIES_MAX: usize = 1024;
 pub const JOURNAL_QUEUE_MAX: usize = 8192;
 /// Time an exchange waits for a place in the journal queue before it is denied.
 pub const JOURNAL_WAIT: Duration = Duration::from_secs(2);
+/// Longest wait until an event is durable.
+pub const JOURNAL_DURABLE_WAIT: Duration = Duration::from_secs(10);
 /// Records in one group commit.
 pub const JOURNAL_BATCH_MAX: usize = 64;
 /// Time the writer waits for a group to fill.

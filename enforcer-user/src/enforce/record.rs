@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use enforcer_core::mask::Masker;
 use enforcer_core::model::{
     Decision, Denied, DenyReason, ExchangeId, Facts, RecordDepth, SessionId, UnixMillis, Usage,
     limits,
@@ -29,8 +30,8 @@ use super::content::{Body, Content};
 use super::head;
 use super::{Conn, Enforcer};
 use crate::intake::Origin;
-use crate::runtime::Clock;
-use crate::store::{BodyWriter, Journal, Place};
+use crate::runtime::{Clock, chain};
+use crate::store::{self, BodyWriter, Journal, Place};
 use crate::upstream::RequestBody;
 
 /// The journal takes nothing, so nothing may happen.
@@ -55,7 +56,8 @@ pub(super) struct OpenRecord {
 }
 
 impl OpenRecord {
-    /// Writes down what was judged. For a denied exchange that is all there will be.
+    /// Writes down what was judged and returns when that is durable. For a denied exchange that is all
+    /// there will be.
     pub(super) async fn open(
         cx: &Enforcer,
         conn: &Conn,
@@ -66,28 +68,20 @@ impl OpenRecord {
         denied: Option<Denied>,
     ) -> Result<Self, NotRecorded> {
         let session = conn.origin.session;
-        let opening = reserve(&cx.journal).await?;
-        let place = match denied {
-            Some(_) => None,
-            None => Some(reserve(&cx.journal).await?),
-        };
-        let id = cx.journal.next_exchange(session);
         let keeps_bodies = decision.obligations.record == RecordDepth::Full;
         let everything = policy.masker_of_everything();
-        let mut bodies = Vec::new();
-        if keeps_bodies && let Body::Whole(bytes) = &content.body {
-            // Of a request that cannot be masked nothing is stored.
-            if let Ok(stored) = openai::mask_chat_request(bytes, &everything) {
-                let mut writer = cx.journal.body();
-                match writer.write(&stored.bytes) {
-                    Ok(()) => bodies.push(writer),
-                    Err(error) => {
-                        tracing::error!(%error, "exchange refused: its request cannot be stored");
-                        return Err(NotRecorded);
-                    }
-                }
+        let opening = cx.journal.reserve().await.map_err(|error| not_recorded(&error))?;
+        let place = match denied {
+            Some(_) => None,
+            None => Some(cx.journal.reserve().await.map_err(|error| not_recorded(&error))?),
+        };
+        let request = match &content.body {
+            Body::Whole(bytes) if keeps_bodies => {
+                store_request(&cx.journal, bytes, &everything).await?
             }
-        }
+            _ => None,
+        };
+        let id = cx.journal.next_exchange(session);
         let started = cx.clock.now();
         let mask = |text: &str| head::masked(text, &everything);
         let opened = ExchangeOpened {
@@ -99,14 +93,13 @@ impl OpenRecord {
             facts: facts.with_texts(mask),
             decision: decision.clone(),
             denied,
-            request: None,
+            request,
             masked: content.masked,
         };
-        opening.record_with(session, started, bodies, move |stored| {
-            let request = stored.into_iter().next().flatten();
-            EventBody::ExchangeOpened(Box::new(ExchangeOpened { request, ..opened }))
-        });
-        Ok(Self {
+        let opened = EventBody::ExchangeOpened(Box::new(opened));
+        let durable = opening.record_durable(session, started, opened);
+        // From here on it is in the queue, so it is closed whatever becomes of the wait.
+        let mut record = Self {
             id,
             place,
             journal: cx.journal.clone(),
@@ -119,7 +112,15 @@ impl OpenRecord {
             sent: Arc::default(),
             request_fault: Arc::default(),
             closed: closed(id),
-        })
+        };
+        match durable.wait().await {
+            Ok(()) => Ok(record),
+            Err(error) => {
+                let denied = Denied::because(DenyReason::JournalUnavailable);
+                record.close(ExchangeOutcome::Denied(denied));
+                Err(not_recorded(&error))
+            }
+        }
     }
 
     pub(super) const fn id(&self) -> ExchangeId {
@@ -258,11 +259,24 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
     }
 }
 
-async fn reserve(journal: &Journal) -> Result<Place, NotRecorded> {
-    journal.reserve().await.map_err(|error| {
-        tracing::error!(%error, "exchange refused: it cannot be recorded");
-        NotRecorded
-    })
+/// Makes the body of a request durable, masked. Of one that cannot be masked nothing is stored.
+async fn store_request(
+    journal: &Journal,
+    bytes: &[u8],
+    everything: &Masker,
+) -> Result<Option<BodyRef>, NotRecorded> {
+    let Ok(stored) = openai::mask_chat_request(bytes, everything) else { return Ok(None) };
+    let mut writer = journal.body_async();
+    let written = match writer.write(&stored.bytes).await {
+        Ok(()) => writer.finish().await,
+        Err(error) => Err(error),
+    };
+    written.map(Some).map_err(|error| not_recorded(&error))
+}
+
+fn not_recorded(error: &store::Error) -> NotRecorded {
+    tracing::error!(error = chain(error), "exchange refused: it cannot be recorded");
+    NotRecorded
 }
 
 /// Writes down a connection that was refused before any exchange.

@@ -68,6 +68,9 @@ pub enum Error {
     /// Another process has the journal open.
     #[error("the journal `{0}` is open in a running daemon")]
     Running(PathBuf),
+    /// An event was not durable in time.
+    #[error("the journal did not write an event in time")]
+    Slow,
 }
 
 impl Error {

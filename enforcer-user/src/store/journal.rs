@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use enforcer_core::model::limits::{JOURNAL_QUEUE_MAX, JOURNAL_WAIT};
+use enforcer_core::model::limits::{JOURNAL_DURABLE_WAIT, JOURNAL_QUEUE_MAX, JOURNAL_WAIT};
 use enforcer_core::model::{ExchangeId, SessionId, UnixMillis};
 use enforcer_core::record::{BodyRef, EventBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -86,7 +86,7 @@ pub struct Place {
 impl Place {
     /// Puts the event into the queue.
     pub fn record(self, session: SessionId, at: UnixMillis, body: EventBody) {
-        self.put(session, at, Draft::Ready(body));
+        self.put(session, at, Draft::Ready(body), None);
     }
 
     /// Puts an event into the queue whose bodies the writer makes durable before it; `make` gets their
@@ -98,15 +98,45 @@ impl Place {
         bodies: Vec<BodyWriter>,
         make: impl FnOnce(Vec<Option<BodyRef>>) -> EventBody + Send + 'static,
     ) {
-        self.put(session, at, Draft::WithBodies(bodies, Box::new(make)));
+        self.put(session, at, Draft::WithBodies(bodies, Box::new(make)), None);
     }
 
-    fn put(self, session: SessionId, at: UnixMillis, draft: Draft) {
+    /// Puts the event into the queue. What is returned waits until it is durable; many at once share one
+    /// write.
+    #[must_use]
+    pub fn record_durable(self, session: SessionId, at: UnixMillis, body: EventBody) -> Durable {
+        let (ack, answer) = oneshot::channel();
+        self.put(session, at, Draft::Ready(body), Some(ack));
+        Durable { answer }
+    }
+
+    fn put(self, session: SessionId, at: UnixMillis, draft: Draft, ack: Option<Ack>) {
         let Self { journal, place } = self;
-        if journal.send(session, at, draft, None, place).is_err() {
+        if journal.send(session, at, draft, ack, place).is_err() {
             // Only when the writer is gone, which the drain waits to avoid.
             journal.count_lost(at);
         }
+    }
+}
+
+/// An event that is in the queue, and will be durable.
+#[derive(Debug)]
+pub struct Durable {
+    answer: oneshot::Receiver<Result<(), String>>,
+}
+
+impl Durable {
+    /// Returns when the event survives a kill and a power loss.
+    ///
+    /// # Errors
+    /// If the write fails, takes longer than [`JOURNAL_DURABLE_WAIT`], or the journal is closed: deny. The
+    /// event may still be written later.
+    pub async fn wait(self) -> Result<(), Error> {
+        let answer = tokio::time::timeout(JOURNAL_DURABLE_WAIT, self.answer).await;
+        answer
+            .map_err(|_elapsed| Error::Slow)?
+            .map_err(|_gone| Error::Closed)?
+            .map_err(Error::Failing)
     }
 }
 
@@ -302,20 +332,17 @@ impl Journal {
         Ok(Place { journal: self.clone(), place })
     }
 
-    /// As [`Journal::append`], and waits until the event is durable. Many at once share one write.
+    /// As [`Journal::append`], and waits until the event is durable.
     ///
     /// # Errors
-    /// As [`Journal::append`], or if the write fails: deny.
+    /// As [`Journal::append`] and [`Durable::wait`]: deny.
     pub async fn append_durable(
         &self,
         session: SessionId,
         at: UnixMillis,
         body: EventBody,
     ) -> Result<(), Error> {
-        let (ack, answer) = oneshot::channel();
-        let Place { place, .. } = self.reserve().await?;
-        self.send(session, at, Draft::Ready(body), Some(ack), place)?;
-        answer.await.map_err(|_gone| Error::Closed)?.map_err(Error::Failing)
+        self.reserve().await?.record_durable(session, at, body).wait().await
     }
 
     /// Puts an event into the queue if there is a place at once; otherwise counts it, and the count is

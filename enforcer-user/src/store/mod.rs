@@ -44,7 +44,7 @@ use enforcer_core::model::UnixMillis;
 
 pub use body::{AsyncBodyWriter, BodyWriter};
 pub use error::Error;
-pub use journal::{Health, Journal, Place};
+pub use journal::{Durable, Health, Journal, Place};
 pub use reader::{EventPage, Reader};
 pub use summary::SessionSummary;
 pub use verify::{Problem, Progress, VerifyReport};
