@@ -21,10 +21,19 @@ pub mod map {
     pub const SETTINGS: &str = "SETTINGS";
     /// `HASH` cgroup id (`u64`) → [`super::Label`].
     pub const GUARDED: &str = "GUARDED";
+    /// `HASH` process id (`u32`, thread group) → [`super::ProcessLabel`].
+    pub const PROCESSES: &str = "PROCESSES";
+    /// `ARRAY` of bytes, one for each possible process id: set for every guarded process. It cannot be full,
+    /// so a process whose label did not find room is still known to be guarded.
+    pub const MARKS: &str = "MARKS";
+    /// `HASH` network namespace cookie (`u64`) → [`super::Door`].
+    pub const DOORS: &str = "DOORS";
     /// `LRU_HASH` [`super::OriginKey`] → [`super::Origin`].
     pub const ORIGINS: &str = "ORIGINS";
     /// `SK_STORAGE` of [`super::Origin`]: lives and dies with the client socket.
     pub const SOCKET_ORIGIN: &str = "SOCKET_ORIGIN";
+    /// `SK_STORAGE` of [`super::SocketLabel`], copied to accepted sockets: who made a socket.
+    pub const SOCKET_LABEL: &str = "SOCKET_LABEL";
     /// `RINGBUF` of [`super::Event`].
     pub const EVENTS: &str = "EVENTS";
     /// `PERCPU_ARRAY[1]` of `u64`: events that found the ring full. Never changes a verdict.
@@ -55,11 +64,29 @@ pub mod program {
     pub const ESTABLISHED: &str = "established";
     /// `cgroup_skb/egress`: what is not on the loopback device does not leave.
     pub const EGRESS: &str = "egress";
+    /// `cgroup/setsockopt`: options that lead past the redirect or make the kernel send by itself.
+    pub const SETSOCKOPT: &str = "setsockopt";
+    /// `cgroup/bind4`: nobody guarded takes the place of the proxy or the resolver.
+    pub const BIND4: &str = "bind4";
+    /// `cgroup/bind6`: the same for IPv6 and mapped IPv4.
+    pub const BIND6: &str = "bind6";
+    /// `tp_btf/sched_process_fork`: a child is labeled before it runs.
+    pub const FORK: &str = "fork";
+    /// `tp_btf/sched_process_exec`: a process in a session's cgroup keeps its label when it is moved out.
+    pub const EXEC: &str = "exec";
+    /// `tp_btf/sched_process_exit`: the label goes with the last thread.
+    pub const EXIT: &str = "exit";
 
     /// Every program, in the order in which they are attached: first what only refuses or hides, then
     /// what redirects, so that no moment exists in which a redirect has no backstop.
-    pub const ALL: [&str; 11] = [
+    pub const ALL: [&str; 17] = [
+        EXIT,
+        FORK,
+        EXEC,
         EGRESS,
+        SETSOCKOPT,
+        BIND4,
+        BIND6,
         SOCK_CREATE,
         ESTABLISHED,
         GETPEERNAME4,
@@ -77,24 +104,77 @@ pub mod program {
 pub mod capacity {
     /// Sessions alive at once.
     pub const GUARDED: u32 = 4096;
+    /// Guarded processes alive at once that are known by name. One more is refused everything.
+    pub const PROCESSES: u32 = 65_536;
+    /// One more than the highest process id of any kernel (`PID_MAX_LIMIT` on 64 bits).
+    pub const PIDS: u32 = 4 * 1024 * 1024;
+    /// Bytes in one element of the array of marks.
+    pub const MARKS_IN_PAGE: u32 = 4096;
+    /// Network namespaces with a proxy at once.
+    pub const DOORS: u32 = 1024;
     /// Redirected connections whose origin was not taken yet; an evicted one is refused, never guessed.
     pub const ORIGINS: u32 = 65_536;
     /// Bytes of the event ring; a power of two and a multiple of the page size.
     pub const EVENTS_BYTES: u32 = 512 * 1024;
 }
 
-/// What the programs need to know about the daemon. Zero ports mean: refuse every guarded connect.
+/// What the programs need to know about this kernel and this daemon.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Cookie of the network namespace in which the proxy listens.
-    pub netns_cookie: u64,
     /// Absolute cgroup v2 level of the session cgroups (root is 0).
     pub session_level: u32,
-    /// TCP port of the proxy on 127.0.0.1 and ::1, host byte order.
+    /// Offset of `tgid` in `struct task_struct`, from the kernel's BTF; so are those below.
+    pub task_tgid: u32,
+    /// Offset of `pid` in `struct task_struct`.
+    pub task_pid: u32,
+    /// Offset of `real_parent` in `struct task_struct`.
+    pub task_real_parent: u32,
+    /// Offset of `group_leader` in `struct task_struct`.
+    pub task_group_leader: u32,
+    /// Offset of `start_boottime` in `struct task_struct`.
+    pub task_start_boottime: u32,
+    /// Offset of `signal` in `struct task_struct`.
+    pub task_signal: u32,
+    /// Offset of `live` in `struct signal_struct`.
+    pub signal_live: u32,
+}
+
+/// Where the daemon listens in one network namespace, on 127.0.0.1 and ::1. Without one every guarded
+/// connect in that namespace is refused.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Door {
+    /// TCP port of the proxy, host byte order.
     pub proxy_port: u16,
-    /// UDP port of the resolver on 127.0.0.1 and ::1, host byte order.
+    /// UDP port of the resolver, host byte order.
     pub resolver_port: u16,
+}
+
+/// The session of a guarded process that has a mark but found no room for its label. It is the journal's
+/// session of the host.
+pub const NO_SESSION: u64 = 0;
+
+/// Which session a guarded process belongs to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessLabel {
+    /// Session id.
+    pub session: u64,
+}
+
+/// Who made a socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketLabel {
+    /// Session id.
+    pub session: u64,
+    /// Process id (thread group) in the initial namespace.
+    pub tgid: u32,
+    /// Effective user id in the initial namespace.
+    pub uid: u32,
+    /// Command name of the thread, padded with zero bytes.
+    pub comm: [u8; 16],
 }
 
 /// Longest agent name that a label carries, in bytes.
@@ -114,12 +194,16 @@ pub struct Label {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OriginKey {
+    /// Cookie of the network namespace of the flow.
+    pub netns: u64,
     /// Source address as IPv6; IPv4 is stored mapped (`::ffff:a.b.c.d`), in network byte order.
     pub address: [u8; 16],
     /// Source port, host byte order.
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
+    /// Always zero.
+    pub padding: u32,
 }
 
 /// What the kernel knew when a guarded process connected.
@@ -130,18 +214,24 @@ pub struct Origin {
     pub session: u64,
     /// Cookie of the client socket.
     pub cookie: u64,
+    /// Cookie of the network namespace of the flow.
+    pub netns: u64,
+    /// When the process started, in nanoseconds since boot; with its id it names it for good.
+    pub started: u64,
+    /// Id of the cgroup it was in.
+    pub cgroup: u64,
     /// Original destination, as in [`OriginKey::address`].
     pub address: [u8; 16],
     /// Process id (thread group) in the initial namespace.
     pub tgid: u32,
     /// Effective user id in the initial namespace.
     pub uid: u32,
+    /// Process id of its parent in the initial namespace.
+    pub parent: u32,
     /// Original port, host byte order.
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
-    /// Always zero.
-    pub padding: u32,
     /// Command name of the thread, padded with zero bytes.
     pub comm: [u8; 16],
 }
@@ -163,6 +253,12 @@ pub enum Hook {
     SockCreate = 3,
     /// `cgroup_skb/egress`.
     Egress = 4,
+    /// `cgroup/setsockopt`.
+    Setsockopt = 5,
+    /// `cgroup/bind4` and `bind6`.
+    Bind = 6,
+    /// `tp_btf/sched_process_fork`.
+    Fork = 7,
 }
 
 /// Why the kernel refused. Numbers are part of the ABI and never reused.
@@ -181,6 +277,10 @@ pub enum Refusal {
     Namespace = 5,
     /// The programs have no settings, or no memory for the origin: closed by default.
     NotReady = 6,
+    /// A socket option that leads past the redirect, or makes the kernel send by itself.
+    SocketOption = 7,
+    /// There was no room for the label of a guarded process: it is refused everything.
+    NoLabel = 8,
 }
 
 /// One refused attempt, as put on the ring.
@@ -209,6 +309,12 @@ pub struct Event {
     pub socket_type: u16,
     /// IP protocol number (MPTCP's 262 fits).
     pub protocol: u16,
+    /// Level of a refused socket option; zero where there is none.
+    pub option_level: u16,
+    /// Name of a refused socket option; zero where there is none.
+    pub option_name: u16,
+    /// Always zero.
+    pub padding: u32,
     /// Command name of the thread, padded with zero bytes.
     pub comm: [u8; 16],
 }
@@ -221,6 +327,9 @@ impl TryFrom<u32> for Hook {
             2 => Ok(Self::Sendmsg),
             3 => Ok(Self::SockCreate),
             4 => Ok(Self::Egress),
+            5 => Ok(Self::Setsockopt),
+            6 => Ok(Self::Bind),
+            7 => Ok(Self::Fork),
             other => Err(other),
         }
     }
@@ -236,6 +345,8 @@ impl TryFrom<u32> for Refusal {
             4 => Ok(Self::OwnPort),
             5 => Ok(Self::Namespace),
             6 => Ok(Self::NotReady),
+            7 => Ok(Self::SocketOption),
+            8 => Ok(Self::NoLabel),
             other => Err(other),
         }
     }
@@ -249,17 +360,24 @@ pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
-const _: () = assert!(size_of::<Settings>() == 16);
+const _: () = assert!(size_of::<Settings>() == 32);
+const _: () = assert!(size_of::<Door>() == 4);
 const _: () = assert!(size_of::<Label>() == 64);
-const _: () = assert!(size_of::<OriginKey>() == 20);
-const _: () = assert!(size_of::<Origin>() == 64);
-const _: () = assert!(size_of::<Event>() == 72);
+const _: () = assert!(size_of::<ProcessLabel>() == 8);
+const _: () = assert!(size_of::<SocketLabel>() == 32);
+const _: () = assert!(size_of::<OriginKey>() == 32);
+const _: () = assert!(size_of::<Origin>() == 88);
+const _: () = assert!(size_of::<Event>() == 80);
 
 #[cfg(feature = "user")]
 #[expect(unsafe_code, reason = "the shared layouts are plain bytes on both sides")]
 mod pod {
     // SAFETY: `repr(C)`, only integers and byte arrays, no implicit padding (asserted by size above).
     unsafe impl aya::Pod for super::Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Door {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::ProcessLabel {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Label {}
     // SAFETY: as above.

@@ -45,6 +45,7 @@ pub(crate) fn attempt(ctx: &SockAddrContext, family: Family) -> Attempt {
         family: socket_family as u16,
         socket_type: socket_type as u16,
         protocol: protocol as u16,
+        ..Attempt::default()
     }
 }
 
@@ -115,7 +116,7 @@ pub(crate) fn is_loopback(address: &[u8; 16]) -> bool {
 }
 
 #[inline(always)]
-fn is_mapped_v4(address: &[u8; 16]) -> bool {
+pub(crate) fn is_mapped_v4(address: &[u8; 16]) -> bool {
     let [w0, w1, w2, _] = words(address);
     w0 == 0 && w1 == 0 && w2 == 0xffff_u32.to_be()
 }

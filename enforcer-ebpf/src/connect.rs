@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! `connect()` of a guarded task: TCP goes to the proxy, DNS to the resolver, the rest nowhere.
+//! `connect()` of a guarded task: TCP goes to the proxy, DNS to the resolver, the rest nowhere. Only a
+//! listener of the same session on loopback is reached directly (`local.rs`).
 //!
 //! Decides on the current task, not on the socket, so that a socket made elsewhere is caught too.
 //! Errs closed: without settings, without memory for the origin, or outside the namespace in which
@@ -9,12 +10,17 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_setsockopt};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_setsockopt,
+};
 use aya_ebpf::programs::SockAddrContext;
-use enforcer_common::{Hook, Origin, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, Settings};
+use enforcer_common::{
+    Door, Hook, NO_SESSION, Origin, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, Settings,
+};
 
 use crate::address::{self, Family};
 use crate::event::{self, Attempt};
+use crate::local;
 use crate::maps;
 use crate::task::{self, Task};
 
@@ -57,65 +63,65 @@ fn decide(
     match (attempt.socket_type, attempt.protocol) {
         (SOCK_STREAM, PROTOCOL_TCP) => {
             unbind_device(ctx)?;
-            redirect(ctx, family, settings, task, attempt, settings.proxy_port)
+            if task.session != NO_SESSION && local::is_own_listener(ctx, task, attempt) {
+                maps::forget(address::socket(ctx));
+                return Ok(());
+            }
+            redirect(ctx, family, settings, task, attempt)
         }
-        (SOCK_DGRAM, PROTOCOL_UDP) => datagram(ctx, family, settings, task, attempt),
+        (SOCK_DGRAM, PROTOCOL_UDP) => redirect(ctx, family, settings, task, attempt),
         _ => Err(Refusal::SocketKind),
     }
 }
 
-/// Sends a datagram to the resolver when it is for a name server, and refuses it otherwise.
+/// Remembers where the flow wanted to go and points it at the proxy; a datagram for a name server goes to
+/// the resolver, and any other nowhere.
 #[inline(always)]
-pub(crate) fn datagram(
+pub(crate) fn redirect(
     ctx: &SockAddrContext,
     family: Family,
     settings: &Settings,
     task: &Task,
     attempt: &Attempt,
 ) -> Result<(), Refusal> {
-    let is_own = is_own_port(settings, attempt);
-    if attempt.protocol != PROTOCOL_UDP || (attempt.port != PORT_DNS && !is_own) {
-        return Err(Refusal::Datagram);
-    }
-    redirect(ctx, family, settings, task, attempt, settings.resolver_port)
-}
-
-/// Remembers where the flow wanted to go and points it at `port` on loopback.
-#[inline(always)]
-fn redirect(
-    ctx: &SockAddrContext,
-    family: Family,
-    settings: &Settings,
-    task: &Task,
-    attempt: &Attempt,
-    port: u16,
-) -> Result<(), Refusal> {
-    if port == 0 || settings.netns_cookie == 0 {
-        return Err(Refusal::NotReady);
+    if task.session == NO_SESSION {
+        return Err(Refusal::NoLabel);
     }
     // SAFETY: the context is the one the kernel passed in.
-    if unsafe { bpf_get_netns_cookie(ctx.sock_addr.cast()) } != settings.netns_cookie {
-        return Err(Refusal::Namespace);
+    let netns = unsafe { bpf_get_netns_cookie(ctx.sock_addr.cast()) };
+    let door = task::door(netns);
+    let is_own = door.is_some_and(|door| is_own_port(&door, attempt));
+    if attempt.protocol == PROTOCOL_UDP && attempt.port != PORT_DNS && !is_own {
+        return Err(Refusal::Datagram);
     }
+    let Some(door) = door else {
+        return Err(Refusal::Namespace);
+    };
     let socket = address::socket(ctx);
-    if is_own_port(settings, attempt) {
+    if is_own {
         return arrived_already(socket, attempt);
     }
+    let (started, parent) = task::lineage(settings);
     let mut origin = Origin {
         session: task.session,
         // SAFETY: the context is the one the kernel passed in.
         cookie: unsafe { bpf_get_socket_cookie(ctx.sock_addr.cast()) },
+        netns,
+        started,
+        // SAFETY: the helper takes nothing and returns a number.
+        cgroup: unsafe { bpf_get_current_cgroup_id() },
         address: attempt.address,
         tgid: task.tgid,
         uid: task.uid,
+        parent,
         port: attempt.port,
         protocol: attempt.protocol,
-        padding: 0,
         comm: task.comm,
     };
     if !maps::remember(socket, &mut origin) {
         return Err(Refusal::NotReady);
     }
+    let port = if attempt.protocol == PROTOCOL_TCP { door.proxy_port } else { door.resolver_port };
     address::rewrite(ctx, family, &address::loopback_for(&attempt.address), port);
     Ok(())
 }
@@ -132,8 +138,8 @@ fn arrived_already(socket: *mut c_void, attempt: &Attempt) -> Result<(), Refusal
 }
 
 #[inline(always)]
-fn is_own_port(settings: &Settings, attempt: &Attempt) -> bool {
-    let is_port = attempt.port == settings.proxy_port || attempt.port == settings.resolver_port;
+fn is_own_port(door: &Door, attempt: &Attempt) -> bool {
+    let is_port = attempt.port == door.proxy_port || attempt.port == door.resolver_port;
     is_port && address::is_loopback(&attempt.address)
 }
 

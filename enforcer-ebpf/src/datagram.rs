@@ -6,7 +6,7 @@
 //! address of the last one, which a stub resolver drops and asks again: wrong towards silence.
 
 use aya_ebpf::programs::SockAddrContext;
-use enforcer_common::{Hook, PROTOCOL_UDP};
+use enforcer_common::{Hook, PROTOCOL_UDP, Refusal};
 
 use crate::address::{self, Family};
 use crate::connect::{self, GO_ON, REFUSE};
@@ -22,7 +22,12 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
         return GO_ON;
     };
     let attempt = address::attempt(ctx, family);
-    match connect::datagram(ctx, family, &settings, &task, &attempt) {
+    // UDP-Lite and ping cannot be made, but can be received from another process.
+    let verdict = match attempt.protocol {
+        PROTOCOL_UDP => connect::redirect(ctx, family, &settings, &task, &attempt),
+        _ => Err(Refusal::SocketKind),
+    };
+    match verdict {
         Ok(()) => GO_ON,
         Err(refusal) => {
             event::refused(Hook::Sendmsg, refusal, &task, &attempt);
@@ -38,7 +43,7 @@ pub(crate) fn recvmsg(ctx: &SockAddrContext, family: Family) {
         return;
     };
     let attempt = address::attempt(ctx, family);
-    let is_resolver = attempt.port == task::settings().resolver_port
+    let is_resolver = task::door(origin.netns).is_some_and(|door| attempt.port == door.resolver_port)
         && address::is_loopback(&attempt.address)
         && origin.protocol == PROTOCOL_UDP;
     if is_resolver {

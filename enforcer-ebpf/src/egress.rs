@@ -8,10 +8,13 @@
 //! Also writes down who sent a query to the resolver: only here is the source port of an unconnected
 //! datagram known.
 
+use core::ffi::c_void;
 use core::ptr;
 
 use aya_ebpf::programs::SkBuffContext;
-use enforcer_common::{Hook, Origin, OriginKey, PROTOCOL_UDP, Refusal, mapped_v4};
+use enforcer_common::{
+    Hook, Origin, OriginKey, PROTOCOL_UDP, Refusal, SocketLabel, mapped_v4,
+};
 
 use crate::address;
 use crate::event::{self, Attempt};
@@ -48,15 +51,25 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
         Some(origin) => {
             Task { session: origin.session, tgid: origin.tgid, uid: origin.uid, comm: origin.comm }
         }
-        None => {
-            let Some(session) = task::session_of_packet(ctx, &task::settings()) else {
-                return GO_ON;
-            };
-            Task { session, tgid: 0, uid: 0, comm: [0; 16] }
-        }
+        None => match maker(ctx, socket.cast()) {
+            Some(maker) => maker,
+            None => return GO_ON,
+        },
     };
     event::refused(Hook::Egress, Refusal::Device, &task, &destination(ctx));
     DROP
+}
+
+/// Who made the socket of a packet: by its label, else by its cgroup, where a listener that is older than
+/// the programs has no label.
+#[inline(always)]
+fn maker(ctx: &SkBuffContext, socket: *mut c_void) -> Option<Task> {
+    if let Some(label) = maps::socket_label(socket) {
+        let SocketLabel { session, tgid, uid, comm } = label;
+        return Some(Task { session, tgid, uid, comm });
+    }
+    let session = task::session_of_packet(ctx, &task::settings())?;
+    Some(Task { session, tgid: 0, uid: 0, comm: [0; 16] })
 }
 
 /// Where an IP packet comes from and goes to.
@@ -105,10 +118,16 @@ fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
         return;
     };
     let is_query = u16::from(header.protocol) == PROTOCOL_UDP
-        && destination == task::settings().resolver_port
+        && task::door(origin.netns).is_some_and(|door| destination == door.resolver_port)
         && address::is_loopback(&header.destination);
     if is_query {
-        let key = OriginKey { address: header.source, port: source, protocol: PROTOCOL_UDP };
+        let key = OriginKey {
+            netns: origin.netns,
+            address: header.source,
+            port: source,
+            protocol: PROTOCOL_UDP,
+            padding: 0,
+        };
         // A failed insert leaves the query without an origin: its record names no session then.
         let _ = ORIGINS.insert(key, origin, 0);
     }
@@ -128,5 +147,6 @@ fn destination(ctx: &SkBuffContext) -> Attempt {
         family,
         socket_type: 0,
         protocol: u16::from(header.protocol),
+        ..Attempt::default()
     }
 }

@@ -42,7 +42,7 @@ fn connecting(ctx: &SockOpsContext) {
         return;
     }
     // A failed insert leaves the flow without an origin: the proxy closes it.
-    let _ = ORIGINS.insert(key(ctx), origin, 0);
+    let _ = ORIGINS.insert(key(ctx, origin.netns), origin, 0);
     let flags = ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
     // A flag that could not be set leaves the entry to the map's own bound.
     let _ = ctx.set_cb_flags(flags as i32);
@@ -58,7 +58,7 @@ fn changing(ctx: &SockOpsContext) {
     let Some(origin) = maps::socket_origin(socket(ctx)) else {
         return;
     };
-    let key = key(ctx);
+    let key = key(ctx, origin.netns);
     // SAFETY: only the cookie is read; a torn read could at most leave the entry to the map's bound.
     let is_ours = unsafe { ORIGINS.get(&key) }.is_some_and(|kept| kept.cookie == origin.cookie);
     if is_ours {
@@ -76,7 +76,7 @@ fn socket(ctx: &SockOpsContext) -> *mut c_void {
 /// Every field is read before the family is looked at: reads in two branches would be merged into one, of a
 /// context pointer that was added to.
 #[inline(always)]
-fn key(ctx: &SockOpsContext) -> OriginKey {
+fn key(ctx: &SockOpsContext, netns: u64) -> OriginKey {
     let raw = ctx.ops;
     // SAFETY: every operation may read these fields.
     let (family, port, v4, v6) = unsafe {
@@ -93,5 +93,5 @@ fn key(ctx: &SockOpsContext) -> OriginKey {
         )
     };
     let address = if family == AF_INET { mapped_v4(v4.to_ne_bytes()) } else { address::bytes(v6) };
-    OriginKey { address, port: port as u16, protocol: PROTOCOL_TCP }
+    OriginKey { netns, address, port: port as u16, protocol: PROTOCOL_TCP, padding: 0 }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Attempt {
     pub(crate) family: u16,
     pub(crate) socket_type: u16,
     pub(crate) protocol: u16,
+    pub(crate) option_level: u16,
+    pub(crate) option_name: u16,
 }
 
 /// Puts the refusal of an attempt on the ring and writes a line to the log.
@@ -50,6 +52,9 @@ pub(crate) fn refused(hook: Hook, refusal: Refusal, task: &Task, attempt: &Attem
         family: attempt.family,
         socket_type: attempt.socket_type,
         protocol: attempt.protocol,
+        option_level: attempt.option_level,
+        option_name: attempt.option_name,
+        padding: 0,
         comm: task.comm,
     });
     entry.submit(0);

@@ -7,17 +7,26 @@
 #![no_main]
 
 mod address;
+mod bind;
 mod connect;
 mod datagram;
 mod egress;
 mod established;
 mod event;
+mod local;
 mod maps;
+mod option;
+mod process;
 mod socket;
 mod task;
 
-use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, sock_ops};
-use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
+use aya_ebpf::macros::{
+    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, sock_ops,
+};
+use aya_ebpf::programs::{
+    BtfTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
+    SockoptContext,
+};
 
 use crate::address::Family;
 
@@ -63,6 +72,39 @@ pub fn getpeername4(ctx: SockAddrContext) -> i32 {
 pub fn getpeername6(ctx: SockAddrContext) -> i32 {
     datagram::getpeername(&ctx, Family::V6);
     connect::GO_ON
+}
+
+#[cgroup_sock_addr(bind4)]
+pub fn bind4(ctx: SockAddrContext) -> i32 {
+    bind::bind(&ctx, Family::V4)
+}
+
+#[cgroup_sock_addr(bind6)]
+pub fn bind6(ctx: SockAddrContext) -> i32 {
+    bind::bind(&ctx, Family::V6)
+}
+
+#[cgroup_sockopt(setsockopt)]
+pub fn setsockopt(ctx: SockoptContext) -> i32 {
+    option::set(&ctx)
+}
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn fork(ctx: BtfTracePointContext) -> i32 {
+    process::fork(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn exec(_ctx: BtfTracePointContext) -> i32 {
+    process::exec();
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn exit(ctx: BtfTracePointContext) -> i32 {
+    process::exit(&ctx);
+    0
 }
 
 #[cgroup_sock(sock_create)]

@@ -9,16 +9,18 @@ use core::ptr;
 
 use aya_ebpf::helpers::generated::bpf_set_retval;
 use aya_ebpf::programs::SockContext;
-use enforcer_common::{Hook, PROTOCOL_TCP, PROTOCOL_UDP, Refusal};
+use enforcer_common::{Hook, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, SocketLabel};
 
 use crate::event::{self, Attempt};
-use crate::task;
+use crate::maps;
+use crate::task::{self, Task};
 
 const GO_ON: i32 = 1;
 const REFUSE: i32 = 0;
 const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
 const EPROTONOSUPPORT: i32 = 93;
+const ENOBUFS: i32 = 105;
 
 /// `cgroup/sock_create`.
 #[inline(always)]
@@ -42,12 +44,29 @@ pub(crate) fn create(ctx: &SockContext) -> i32 {
         ..Attempt::default()
     };
     match (attempt.socket_type, attempt.protocol) {
-        (SOCK_STREAM, 0 | PROTOCOL_TCP) | (SOCK_DGRAM, 0 | PROTOCOL_UDP) => GO_ON,
-        _ => {
-            event::refused(Hook::SockCreate, Refusal::SocketKind, &task, &attempt);
-            // SAFETY: the helper takes a number; the verdict alone would mean `EPERM`.
-            unsafe { bpf_set_retval(-EPROTONOSUPPORT) };
-            REFUSE
+        (SOCK_STREAM, 0 | PROTOCOL_TCP) | (SOCK_DGRAM, 0 | PROTOCOL_UDP) => {
+            label(ctx, &task, &attempt)
         }
+        _ => refuse(&task, &attempt, Refusal::SocketKind, -EPROTONOSUPPORT),
     }
+}
+
+/// Says on the socket who made it: its packets have no current task.
+#[inline(always)]
+fn label(ctx: &SockContext, task: &Task, attempt: &Attempt) -> i32 {
+    let Task { session, tgid, uid, comm } = *task;
+    let mut label = SocketLabel { session, tgid, uid, comm };
+    if maps::label_socket(ctx.sock.cast(), &mut label) {
+        GO_ON
+    } else {
+        refuse(task, attempt, Refusal::NotReady, -ENOBUFS)
+    }
+}
+
+#[inline(always)]
+fn refuse(task: &Task, attempt: &Attempt, refusal: Refusal, errno: i32) -> i32 {
+    event::refused(Hook::SockCreate, refusal, task, attempt);
+    // SAFETY: the helper takes a number; the verdict alone would mean `EPERM`.
+    unsafe { bpf_set_retval(errno) };
+    REFUSE
 }

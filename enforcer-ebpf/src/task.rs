@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Who is asking: the label of the current task, by the cgroup that `enforcer run` put it in.
+//! Who is asking: the label of the current task.
 //!
-//! A task outside every session cgroup leaves at the first miss. What cannot be found out about a
-//! guarded task is left zero; it never makes the task unguarded.
+//! By its process id first, because a label is inherited by every descendant and survives whatever the task
+//! does (`process.rs`); by the cgroup that `enforcer run` put it in where there is no such label yet. A task
+//! with neither leaves at the third miss. Never by thread: io_uring's kernel threads are made without a
+//! fork event, and share the process id. What cannot be found out about a guarded task is left zero; it
+//! never makes the task unguarded.
+
+use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_ancestor_cgroup_id, bpf_skb_ancestor_cgroup_id,
+    bpf_get_current_ancestor_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel,
+    bpf_skb_ancestor_cgroup_id,
 };
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
 use aya_ebpf::programs::SkBuffContext;
-use enforcer_common::Settings;
+use enforcer_common::{Door, NO_SESSION, Settings, capacity};
 
-use crate::maps::{GUARDED, SETTINGS};
+use crate::maps::{DOORS, GUARDED, MARKS, PROCESSES, SETTINGS};
 
 /// A guarded task, as far as the hook can see it.
 #[derive(Clone, Copy)]
@@ -28,18 +34,50 @@ pub(crate) fn settings() -> Settings {
     SETTINGS.get(0).copied().unwrap_or_default()
 }
 
+/// Where the proxy and the resolver listen in a namespace; none where they do not.
+#[inline(always)]
+pub(crate) fn door(netns: u64) -> Option<Door> {
+    // SAFETY: a door is written once, before its namespace is served: a torn read cannot happen.
+    unsafe { DOORS.get(netns) }.copied()
+}
+
 /// The current task when it is guarded.
 #[inline(always)]
 pub(crate) fn current(settings: &Settings) -> Option<Task> {
-    // SAFETY: the helper takes a number and returns one.
-    let cgroup = unsafe { bpf_get_current_ancestor_cgroup_id(settings.session_level as i32) };
-    let session = session_of(cgroup)?;
+    let tgid = current_tgid();
+    let session = match labeled(tgid) {
+        Some(session) => session,
+        None => session_by_cgroup(settings)?,
+    };
     Some(Task {
         session,
-        tgid: (bpf_get_current_pid_tgid() >> 32) as u32,
+        tgid,
         uid: bpf_get_current_uid_gid() as u32,
         comm: bpf_get_current_comm().unwrap_or_default(),
     })
+}
+
+#[inline(always)]
+pub(crate) fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// The session of a process by its own label; [`NO_SESSION`] when it has only a mark.
+#[inline(always)]
+pub(crate) fn labeled(tgid: u32) -> Option<u64> {
+    // SAFETY: a label is one word, so a read cannot be torn.
+    if let Some(label) = unsafe { PROCESSES.get(tgid) } {
+        return Some(label.session);
+    }
+    is_marked(tgid).then_some(NO_SESSION)
+}
+
+/// The session whose cgroup the current task is in.
+#[inline(always)]
+pub(crate) fn session_by_cgroup(settings: &Settings) -> Option<u64> {
+    // SAFETY: the helper takes a number and returns one.
+    let cgroup = unsafe { bpf_get_current_ancestor_cgroup_id(settings.session_level as i32) };
+    session_of(cgroup)
 }
 
 /// The session whose cgroup the socket of a packet was made in.
@@ -55,4 +93,52 @@ fn session_of(cgroup: u64) -> Option<u64> {
     // SAFETY: a label is written once, before the first task enters its cgroup, and is removed after
     // the last one left: a torn read could only be of a cgroup that has no task.
     unsafe { GUARDED.get(cgroup) }.map(|label| label.session)
+}
+
+/// The mark of a process: a byte of its own, so that setting one needs no atomic operation. Process ids beyond
+/// the kernel's own limit do not exist.
+#[inline(always)]
+fn mark_of(tgid: u32) -> Option<*mut u8> {
+    let page = MARKS.get_ptr_mut((tgid % capacity::PIDS) / capacity::MARKS_IN_PAGE)?;
+    let place = (tgid % capacity::MARKS_IN_PAGE) as usize;
+    // SAFETY: the place is inside the page.
+    Some(unsafe { page.cast::<u8>().add(place) })
+}
+
+/// Says whether a process is guarded, whatever becomes of its label.
+#[inline(always)]
+pub(crate) fn mark(tgid: u32, is_guarded: bool) {
+    if let Some(mark) = mark_of(tgid) {
+        // SAFETY: the byte is in the map's memory; nothing else is changed by writing it.
+        unsafe { mark.write_volatile(u8::from(is_guarded)) };
+    }
+}
+
+#[inline(always)]
+fn is_marked(tgid: u32) -> bool {
+    // SAFETY: the byte is in the map's memory.
+    mark_of(tgid).is_some_and(|mark| unsafe { mark.read_volatile() } != 0)
+}
+
+/// When the current process started (nanoseconds since boot) and who its parent is; zero where the kernel
+/// does not tell.
+#[inline(always)]
+pub(crate) fn lineage(settings: &Settings) -> (u64, u32) {
+    // SAFETY: the helper returns the address of the current task.
+    let task = unsafe { bpf_get_current_task() };
+    let leader: u64 = read(task, settings.task_group_leader);
+    let started = read(leader, settings.task_start_boottime);
+    let parent: u64 = read(leader, settings.task_real_parent);
+    (started, read(parent, settings.task_tgid))
+}
+
+/// Reads a member of a kernel structure; zero where that fails.
+#[inline(always)]
+pub(crate) fn read<T: Copy + Default>(base: u64, offset: u32) -> T {
+    let mut value = T::default();
+    let to: *mut c_void = core::ptr::from_mut(&mut value).cast();
+    let from = base.wrapping_add(u64::from(offset)) as *const c_void;
+    // SAFETY: the helper checks the address by itself, and writes the whole value or zeros.
+    unsafe { bpf_probe_read_kernel(to, size_of::<T>() as u32, from) };
+    value
 }

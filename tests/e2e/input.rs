@@ -175,6 +175,12 @@ fn from_inside_a_guarded_session_nothing_of_enforcer_can_be_asked() {
     ];
     let output = scene.run(&all);
     assert!(output.stdout.ends_with("403"), "{}", output.stdout);
-    assert_eq!(inside(&["uninstall"]).code, Some(3));
+    // Nor by one that has left the cgroup.
+    let root = enforcer_user::kernel::find_cgroup2().unwrap().join("cgroup.procs");
+    let left = format!("echo $$ > {} && exec \"$0\" \"$@\"", root.display());
+    let output = scene.run(&[&["sh", "-c", &left], all.as_slice()].concat());
+    assert!(output.stdout.ends_with("403"), "{}{}", output.stdout, output.stderr);
+    let output = inside(&["uninstall"]);
+    assert_eq!(output.code, Some(3), "{}{}", output.stdout, output.stderr);
     scene.finish();
 }

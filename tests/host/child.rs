@@ -68,6 +68,10 @@ pub(crate) fn run(cgroup: Option<&Path>, script: &str) -> Vec<String> {
 }
 
 impl Script {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line, without its end.
     pub(crate) fn line(&mut self) -> String {
         self.lines.next().expect("the script ended early").unwrap()

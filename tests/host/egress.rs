@@ -15,13 +15,14 @@ s.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, b"near")
 show(outcome(s.sendto, b"ENFORCER-MARKER", 0x20000000, ("10.99.0.2", 8080)))
 "#;
 
-/// As an ordinary user: the same with a segment routing header that leads to the outside.
+/// The same with a segment routing header that leads to the outside; anybody may do that.
 const SOURCE_ROUTE: &str = r#"
-as_nobody()
 s = socket_(AF_INET6); s.settimeout(2)
 s.setsockopt(IPPROTO_TCP, 34, 1)
 segments = inet_pton(AF_INET6, "::") + inet_pton(AF_INET6, "fd99::2")
-s.setsockopt(IPPROTO_IPV6, IPV6_RTHDR, struct.pack("BBBBBBH", 0, 4, 4, 1, 1, 0, 0) + segments)
+route = struct.pack("BBBBBBH", 0, 4, 4, 1, 1, 0, 0) + segments
+show(outcome(s.setsockopt, IPPROTO_IPV6, IPV6_RTHDR, route))
+input()
 show(outcome(s.sendto, b"ENFORCER-MARKER", 0x20000000, ("fd99::2", 8080)))
 "#;
 
@@ -53,9 +54,24 @@ fn a_source_route_does_not_lead_past_the_backstop() {
     isolated(|| {
         let world = World::new();
         let mut lab = Lab::new();
-        child::run(None, SOURCE_ROUTE);
+        let mut unguarded = child::start(None, &format!("as_nobody()\n{SOURCE_ROUTE}"));
+        unguarded.go_on();
+        unguarded.finish();
         assert_ne!(leaks(&world), 0, "the technique does not work: the test proves nothing");
-        lab.guarded(SOURCE_ROUTE);
+
+        let mut guarded = lab.start_guarded(&format!("as_nobody()\n{SOURCE_ROUTE}"));
+        assert_eq!(guarded.line(), "EPERM");
+        let (hook, refusal, event) = lab.event();
+        assert_eq!((hook, refusal), (Hook::Setsockopt, Refusal::SocketOption));
+        assert_eq!((event.option_level, event.option_name), (41, 57));
+        drop(guarded);
+
+        // One that was set before anybody guarded had the socket.
+        let mut late = lab.start_beside(SOURCE_ROUTE);
+        assert_eq!(late.line(), "None");
+        lab.guard_process(late.pid());
+        late.go_on();
+        late.finish();
         assert_eq!(world.arrived(), Vec::<Vec<u8>>::new());
         let (hook, refusal, event) = lab.event();
         assert_eq!((hook, refusal), (Hook::Egress, Refusal::Device));

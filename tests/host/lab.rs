@@ -135,6 +135,11 @@ impl Lab {
         self.kernel().guard(id, SessionId::from_u64(session), &agent).unwrap();
     }
 
+    /// Labels a process that runs already, wherever it is.
+    pub(crate) fn guard_process(&self, pid: u32) {
+        self.kernel().label(pid, SessionId::from_u64(SESSION)).unwrap();
+    }
+
     pub(crate) fn session_cgroup_id(&self) -> u64 {
         fs::metadata(self.session()).unwrap().ino()
     }
@@ -151,6 +156,11 @@ impl Lab {
     /// Starts a script as a guarded process.
     pub(crate) fn start_guarded(&self, script: &str) -> Script {
         child::start(Some(&self.session()), script)
+    }
+
+    /// Starts a script below the attached cgroup, but in no session.
+    pub(crate) fn start_beside(&self, script: &str) -> Script {
+        child::start(Some(&self.place.config.cgroup), script)
     }
 
     /// Runs a script below the attached cgroup, but in no session.

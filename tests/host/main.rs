@@ -12,6 +12,7 @@ mod child;
 mod datagram;
 mod egress;
 mod lab;
+mod label;
 mod lifecycle;
 mod log;
 mod redirect;

@@ -99,7 +99,9 @@ async fn outsiders_only(
 ) -> Response {
     // The id of a process that is gone may be another's by now, so the one that connected has to live.
     let is_the_same = peer.started.is_some() && identity::started(peer.pid) == peer.started;
-    if !is_the_same || identity::is_guarded(peer.pid, host.sessions.folder()) {
+    // By its label too: a guarded root may have left the cgroup. What cannot be read is not trusted.
+    let is_labeled = !matches!(host.kernel.labeled(peer.pid), Ok(None));
+    if !is_the_same || is_labeled || identity::is_guarded(peer.pid, host.sessions.folder()) {
         tracing::warn!(pid = peer.pid, "a guarded process asked the admin API");
         let refusal = Refusal::new(StatusCode::FORBIDDEN, "a guarded process may not ask")
             .hint("run this command from a shell that is not inside `enforcer run`");

@@ -60,6 +60,9 @@ fn hook(number: u32) -> &'static str {
         Ok(Hook::Sendmsg) => "sendmsg",
         Ok(Hook::SockCreate) => "sock_create",
         Ok(Hook::Egress) => "egress",
+        Ok(Hook::Setsockopt) => "setsockopt",
+        Ok(Hook::Bind) => "bind",
+        Ok(Hook::Fork) => "fork",
         Err(_) => "unknown",
     }
 }
@@ -72,6 +75,8 @@ fn refusal(number: u32) -> &'static str {
         Ok(Refusal::OwnPort) => "own_port",
         Ok(Refusal::Namespace) => "namespace",
         Ok(Refusal::NotReady) => "not_ready",
+        Ok(Refusal::SocketOption) => "socket_option",
+        Ok(Refusal::NoLabel) => "no_label",
         Err(_) => "unknown",
     }
 }

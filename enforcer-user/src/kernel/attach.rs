@@ -6,7 +6,7 @@
 //! what this call attached: what was in force stays in force.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -14,11 +14,11 @@ use std::sync::Mutex;
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya_log::EbpfLogger;
-use enforcer_common::{Settings, map, program};
+use enforcer_common::{Door, Settings, map, program};
 
 use super::preflight::Host;
 use super::{
-    Config, Error, Kernel, Origins, Ports, ProgramState, bpffs, load, pin, preflight, sys,
+    Config, Error, Kernel, Origins, Ports, ProgramState, bpffs, layout, load, pin, preflight, sys,
 };
 
 /// See [`Kernel::attach`].
@@ -27,19 +27,23 @@ pub(super) fn attach(config: &Config, ports: Ports) -> Result<Kernel, Error> {
     bpffs::ensure(config)?;
     pin::make_folders(config)?;
     let mut ebpf = load::load(config)?;
-    write_settings(&mut ebpf, host, ports)?;
+    write_settings(&mut ebpf, host)?;
+    let kernel_maps = handle(&mut ebpf, config, host)?;
+    if kernel_maps.labeled(std::process::id())?.is_some() {
+        return Err(Error::GuardedProcess);
+    }
+    kernel_maps.open_door(host.netns_cookie, ports)?;
     attach_all(&mut ebpf, config, host)?;
-    handle(ebpf, config)
+    Ok(kernel_maps)
 }
 
 /// The ports that an earlier daemon told the programs, so that the next one listens on the same.
 #[must_use]
 pub fn recorded_ports(config: &Config) -> Option<Ports> {
-    let pinned = MapData::from_pin(pin::map(config, map::SETTINGS)).ok()?;
-    let settings: Array<_, Settings> = Map::Array(pinned).try_into().ok()?;
-    let settings = settings.get(&0, 0).ok()?;
-    let is_set = settings.proxy_port != 0 && settings.resolver_port != 0;
-    is_set.then_some(Ports { proxy: settings.proxy_port, resolver: settings.resolver_port })
+    let pinned = MapData::from_pin(pin::map(config, map::DOORS)).ok()?;
+    let doors: HashMap<_, u64, Door> = Map::HashMap(pinned).try_into().ok()?;
+    let door = doors.get(&sys::netns_cookie().ok()?, 0).ok()?;
+    Some(Ports { proxy: door.proxy_port, resolver: door.resolver_port })
 }
 
 /// What the pinned links say.
@@ -47,7 +51,7 @@ pub(super) fn programs(config: &Config) -> Vec<ProgramState> {
     let state = |name| {
         let info =
             sys::open_link(&pin::link(config, name)).and_then(|fd| sys::link_info(fd.as_fd()));
-        let attached = info.ok().filter(|info| info.cgroup != 0);
+        let attached = info.ok().filter(sys::LinkInfo::is_attached);
         ProgramState {
             name,
             link: attached.map(|info| info.id),
@@ -57,17 +61,12 @@ pub(super) fn programs(config: &Config) -> Vec<ProgramState> {
     program::ALL.map(state).to_vec()
 }
 
-fn write_settings(ebpf: &mut Ebpf, host: Host, ports: Ports) -> Result<(), Error> {
+fn write_settings(ebpf: &mut Ebpf, host: Host) -> Result<(), Error> {
     let name = map::SETTINGS;
     let found = ebpf.map_mut(name).ok_or(Error::Missing { kind: "map", name })?;
     let mut array: Array<_, Settings> =
         found.try_into().map_err(|source| Error::map("open", name, source))?;
-    let settings = Settings {
-        netns_cookie: host.netns_cookie,
-        session_level: host.session_level,
-        proxy_port: ports.proxy,
-        resolver_port: ports.resolver,
-    };
+    let settings = layout::of_this_kernel(host.session_level)?;
     array.set(0, settings, 0).map_err(|source| Error::map("write", name, source))
 }
 
@@ -78,9 +77,7 @@ fn attach_all(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<(), Error>
     for name in program::ALL {
         let path = pin::link(config, name);
         if !take_over(ebpf, config, name, host)? {
-            let link = load::attach(ebpf, name, &cgroup)?;
-            link.pin(&path)
-                .map_err(|source| Error::io("pin link at", &path, io::Error::other(source)))?;
+            load::attach(ebpf, name, &cgroup, &path)?;
             new.0.push(path);
         }
     }
@@ -103,18 +100,40 @@ fn take_over(
     };
     let info = sys::link_info(link.as_fd());
     let info = info.map_err(|source| Error::syscall("read the link of program", name, source))?;
-    if info.cgroup == 0 {
+    if load::tracepoint(name).is_some() {
+        return replace(ebpf, config, name).map(|()| true);
+    }
+    if !info.is_attached() {
         // Its cgroup was removed or somebody detached it: it enforces nothing, and nothing can revive it.
         fs::remove_file(&path).map_err(|source| Error::io("unpin", &path, source))?;
         return Ok(false);
     }
-    if info.cgroup != host.cgroup_id {
+    if info.cgroup() != Some(host.cgroup_id) {
         return Err(Error::OtherCgroup { name, cgroup: config.cgroup.clone() });
     }
     let program = load::program_fd(ebpf, name)?;
     let updated = sys::update_link(link.as_fd(), program);
     updated.map_err(|source| Error::syscall("replace program", name, source))?;
     Ok(true)
+}
+
+/// Attaches the new program of a tracepoint beside the old one, then drops that: a moment with both labels
+/// twice, which is harmless; one with neither would lose a label.
+fn replace(ebpf: &mut Ebpf, config: &Config, name: &'static str) -> Result<(), Error> {
+    let path = pin::link(config, name);
+    // A pin's name may have no dot.
+    let next = pin::link(config, &format!("{name}_next"));
+    // What a crash left here was never relied on.
+    match fs::remove_file(&next) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::io("unpin", &next, error));
+        }
+        _ => {}
+    }
+    let cgroup = File::open(&config.cgroup);
+    let cgroup = cgroup.map_err(|source| Error::io("open", &config.cgroup, source))?;
+    load::attach(ebpf, name, &cgroup, &next)?;
+    fs::rename(&next, &path).map_err(|source| Error::io("pin link at", &path, source))
 }
 
 /// Unpins what this call attached when it does not come to its end.
@@ -131,17 +150,22 @@ impl Drop for Unpin {
 }
 
 /// Keeps what the daemon needs; programs and links live on by their pins alone.
-fn handle(mut ebpf: Ebpf, config: &Config) -> Result<Kernel, Error> {
-    let guarded = take(&mut ebpf, map::GUARDED)?;
-    let guarded = HashMap::try_from(guarded);
-    let lost = PerCpuArray::try_from(take(&mut ebpf, map::EVENTS_LOST)?);
-    let log = EbpfLogger::init(&mut ebpf);
+fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error> {
+    let guarded = HashMap::try_from(take(ebpf, map::GUARDED)?);
+    let processes = HashMap::try_from(take(ebpf, map::PROCESSES)?);
+    let doors = HashMap::try_from(take(ebpf, map::DOORS)?);
+    let lost = PerCpuArray::try_from(take(ebpf, map::EVENTS_LOST)?);
+    let log = EbpfLogger::init(ebpf);
     let log = log.inspect_err(|error| tracing::warn!(%error, "the programs' log is not read")).ok();
     Ok(Kernel {
         config: config.clone(),
         guarded: Mutex::new(guarded.map_err(|source| Error::map("open", map::GUARDED, source))?),
+        processes: Mutex::new(
+            processes.map_err(|source| Error::map("open", map::PROCESSES, source))?,
+        ),
+        doors: Mutex::new(doors.map_err(|source| Error::map("open", map::DOORS, source))?),
         lost: lost.map_err(|source| Error::map("open", map::EVENTS_LOST, source))?,
-        origins: Origins::open(config)?,
+        origins: Origins::open(config, host.netns_cookie)?,
         log: Mutex::new(log),
     })
 }

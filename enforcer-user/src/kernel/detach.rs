@@ -69,7 +69,8 @@ fn remove_link(path: &Path) -> Result<u32, Error> {
     let info = sys::link_info(link.as_fd());
     let info = info.map_err(|source| Error::io("read link", path, source))?;
     fs::remove_file(path).map_err(|source| Error::io("unpin", path, source))?;
-    if info.cgroup != 0 {
+    // The link of a tracepoint cannot be detached, only let go of.
+    if info.cgroup().is_some() {
         let detached = sys::detach_link(link.as_fd());
         detached.map_err(|source| Error::io("detach link", path, source))?;
     }

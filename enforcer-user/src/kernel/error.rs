@@ -24,6 +24,9 @@ pub enum Error {
         /// Own cgroup, as `/proc/self/cgroup` names it.
         cgroup: PathBuf,
     },
+    /// The same, by the label of a guarded process.
+    #[error("cannot start as a guarded process or a descendant of one")]
+    GuardedProcess,
     /// The host lacks something.
     #[error("cannot guard this host: {reason}")]
     Host {
@@ -39,6 +42,14 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// The kernel names things differently.
+    #[error("this kernel has no `{member}` in `struct {object}`")]
+    Layout {
+        /// The structure.
+        object: &'static str,
+        /// What the programs read of it.
+        member: &'static str,
     },
     /// The object is refused as a whole.
     #[error("failed to load the programs")]

@@ -6,14 +6,15 @@
 
 use aya::programs::links::FdLink;
 use aya::programs::{CgroupAttachMode, Program, ProgramError};
-use aya::{Ebpf, EbpfLoader};
+use aya::{Btf, Ebpf, EbpfLoader};
 use enforcer_common::{map, program};
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
-use super::{Config, Error, pin};
+use super::{Config, Error, pin, sys};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -21,8 +22,18 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
 ));
 
 /// Maps that outlive the daemon. The ring of aya-log is not among them: it belongs to one generation.
-const PINNED: [&str; 6] =
-    [map::SETTINGS, map::GUARDED, map::ORIGINS, map::SOCKET_ORIGIN, map::EVENTS, map::EVENTS_LOST];
+const PINNED: [&str; 10] = [
+    map::SETTINGS,
+    map::GUARDED,
+    map::PROCESSES,
+    map::MARKS,
+    map::DOORS,
+    map::ORIGINS,
+    map::SOCKET_ORIGIN,
+    map::SOCKET_LABEL,
+    map::EVENTS,
+    map::EVENTS_LOST,
+];
 
 /// Creates or reopens the maps, and has the verifier read every program. Nothing runs yet.
 pub(super) fn load(config: &Config) -> Result<Ebpf, Error> {
@@ -32,15 +43,33 @@ pub(super) fn load(config: &Config) -> Result<Ebpf, Error> {
     }
     let loaded = loader.load(OBJECT);
     let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
+    let btf =
+        Btf::from_sys_fs().map_err(|source| Error::Load { source: Box::new(source.into()) })?;
     for name in program::ALL {
         let program = program_mut(&mut ebpf, name)?;
-        verify(program).map_err(|source| Error::program("load", name, source))?;
+        verify(program, name, &btf).map_err(|source| Error::program("load", name, source))?;
     }
     Ok(ebpf)
 }
 
-fn verify(program: &mut Program) -> Result<(), ProgramError> {
+/// The tracepoint of a program that is attached to one: such a program sees the whole host, and its link
+/// cannot be updated.
+pub(super) fn tracepoint(name: &str) -> Option<&'static str> {
+    match name {
+        program::FORK => Some("sched_process_fork"),
+        program::EXEC => Some("sched_process_exec"),
+        program::EXIT => Some("sched_process_exit"),
+        _ => None,
+    }
+}
+
+fn verify(program: &mut Program, name: &str, btf: &Btf) -> Result<(), ProgramError> {
     match program {
+        Program::BtfTracePoint(program) => {
+            let tracepoint = tracepoint(name).ok_or(ProgramError::UnexpectedProgramType)?;
+            program.load(tracepoint, btf)
+        }
+        Program::CgroupSockopt(program) => program.load(),
         Program::CgroupSkb(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
@@ -49,13 +78,23 @@ fn verify(program: &mut Program) -> Result<(), ProgramError> {
     }
 }
 
-/// Attaches a program and gives its link away: aya would detach it when the object is dropped.
-pub(super) fn attach(ebpf: &mut Ebpf, name: &'static str, cgroup: &File) -> Result<FdLink, Error> {
+/// Attaches a program and pins its link, which keeps it in force: aya would detach it when the object is
+/// dropped.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    cgroup: &File,
+    pin: &Path,
+) -> Result<(), Error> {
     // The kernel takes no flags for a cgroup link: it is always one of several, and a child cgroup
     // cannot override it.
     let mode = CgroupAttachMode::Single;
     let failed = |source| Error::program("attach", name, source);
     let link = match program_mut(ebpf, name)? {
+        Program::BtfTracePoint(program) => {
+            let id = program.attach().map_err(failed)?;
+            Ok(FdLink::from(program.take_link(id).map_err(failed)?))
+        }
         Program::CgroupSkb(program) => {
             let egress = aya::programs::CgroupSkbAttachType::Egress;
             let id = program.attach(cgroup, egress, mode).map_err(failed)?;
@@ -69,13 +108,24 @@ pub(super) fn attach(ebpf: &mut Ebpf, name: &'static str, cgroup: &File) -> Resu
             let id = program.attach(cgroup, mode).map_err(failed)?;
             FdLink::try_from(program.take_link(id).map_err(failed)?)
         }
+        // aya does not give the link of this kind away.
+        Program::CgroupSockopt(program) => {
+            let fd = program.fd().map_err(failed)?;
+            let link = sys::link_setsockopt(fd.as_fd(), cgroup.as_fd());
+            let link = link.map_err(|source| Error::syscall("attach program", name, source))?;
+            return sys::pin(link.as_fd(), pin)
+                .map_err(|source| Error::io("pin link at", pin, source));
+        }
         Program::SockOps(program) => {
             let id = program.attach(cgroup, mode).map_err(failed)?;
             FdLink::try_from(program.take_link(id).map_err(failed)?)
         }
         _ => return Err(failed(ProgramError::UnexpectedProgramType)),
     };
-    link.map_err(|source| Error::syscall("own the link of", name, io::Error::other(source)))
+    let link =
+        link.map_err(|source| Error::syscall("own the link of", name, io::Error::other(source)))?;
+    let pinned = link.pin(pin);
+    pinned.map(drop).map_err(|source| Error::io("pin link at", pin, io::Error::other(source)))
 }
 
 /// The descriptor of a loaded program.

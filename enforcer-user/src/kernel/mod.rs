@@ -11,6 +11,7 @@ mod bpffs;
 mod detach;
 mod error;
 mod events;
+mod layout;
 mod load;
 mod mounts;
 mod origins;
@@ -26,7 +27,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use aya_log::EbpfLogger;
-use enforcer_common::{AGENT_NAME_BYTES, Label, map};
+use enforcer_common::{AGENT_NAME_BYTES, Door, Label, ProcessLabel, map};
 use enforcer_core::model::{AgentName, SessionId};
 
 pub use self::attach::recorded_ports;
@@ -48,7 +49,7 @@ pub struct Config {
     pub bpffs: PathBuf,
 }
 
-/// Where the daemon listens on 127.0.0.1 and ::1.
+/// Where the daemon listens on 127.0.0.1 and ::1 of one network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
     /// TCP port of the proxy.
@@ -80,6 +81,8 @@ pub struct ProgramState {
 pub struct Kernel {
     config: Config,
     guarded: Mutex<HashMap<MapData, u64, Label>>,
+    processes: Mutex<HashMap<MapData, u32, ProcessLabel>>,
+    doors: Mutex<HashMap<MapData, u64, Door>>,
     lost: PerCpuArray<MapData, u64>,
     origins: Origins,
     log: Mutex<Option<EbpfLogger<&'static dyn log::Log>>>,
@@ -129,6 +132,57 @@ impl Kernel {
         match guarded.remove(&cgroup_id) {
             Err(source) if !is_missing(&source) => {
                 Err(Error::map("remove a session from", map::GUARDED, source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Labels a process that runs already; its later children inherit the label. To be called while the process
+    /// cannot fork, or again until nothing new is found.
+    ///
+    /// # Errors
+    /// When the kernel takes no more labels: the process must not go on then.
+    pub fn label(&self, pid: u32, session: SessionId) -> Result<(), Error> {
+        let label = ProcessLabel { session: session.as_u64() };
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        let inserted = processes.insert(pid, label, 0);
+        inserted.map_err(|source| Error::map("add a process to", map::PROCESSES, source))
+    }
+
+    /// The session of a process by its own label.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn labeled(&self, pid: u32) -> Result<Option<SessionId>, Error> {
+        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        match processes.get(&pid, 0) {
+            Ok(label) => Ok(Some(SessionId::from_u64(label.session))),
+            Err(source) if is_missing(&source) => Ok(None),
+            Err(source) => Err(Error::map("read", map::PROCESSES, source)),
+        }
+    }
+
+    /// Points guarded processes of a network namespace at `ports` there. To be called when the listeners are
+    /// open.
+    ///
+    /// # Errors
+    /// When the kernel takes no more namespaces.
+    pub fn open_door(&self, netns: u64, ports: Ports) -> Result<(), Error> {
+        let door = Door { proxy_port: ports.proxy, resolver_port: ports.resolver };
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let inserted = doors.insert(netns, door, 0);
+        inserted.map_err(|source| Error::map("add a namespace to", map::DOORS, source))
+    }
+
+    /// Refuses guarded processes of a network namespace again.
+    ///
+    /// # Errors
+    /// When the kernel refuses; an unknown namespace is no error.
+    pub fn close_door(&self, netns: u64) -> Result<(), Error> {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        match doors.remove(&netns) {
+            Err(source) if !is_missing(&source) => {
+                Err(Error::map("remove a namespace from", map::DOORS, source))
             }
             _ => Ok(()),
         }

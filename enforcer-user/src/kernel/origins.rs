@@ -34,6 +34,8 @@ pub struct OriginSeen {
 #[derive(Clone)]
 pub struct Origins {
     map: Arc<MapData>,
+    /// Cookie of the network namespace whose peers are asked for.
+    netns: u64,
 }
 
 impl fmt::Debug for Origins {
@@ -43,14 +45,20 @@ impl fmt::Debug for Origins {
 }
 
 impl Origins {
-    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+    pub(super) fn open(config: &Config, netns: u64) -> Result<Self, Error> {
         let failed = |source| Error::map("open", map::ORIGINS, source);
         let path = pin::map(config, map::ORIGINS);
         let pinned = Map::LruHashMap(MapData::from_pin(&path).map_err(failed)?);
         // Compares the sizes of key and value with the kernel's; `sys::element` relies on it.
         HashMap::<_, OriginKey, Origin>::try_from(&pinned).map_err(failed)?;
         let map = MapData::from_pin(&path).map_err(failed)?;
-        Ok(Self { map: Arc::new(map) })
+        Ok(Self { map: Arc::new(map), netns })
+    }
+
+    /// The origins of flows in another network namespace.
+    #[must_use]
+    pub fn within(&self, netns: u64) -> Self {
+        Self { map: Arc::clone(&self.map), netns }
     }
 
     /// The origin of a peer. A TCP origin is taken out, so that a later flow from the same port cannot
@@ -60,7 +68,13 @@ impl Origins {
     /// # Errors
     /// When the kernel refuses the lookup; to be treated as no origin.
     pub fn take(&self, peer: SocketAddr, protocol: u16) -> Result<Option<OriginSeen>, Error> {
-        let key = OriginKey { address: as_v6(peer.ip()).octets(), port: peer.port(), protocol };
+        let key = OriginKey {
+            netns: self.netns,
+            address: as_v6(peer.ip()).octets(),
+            port: peer.port(),
+            protocol,
+            padding: 0,
+        };
         let read = if protocol == PROTOCOL_TCP { Read::Take } else { Read::Keep };
         let found = sys::element::<OriginKey, Origin>(self.map.fd().as_fd(), &key, read);
         let found =

@@ -10,7 +10,7 @@ use nix::unistd::geteuid;
 
 use super::{Config, Error, mounts, sys};
 
-const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+pub(super) const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 const OWN_CGROUPS: &str = "/proc/self/cgroup";
 const OWN_CGROUP_NAMESPACE: &str = "/proc/self/ns/cgroup";
 /// `PROC_CGROUP_INIT_INO`: inode of the initial cgroup namespace, the same on every kernel.

@@ -16,13 +16,20 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_int = 21;
+const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 const BPF_LINK_DETACH: libc::c_int = 34;
+/// `BPF_CGROUP_SETSOCKOPT` of `enum bpf_attach_type`.
+const ATTACH_SETSOCKOPT: u32 = 22;
 
-/// What the kernel says about a cgroup link; the head of `struct bpf_link_info`.
+/// `BPF_LINK_TYPE_CGROUP`.
+const LINK_TYPE_CGROUP: u32 = 3;
+
+/// What the kernel says about a link; the head of `struct bpf_link_info`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LinkInfo {
@@ -32,10 +39,23 @@ pub(super) struct LinkInfo {
     /// Id of the program it runs.
     pub(super) program: u32,
     padding: u32,
-    /// Id of the cgroup it is attached to; zero once it is detached.
-    pub(super) cgroup: u64,
+    /// Of a cgroup link: id of the cgroup it is attached to; zero once it is detached.
+    target: u64,
     attach_type: u32,
     padding_end: u32,
+}
+
+impl LinkInfo {
+    /// The cgroup that a cgroup link is attached to.
+    pub(super) fn cgroup(&self) -> Option<u64> {
+        (self.kind == LINK_TYPE_CGROUP && self.target != 0).then_some(self.target)
+    }
+
+    /// False for a cgroup link whose cgroup is gone or that somebody detached. The link of a tracepoint is
+    /// attached as long as it exists.
+    pub(super) fn is_attached(&self) -> bool {
+        self.kind != LINK_TYPE_CGROUP || self.target != 0
+    }
 }
 
 /// How an element is read.
@@ -71,6 +91,14 @@ struct InfoAttr {
 }
 
 #[repr(C)]
+struct LinkCreateAttr {
+    program_fd: RawFd,
+    target_fd: RawFd,
+    attach_type: u32,
+    flags: u32,
+}
+
+#[repr(C)]
 struct LinkUpdateAttr {
     link_fd: RawFd,
     program_fd: RawFd,
@@ -88,6 +116,30 @@ pub(super) fn open_link(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = ObjectAttr { path: path.as_ptr().addr() as u64, fd: 0, flags: 0 };
     let fd = bpf(BPF_OBJ_GET, &mut attr)?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Pins an object.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let fd = u32::try_from(object.as_raw_fd()).map_err(io::Error::other)?;
+    let mut attr = ObjectAttr { path: path.as_ptr().addr() as u64, fd, flags: 0 };
+    bpf(BPF_OBJ_PIN, &mut attr).map(drop)
+}
+
+/// Attaches a `cgroup/setsockopt` program.
+pub(super) fn link_setsockopt(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreateAttr {
+        program_fd: program.as_raw_fd(),
+        target_fd: cgroup.as_raw_fd(),
+        attach_type: ATTACH_SETSOCKOPT,
+        flags: 0,
+    };
+    let fd = bpf(BPF_LINK_CREATE, &mut attr)?;
     // SAFETY: the kernel just gave us this descriptor; nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

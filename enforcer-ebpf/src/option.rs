@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! `setsockopt()` of a guarded task: no route of its own, no group that the kernel would announce.
+//!
+//! A route option wins against a rewritten destination; `egress.rs` drops such packets, and here the caller
+//! gets a clean error early. Joining a group makes the kernel itself send a packet whose content the caller
+//! chooses, past every other hook, so this is the only place to stop it.
+
+use core::ptr;
+
+use aya_ebpf::programs::SockoptContext;
+use enforcer_common::{Hook, Refusal};
+
+use crate::event::{self, Attempt};
+use crate::task;
+
+const GO_ON: i32 = 1;
+const REFUSE: i32 = 0;
+
+const SOL_IP: i32 = 0;
+const SOL_IPV6: i32 = 41;
+/// A larger value is not copied for the programs; a length of zero says that the kernel's own copy stands
+/// (`Documentation/bpf/prog_cgroup_sockopt.rst`).
+const VALUE_BYTES_MAX: i32 = 4096;
+
+/// `cgroup/setsockopt`.
+#[inline(always)]
+pub(crate) fn set(ctx: &SockoptContext) -> i32 {
+    let raw = ctx.sockopt;
+    // SAFETY: the hook may read these fields.
+    let (level, name, bytes) = unsafe {
+        (
+            ptr::read_volatile(&raw const (*raw).level),
+            ptr::read_volatile(&raw const (*raw).optname),
+            ptr::read_volatile(&raw const (*raw).optlen),
+        )
+    };
+    if is_refused(level, name)
+        && let Some(task) = task::current(&task::settings())
+    {
+        let attempt =
+            Attempt { option_level: level as u16, option_name: name as u16, ..Attempt::default() };
+        event::refused(Hook::Setsockopt, Refusal::SocketOption, &task, &attempt);
+        return REFUSE;
+    }
+    if bytes > VALUE_BYTES_MAX {
+        // SAFETY: the hook may write this field.
+        unsafe { ptr::write_volatile(&raw mut (*raw).optlen, 0) };
+    }
+    GO_ON
+}
+
+/// `IP_OPTIONS`, and everything about groups from `IP_ADD_MEMBERSHIP` to `MCAST_MSFILTER` (`linux/in.h`);
+/// `IPV6_2292PKTOPTIONS`, `IPV6_ADD_MEMBERSHIP`, `IPV6_JOIN_ANYCAST`, `MCAST_JOIN_GROUP` to `MCAST_MSFILTER`,
+/// `IPV6_HOPOPTS`, `IPV6_RTHDRDSTOPTS`, `IPV6_RTHDR` and `IPV6_DSTOPTS` (`linux/in6.h`).
+#[inline(always)]
+fn is_refused(level: i32, name: i32) -> bool {
+    match level {
+        SOL_IP => matches!(name, 4 | 35..=48),
+        SOL_IPV6 => matches!(name, 6 | 20 | 27 | 42..=48 | 54 | 55 | 57 | 59),
+        _ => false,
+    }
+}
