@@ -32,6 +32,8 @@ pub mod map {
     pub const ORIGINS: &str = "ORIGINS";
     /// `SK_STORAGE` of [`super::Origin`]: lives and dies with the client socket.
     pub const SOCKET_ORIGIN: &str = "SOCKET_ORIGIN";
+    /// `SK_STORAGE` of [`super::Servers`].
+    pub const SOCKET_SERVERS: &str = "SOCKET_SERVERS";
     /// `SK_STORAGE` of [`super::SocketLabel`], copied to accepted sockets: who made a socket.
     pub const SOCKET_LABEL: &str = "SOCKET_LABEL";
     /// `RINGBUF` of [`super::Event`].
@@ -147,8 +149,53 @@ pub struct Settings {
 pub struct Door {
     /// TCP port of the proxy, host byte order.
     pub proxy_port: u16,
-    /// UDP port of the resolver, host byte order.
+    /// First UDP port of the resolver, host byte order; it listens on [`RESOLVER_PORTS`] from there on.
     pub resolver_port: u16,
+}
+
+impl Door {
+    /// Which of the resolver's ports this is; none when it is not one of them.
+    #[must_use]
+    #[inline]
+    pub const fn resolver_index(&self, port: u16) -> Option<u16> {
+        let index = port.wrapping_sub(self.resolver_port);
+        if index < RESOLVER_PORTS { Some(index) } else { None }
+    }
+
+    /// True for the proxy's port and the resolver's.
+    #[must_use]
+    #[inline]
+    pub const fn has_port(&self, port: u16) -> bool {
+        port == self.proxy_port || self.resolver_index(port).is_some()
+    }
+}
+
+/// Name servers that one unconnected socket may ask at the same time. Each goes to a port of its own, so that
+/// an answer appears to come from the server that was asked.
+pub const RESOLVER_PORTS: u16 = 4;
+
+/// One name server that a socket asked.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Its address, as in [`OriginKey::address`].
+    pub address: [u8; 16],
+    /// Its port, host byte order; zero while the place is free.
+    pub port: u16,
+    /// Always zero.
+    pub padding: [u16; 3],
+}
+
+/// The name servers that a socket asked, each at the index of the resolver's port that it went to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Servers {
+    /// The place that a further server takes.
+    pub next: u32,
+    /// Always zero.
+    pub padding: u32,
+    /// The servers.
+    pub list: [Server; RESOLVER_PORTS as usize],
 }
 
 /// The session of a guarded process that has a mark but found no room for its label. It is the journal's
@@ -261,6 +308,10 @@ pub enum Hook {
     Fork = 7,
 }
 
+/// In place of a [`Refusal`]: a socket was made in a network namespace without a door, and the daemon is
+/// asked for one.
+pub const NOTHING_REFUSED: u32 = 0;
+
 /// Why the kernel refused. Numbers are part of the ABI and never reused.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -362,6 +413,7 @@ pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
 
 const _: () = assert!(size_of::<Settings>() == 32);
 const _: () = assert!(size_of::<Door>() == 4);
+const _: () = assert!(size_of::<Servers>() == 104);
 const _: () = assert!(size_of::<Label>() == 64);
 const _: () = assert!(size_of::<ProcessLabel>() == 8);
 const _: () = assert!(size_of::<SocketLabel>() == 32);

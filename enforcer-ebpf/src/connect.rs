@@ -19,6 +19,7 @@ use enforcer_common::{
 };
 
 use crate::address::{self, Family};
+use crate::datagram;
 use crate::event::{self, Attempt};
 use crate::local;
 use crate::maps;
@@ -121,7 +122,10 @@ pub(crate) fn redirect(
     if !maps::remember(socket, &mut origin) {
         return Err(Refusal::NotReady);
     }
-    let port = if attempt.protocol == PROTOCOL_TCP { door.proxy_port } else { door.resolver_port };
+    let port = match attempt.protocol {
+        PROTOCOL_TCP => door.proxy_port,
+        _ => door.resolver_port + datagram::server_index(socket, attempt).ok_or(Refusal::NotReady)?,
+    };
     address::rewrite(ctx, family, &address::loopback_for(&attempt.address), port);
     Ok(())
 }
@@ -139,8 +143,7 @@ fn arrived_already(socket: *mut c_void, attempt: &Attempt) -> Result<(), Refusal
 
 #[inline(always)]
 fn is_own_port(door: &Door, attempt: &Attempt) -> bool {
-    let is_port = attempt.port == door.proxy_port || attempt.port == door.resolver_port;
-    is_port && address::is_loopback(&attempt.address)
+    door.has_port(attempt.port) && address::is_loopback(&attempt.address)
 }
 
 /// SECURITY: a device chosen with `SO_BINDTODEVICE` wins against the rewritten address: the SYN for

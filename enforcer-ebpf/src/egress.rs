@@ -118,7 +118,7 @@ fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
         return;
     };
     let is_query = u16::from(header.protocol) == PROTOCOL_UDP
-        && task::door(origin.netns).is_some_and(|door| destination == door.resolver_port)
+        && task::door(origin.netns).is_some_and(|door| door.resolver_index(destination).is_some())
         && address::is_loopback(&header.destination);
     if is_query {
         let key = OriginKey {

@@ -13,7 +13,7 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkSto
 use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;
 use enforcer_common::{
-    Door, Event, Label, Origin, OriginKey, ProcessLabel, Settings, SocketLabel, capacity,
+    Door, Event, Label, Origin, OriginKey, ProcessLabel, Servers, Settings, SocketLabel, capacity,
 };
 
 #[btf_map]
@@ -41,6 +41,9 @@ pub(crate) static ORIGINS: LruHashMap<OriginKey, Origin, { capacity::ORIGINS as 
 
 #[btf_map]
 static SOCKET_ORIGIN: SkStorage<Origin> = SkStorage::new();
+
+#[btf_map]
+static SOCKET_SERVERS: SkStorage<Servers> = SkStorage::new();
 
 /// `SkStorage` of aya has no room for `BPF_F_CLONE`, by which an accepted socket inherits the label of its
 /// listener.
@@ -103,6 +106,20 @@ pub(crate) fn socket_label(socket: *mut c_void) -> Option<SocketLabel> {
 #[inline(always)]
 pub(crate) fn label_socket(socket: *mut c_void, label: &mut SocketLabel) -> bool {
     store(ptr::from_ref(&SOCKET_LABEL).cast(), socket, label)
+}
+
+/// The name servers that a socket asked; none for a null socket and where there is no memory for them.
+#[inline(always)]
+pub(crate) fn socket_servers<'a>(socket: *mut c_void, is_made: bool) -> Option<&'a mut Servers> {
+    if socket.is_null() {
+        return None;
+    }
+    let map = ptr::from_ref(&SOCKET_SERVERS).cast_mut().cast();
+    let flags = if is_made { u64::from(BPF_SK_STORAGE_GET_F_CREATE) } else { 0 };
+    // SAFETY: `socket` is the socket of the context, checked against null. A new value is all zeros.
+    let found = unsafe { bpf_sk_storage_get(map, socket, ptr::null_mut(), flags) };
+    // SAFETY: the helper returned a live value of this map, or null.
+    unsafe { found.cast::<Servers>().as_mut() }
 }
 
 #[inline(always)]

@@ -17,6 +17,7 @@ mod disk;
 mod drain;
 mod guest;
 mod input;
+mod namespace;
 mod record;
 mod reload;
 mod scene;

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use enforcer_common::{Event, Hook, PROTOCOL_TCP, PROTOCOL_UDP, Refusal};
+use enforcer_common::{
+    Event, Hook, NOTHING_REFUSED, PROTOCOL_TCP, PROTOCOL_UDP, RESOLVER_PORTS, Refusal,
+};
 use enforcer_core::model::{AgentName, SessionId};
 use enforcer_user::kernel::{self, Config, Events, Kernel, Origins, Ports};
 use nix::mount::{MsFlags, mount};
@@ -168,11 +170,19 @@ impl Lab {
         child::run(Some(&self.place.config.cgroup), script)
     }
 
-    /// The next event, with its codes checked.
+    /// The next refusal, with its codes checked.
     pub(crate) fn event(&mut self) -> (Hook, Refusal, Event) {
         let events = self.events.as_mut().unwrap();
-        let next = async { tokio::time::timeout(PATIENCE, events.next()).await };
-        let event = self.runtime.block_on(next).expect("no event").unwrap();
+        let next = async {
+            loop {
+                let event = tokio::time::timeout(PATIENCE, events.next()).await;
+                let event = event.expect("no event").unwrap();
+                if event.refusal != NOTHING_REFUSED {
+                    return event;
+                }
+            }
+        };
+        let event = self.runtime.block_on(next);
         assert_eq!(event.session, SESSION);
         let hook = Hook::try_from(event.hook).unwrap();
         (hook, Refusal::try_from(event.refusal).unwrap(), event)
@@ -335,16 +345,23 @@ struct Resolver {
 
 impl Resolver {
     fn bind() -> Self {
-        let first = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        let second = UdpSocket::bind(("::1", port)).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        Self { port, sockets: vec![first, second], stop, threads: Vec::new() }
+        let sockets = |first: u16| {
+            (first..first + RESOLVER_PORTS)
+                .flat_map(|port| [("127.0.0.1", port), ("::1", port)])
+                .map(UdpSocket::bind)
+                .collect::<Result<Vec<_>, _>>()
+        };
+        // Ports in a row that nobody else has.
+        let (port, sockets) =
+            (20_000..30_000).find_map(|first| Some((first, sockets(first).ok()?))).unwrap();
+        Self { port, sockets, stop, threads: Vec::new() }
     }
 
     fn listen_again(&mut self) {
-        let listen = |address| UdpSocket::bind((address, self.port)).unwrap();
-        self.sockets = ["127.0.0.1", "::1"].map(listen).into();
+        let ports = self.port..self.port + RESOLVER_PORTS;
+        let addresses = ports.flat_map(|port| [("127.0.0.1", port), ("::1", port)]);
+        self.sockets = addresses.map(|address| UdpSocket::bind(address).unwrap()).collect();
     }
 
     fn serve(&mut self, origins: Origins) {
@@ -362,8 +379,10 @@ impl Resolver {
         if self.threads.is_empty() {
             return;
         }
-        for (from, to) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
-            UdpSocket::bind(from).unwrap().send_to(b"stop", (to, self.port)).unwrap();
+        for port in self.port..self.port + RESOLVER_PORTS {
+            for (from, to) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+                UdpSocket::bind(from).unwrap().send_to(b"stop", (to, port)).unwrap();
+            }
         }
         for thread in self.threads.drain(..) {
             thread.join().unwrap();

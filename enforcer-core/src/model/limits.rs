@@ -128,6 +128,12 @@ pub const STORED_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time between two looks at whether the processes of a session are gone.
 pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// Time between two looks at the network namespaces of guarded processes.
+pub const NAMESPACE_SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// Network namespaces served at once, besides the daemon's own; in more, guarded processes are refused.
+pub const NAMESPACES_MAX: usize = 256;
+/// Processes that wait for a look at their network namespace; the sweep finds what has no place.
+pub const NAMESPACE_QUEUE_MAX: usize = 64;
 /// Time for exchanges that are cut at the end of the drain to write down their end.
 pub const DRAIN_CUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the bundle folder is compared with what is loaded.

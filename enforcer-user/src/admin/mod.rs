@@ -51,6 +51,9 @@ pub struct Status {
     pub journal: String,
     /// The programs in the kernel.
     pub programs: Vec<ProgramStatus>,
+    /// Network namespaces in which guarded processes are served, besides the daemon's own.
+    #[serde(default)]
+    pub namespaces: usize,
     /// Kernel events that were lost because the ring was full; verdicts were not.
     pub kernel_events_lost: u64,
     /// Where the programs attach.

@@ -2,6 +2,7 @@
 //! What the admin API answers.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
@@ -34,6 +35,8 @@ pub struct Host {
     pub trust: Trust,
     /// The programs.
     pub kernel: Arc<Kernel>,
+    /// Network namespaces that are served besides the daemon's own.
+    pub namespaces: Arc<AtomicUsize>,
     /// The bundle's folder.
     pub policies: PathBuf,
     /// Where the programs attach.
@@ -142,6 +145,7 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
             Health::Failing(cause) => format!("failing: {cause}"),
         },
         programs,
+        namespaces: host.namespaces.load(Ordering::Relaxed),
         kernel_events_lost: host.kernel.events_lost().unwrap_or(0),
         cgroup: host.cgroup.clone(),
         sessions: sessions

@@ -48,6 +48,12 @@ fn render(status: &Status) -> String {
             status.kernel_events_lost
         ));
     }
+    if status.namespaces > 0 {
+        lines.push(format!(
+            "          {} network namespaces of agents are served",
+            status.namespaces
+        ));
+    }
     lines.push(format!("sessions  {} alive", status.sessions.len()));
     for session in &status.sessions {
         lines.push(format!("          {}  {}", session.id, session.agent));

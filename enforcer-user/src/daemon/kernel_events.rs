@@ -4,18 +4,28 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use enforcer_common::{Event, Hook, Refusal};
+use enforcer_common::{Event, Hook, NOTHING_REFUSED, Refusal};
 use enforcer_core::model::SessionId;
 use enforcer_core::record::{EventBody, NetworkRefused, Process};
+use tokio::sync::mpsc;
 
 use crate::enforce::Enforcer;
 use crate::kernel::Events;
 
-/// Records events until the ring cannot be read any more.
-pub(super) async fn serve(mut events: Events, cx: Arc<Enforcer>) {
+/// Records events until the ring cannot be read any more. Processes in a network namespace without a door are
+/// sent to `wanted`; what finds no room there asks again by its next attempt.
+pub(super) async fn serve(mut events: Events, cx: Arc<Enforcer>, wanted: mpsc::Sender<u32>) {
     loop {
         match events.next().await {
             Ok(event) => {
+                let is_notice = event.refusal == NOTHING_REFUSED;
+                if is_notice || Refusal::try_from(event.refusal) == Ok(Refusal::Namespace) {
+                    // A full queue is emptied by the sweep.
+                    let _full = wanted.try_send(event.tgid);
+                }
+                if is_notice {
+                    continue;
+                }
                 let session = SessionId::from_u64(event.session);
                 let refused = refused(&event);
                 tracing::info!(

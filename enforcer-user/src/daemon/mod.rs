@@ -5,7 +5,9 @@
 //! doors are open, and only then do the programs point at them. Sessions of an earlier daemon go on.
 
 mod kernel_events;
+mod namespaces;
 mod policy;
+mod reception;
 mod signals;
 mod wiring;
 
@@ -15,8 +17,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use enforcer_core::model::{SessionId, limits};
 use enforcer_core::record::EventBody;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+use namespaces::Namespaces;
+use reception::Reception;
 
 use crate::admin::{self, Host};
 use crate::config::Config;
@@ -121,6 +126,7 @@ impl Daemon {
             policies: config.policies.clone(),
             cgroup: config.cgroup.clone(),
             policy_refused: std::sync::RwLock::new(None),
+            namespaces: Arc::default(),
             random: wiring::random,
         });
         let mut daemon =
@@ -133,9 +139,19 @@ impl Daemon {
             tls: tls::server_config(ca)?,
             draining: draining.clone(),
         };
-        let origins = Arc::new(wiring::KernelOrigins::new(kernel.origins(), sessions));
-        daemon.serve_doors(doors, proxy, &origins, &resolver, draining);
-        daemon.serve_host(listener, draining)?;
+        let reception = Reception {
+            enforcer,
+            proxy,
+            resolver,
+            origins: Arc::new(wiring::KernelOrigins::new(kernel.origins(), sessions)),
+            places: intake::places(),
+            draining: draining.clone(),
+            cut: daemon.cut.subscribe(),
+        };
+        let served = reception.serve(doors, None);
+        daemon.tasks.extend(served);
+        let wanted = daemon.serve_namespaces(reception)?;
+        daemon.serve_host(listener, draining, wanted)?;
         Ok(daemon)
     }
 
@@ -184,45 +200,20 @@ impl Daemon {
         cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
     }
 
-    fn serve_doors(
-        &mut self,
-        doors: Doors,
-        proxy: Proxy,
-        origins: &Arc<wiring::KernelOrigins>,
-        resolver: &Resolver,
-        draining: &Draining,
-    ) {
-        let places = intake::places();
-        for listener in doors.tcp {
-            let (proxy, cut) = (proxy.clone(), self.cut.subscribe());
-            let serve = move |accepted| {
-                let (served, mut cut) = (proxy.clone().serve(accepted), cut.clone());
-                async move {
-                    tokio::select! {
-                        () = served => {}
-                        _cut = cut.wait_for(|is_cut| *is_cut) => {}
-                    }
-                }
-            };
-            let origins: Arc<dyn intake::Origins> = Arc::<wiring::KernelOrigins>::clone(origins);
-            let door =
-                intake::accept(listener, origins, Arc::clone(&places), draining.clone(), serve);
-            self.tasks.push(runtime::spawn("proxy door", door));
-        }
-        for socket in doors.udp {
-            let resolver = resolver.clone();
-            let record = wiring::refused_names(&self.host.enforcer, origins);
-            self.tasks.push(runtime::spawn("resolver door", async move {
-                let error = resolver.serve_udp(socket, record).await;
-                tracing::error!(%error, "the resolver ended; guarded processes get no names");
-            }));
-        }
+    /// The processes whose namespaces want a door are sent to what is returned.
+    fn serve_namespaces(&mut self, reception: Reception) -> anyhow::Result<mpsc::Sender<u32>> {
+        let (wanted, asked) = mpsc::channel(limits::NAMESPACE_QUEUE_MAX);
+        let count = Arc::clone(&self.host.namespaces);
+        let namespaces = Namespaces::new(Arc::clone(&self.host.kernel), reception, count)?;
+        self.tasks.push(runtime::spawn("network namespaces", namespaces.serve(asked)));
+        Ok(wanted)
     }
 
     fn serve_host(
         &mut self,
         listener: tokio::net::UnixListener,
         draining: &Draining,
+        wanted: mpsc::Sender<u32>,
     ) -> anyhow::Result<()> {
         let host = Arc::clone(&self.host);
         let cx = Arc::clone(&host.enforcer);
@@ -231,7 +222,8 @@ impl Daemon {
             cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
         });
         self.tasks.push(runtime::spawn("session watch", watched));
-        let events = kernel_events::serve(host.kernel.events()?, Arc::clone(&host.enforcer));
+        let events =
+            kernel_events::serve(host.kernel.events()?, Arc::clone(&host.enforcer), wanted);
         self.tasks.push(runtime::spawn("kernel events", events));
         self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host))));
         let cx = Arc::clone(&host.enforcer);

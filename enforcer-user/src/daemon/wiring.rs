@@ -88,6 +88,11 @@ impl KernelOrigins {
         Self { origins, sessions }
     }
 
+    /// The origins of peers in another network namespace.
+    pub(super) fn within(&self, netns: u64) -> Self {
+        Self { origins: self.origins.within(netns), sessions: Arc::clone(&self.sessions) }
+    }
+
     fn seen(&self, peer: SocketAddr, protocol: u16) -> Option<OriginSeen> {
         self.origins.take(peer, protocol).unwrap_or_else(|error| {
             tracing::error!(%peer, %error, "origin not readable");

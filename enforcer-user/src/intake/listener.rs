@@ -43,7 +43,7 @@ pub struct Doors {
     pub udp: Vec<UdpSocket>,
     /// Port of the TCP sockets.
     pub proxy_port: u16,
-    /// Port of the UDP sockets.
+    /// First port of the UDP sockets.
     pub resolver_port: u16,
 }
 
@@ -85,13 +85,15 @@ async fn tcp(port: u16) -> std::io::Result<Vec<TcpListener>> {
     Ok(open)
 }
 
-async fn udp(port: u16) -> std::io::Result<Vec<UdpSocket>> {
+async fn udp(first: u16) -> std::io::Result<Vec<UdpSocket>> {
     let mut open = Vec::new();
-    for ip in LOOPBACKS {
-        match UdpSocket::bind(SocketAddr::new(ip, port)).await {
-            Ok(socket) => open.push(socket),
-            Err(error) if is_absent(ip, &error) => {}
-            Err(error) => return Err(error),
+    for port in (first..).take(usize::from(enforcer_common::RESOLVER_PORTS)) {
+        for ip in LOOPBACKS {
+            match UdpSocket::bind(SocketAddr::new(ip, port)).await {
+                Ok(socket) => open.push(socket),
+                Err(error) if is_absent(ip, &error) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(open)

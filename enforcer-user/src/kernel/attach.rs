@@ -165,6 +165,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
         ),
         doors: Mutex::new(doors.map_err(|source| Error::map("open", map::DOORS, source))?),
         lost: lost.map_err(|source| Error::map("open", map::EVENTS_LOST, source))?,
+        netns: host.netns_cookie,
         origins: Origins::open(config, host.netns_cookie)?,
         log: Mutex::new(log),
     })

@@ -22,7 +22,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
 ));
 
 /// Maps that outlive the daemon. The ring of aya-log is not among them: it belongs to one generation.
-const PINNED: [&str; 10] = [
+const PINNED: [&str; 11] = [
     map::SETTINGS,
     map::GUARDED,
     map::PROCESSES,
@@ -30,6 +30,7 @@ const PINNED: [&str; 10] = [
     map::DOORS,
     map::ORIGINS,
     map::SOCKET_ORIGIN,
+    map::SOCKET_SERVERS,
     map::SOCKET_LABEL,
     map::EVENTS,
     map::EVENTS_LOST,

@@ -54,7 +54,7 @@ pub struct Config {
 pub struct Ports {
     /// TCP port of the proxy.
     pub proxy: u16,
-    /// UDP port of the resolver.
+    /// First UDP port of the resolver; it has [`enforcer_common::RESOLVER_PORTS`] in a row.
     pub resolver: u16,
 }
 
@@ -77,6 +77,15 @@ pub struct ProgramState {
     pub program: Option<u32>,
 }
 
+/// The cookie by which the programs know the network namespace of this thread.
+///
+/// # Errors
+/// When no socket can be made on its loopback addresses.
+pub fn netns_cookie() -> Result<u64, Error> {
+    sys::netns_cookie()
+        .map_err(|source| Error::syscall("read the cookie of", "/proc/thread-self/ns/net", source))
+}
+
 /// The programs in force. Dropping it changes nothing in the kernel.
 pub struct Kernel {
     config: Config,
@@ -84,6 +93,8 @@ pub struct Kernel {
     processes: Mutex<HashMap<MapData, u32, ProcessLabel>>,
     doors: Mutex<HashMap<MapData, u64, Door>>,
     lost: PerCpuArray<MapData, u64>,
+    /// Cookie of the daemon's own network namespace.
+    netns: u64,
     origins: Origins,
     log: Mutex<Option<EbpfLogger<&'static dyn log::Log>>>,
 }
@@ -160,6 +171,40 @@ impl Kernel {
             Err(source) if is_missing(&source) => Ok(None),
             Err(source) => Err(Error::map("read", map::PROCESSES, source)),
         }
+    }
+
+    /// Every labeled process.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn labeled_processes(&self) -> Result<Vec<u32>, Error> {
+        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Result<Vec<_>, _> = processes.keys().collect();
+        keys.map_err(|source| Error::map("read", map::PROCESSES, source))
+    }
+
+    /// Where guarded processes of a network namespace are sent.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn door(&self, netns: u64) -> Result<Option<Ports>, Error> {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        match doors.get(&netns, 0) {
+            Ok(door) => Ok(Some(Ports { proxy: door.proxy_port, resolver: door.resolver_port })),
+            Err(source) if is_missing(&source) => Ok(None),
+            Err(source) => Err(Error::map("read", map::DOORS, source)),
+        }
+    }
+
+    /// The namespaces that have a door, without the daemon's own.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn doors_elsewhere(&self) -> Result<Vec<u64>, Error> {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Result<Vec<_>, _> = doors.keys().collect();
+        let keys = keys.map_err(|source| Error::map("read", map::DOORS, source))?;
+        Ok(keys.into_iter().filter(|netns| *netns != self.netns).collect())
     }
 
     /// Points guarded processes of a network namespace at `ports` there. To be called when the listeners are

@@ -9,4 +9,4 @@ mod tasks;
 pub use chain::chain;
 pub use clock::Clock;
 pub use drain::{Drain, Draining};
-pub use tasks::{Panicked, caught, heavy, spawn};
+pub use tasks::{Panicked, apart, caught, heavy, spawn};
