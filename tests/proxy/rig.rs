@@ -111,7 +111,7 @@ impl Addresses for Fixed {
 struct AnyName;
 
 impl Names for AnyName {
-    fn allows(&self, _name: &str) -> bool {
+    fn allows(&self, _agent: &AgentName, _name: &str) -> bool {
         true
     }
 }

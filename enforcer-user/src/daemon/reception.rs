@@ -53,9 +53,10 @@ impl Reception {
         }
         for socket in doors.udp {
             let resolver = self.resolver.clone();
-            let record = wiring::refused_names(&self.enforcer, &origins);
+            let (origins, record) = (Arc::clone(&origins), wiring::refused_names(&self.enforcer));
             tasks.push(runtime::spawn("resolver door", async move {
-                let error = resolver.serve_udp(socket, record).await;
+                let who = move |peer| origins.asker(peer);
+                let error = resolver.serve_udp(socket, who, record).await;
                 tracing::error!(%error, "the resolver ended; guarded processes get no names");
             }));
         }

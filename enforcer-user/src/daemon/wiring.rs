@@ -20,12 +20,12 @@ use crate::intake::{self, Origin};
 use crate::kernel::{Kernel, OriginSeen, Origins};
 use crate::upstream::Addresses;
 
-/// Names that the policy in force uses.
+/// Names that the policy in force lets an agent use.
 pub(super) struct PolicyNames(pub(super) Arc<ArcSwap<Policy>>);
 
 impl Names for PolicyNames {
-    fn allows(&self, name: &str) -> bool {
-        self.0.load().names_host(name)
+    fn allows(&self, agent: &AgentName, name: &str) -> bool {
+        self.0.load().names_host_for(agent, name)
     }
 }
 
@@ -115,18 +115,38 @@ impl intake::Origins for KernelOrigins {
     }
 }
 
+/// Who asks for a name.
+pub(super) struct Asker {
+    agent: AgentName,
+    session: SessionId,
+    process: Process,
+}
+
+impl AsRef<AgentName> for Asker {
+    fn as_ref(&self) -> &AgentName {
+        &self.agent
+    }
+}
+
+impl KernelOrigins {
+    /// Who sent a query from this address.
+    pub(super) fn asker(&self, peer: SocketAddr) -> Option<Asker> {
+        let seen = self.seen(peer, PROTOCOL_UDP)?;
+        let agent = self.sessions.find(seen.session)?.agent.clone();
+        let process = Process { pid: seen.pid, uid: seen.uid, comm: seen.comm };
+        Some(Asker { agent, session: seen.session, process })
+    }
+}
+
 /// Writes down refused names, with who asked.
 pub(super) fn refused_names(
     cx: &Arc<Enforcer>,
-    origins: &Arc<KernelOrigins>,
-) -> impl Fn(SocketAddr, &Outcome) + Send + Sync + 'static {
-    let (cx, origins) = (Arc::clone(cx), Arc::clone(origins));
-    move |peer, outcome| {
+) -> impl Fn(Option<Asker>, &Outcome) + Send + Sync + 'static {
+    let cx = Arc::clone(cx);
+    move |asker, outcome| {
         let Outcome::Refused { name, .. } = outcome else { return };
-        let seen = origins.seen(peer, PROTOCOL_UDP);
-        let session = seen.as_ref().map_or(SessionId::HOST, |seen| seen.session);
-        let process = seen.map(|seen| Process { pid: seen.pid, uid: seen.uid, comm: seen.comm });
-        enforce::resolve_refused(&cx, session, process, name);
+        let session = asker.as_ref().map_or(SessionId::HOST, |asker| asker.session);
+        enforce::resolve_refused(&cx, session, asker.map(|asker| asker.process), name);
     }
 }
 
