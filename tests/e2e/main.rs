@@ -11,6 +11,7 @@
 
 mod chat;
 mod command;
+mod confined;
 mod crash;
 mod descendants;
 mod disk;

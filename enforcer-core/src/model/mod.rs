@@ -7,6 +7,7 @@ mod decision;
 mod deny;
 mod facts;
 mod ids;
+mod launch;
 pub mod limits;
 
 pub use decision::{Decision, Effect, Obligations, RecordDepth};
@@ -16,3 +17,4 @@ pub use ids::{
     AgentName, DetectorName, EndpointName, ExchangeId, MaskName, PolicyVersion, RuleId, SessionId,
     UnixMillis,
 };
+pub use launch::{Lack, Launch, LaunchMode};

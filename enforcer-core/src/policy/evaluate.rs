@@ -16,8 +16,8 @@ use cedar_policy::{
 
 use crate::mask::{DetectorSet, Masker};
 use crate::model::{
-    AgentName, Decision, Effect, EndpointName, Facts, MaskName, Obligations, PolicyVersion,
-    RecordDepth, RuleId,
+    AgentName, Decision, Effect, EndpointName, Facts, LaunchMode, MaskName, Obligations,
+    PolicyVersion, RecordDepth, RuleId,
 };
 
 use super::inventory::{Endpoint, Inventory};
@@ -104,6 +104,12 @@ impl Policy {
     #[must_use]
     pub fn has_agent(&self, name: &AgentName) -> bool {
         self.inventory.agents.contains_key(name)
+    }
+
+    /// How the agent of this name is started; none if there is no such agent.
+    #[must_use]
+    pub fn launch(&self, name: &AgentName) -> Option<LaunchMode> {
+        self.inventory.agents.get(name).map(|agent| agent.launch)
     }
 
     /// All endpoints, in the order of the inventory's names.

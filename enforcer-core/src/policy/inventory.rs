@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Style};
-use crate::model::{AgentName, DetectorName, EndpointName, MaskName};
+use crate::model::{AgentName, DetectorName, EndpointName, LaunchMode, MaskName};
 
 use super::hosts::{HostPattern, Hosts};
 use super::sheet::{Section, Sheet, Word};
@@ -58,10 +58,11 @@ pub(super) struct Mask {
     pub(super) span: Range<usize>,
 }
 
-/// Groups and place of an agent.
+/// Groups, way of being started, and place of an agent.
 #[derive(Clone, Debug)]
 pub(super) struct Agent {
     pub(super) groups: Vec<String>,
+    pub(super) launch: LaunchMode,
     pub(super) span: Range<usize>,
 }
 
@@ -159,7 +160,7 @@ fn unknown(sheet: &mut Sheet<'_>, word: &Word, message: &str, known: &[&str]) {
 
 fn read_agents(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
     for (name, section) in sheet.named(top, "agents") {
-        sheet.only(&section, &["match", "groups", "capture"]);
+        sheet.only(&section, &["match", "groups", "capture", "launch"]);
         if let Some((key, _)) = section.table.get_key_value("match") {
             for selector in sheet.listed(&section, "match") {
                 check_selector(sheet, &selector);
@@ -183,11 +184,23 @@ fn read_agents(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Invento
                 }
             }
         }
+        let launch = read_launch(sheet, &section);
         let groups = read_groups(sheet, &section);
         inventory.groups.extend(groups.iter().cloned());
-        let agent = Agent { groups, span: name.span };
+        let agent = Agent { groups, launch, span: name.span };
         inventory.agents.insert(AgentName::new(name.text), agent);
     }
+}
+
+fn read_launch(sheet: &mut Sheet<'_>, section: &Section<'_>) -> LaunchMode {
+    let Some(launch) = sheet.text(section, "launch") else { return LaunchMode::default() };
+    let known = [LaunchMode::Confined, LaunchMode::Plain];
+    let found = known.into_iter().find(|mode| mode.as_str() == launch.text);
+    if found.is_none() {
+        let message = format!("unknown launch `{}`", launch.text);
+        unknown(sheet, &launch, &message, &known.map(LaunchMode::as_str));
+    }
+    found.unwrap_or_default()
 }
 
 fn check_selector(sheet: &mut Sheet<'_>, selector: &Section<'_>) {

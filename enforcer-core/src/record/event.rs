@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AgentName, Decision, Denied, ExchangeId, Facts, PolicyVersion, SessionId, UnixMillis, Usage,
+    AgentName, Decision, Denied, ExchangeId, Facts, Launch, PolicyVersion, SessionId, UnixMillis,
+    Usage,
 };
 
 /// One record of the journal.
@@ -106,6 +107,9 @@ pub struct SessionOpened {
     pub command: Vec<String>,
     /// The policy in force at the start.
     pub policy: PolicyVersion,
+    /// How the command was to be started; none in records of versions that had one way only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<Launch>,
 }
 
 /// An exchange was judged.

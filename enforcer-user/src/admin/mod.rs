@@ -10,7 +10,7 @@ mod server;
 
 use std::path::PathBuf;
 
-use enforcer_core::model::{AgentName, PolicyVersion, SessionId};
+use enforcer_core::model::{AgentName, Launch, PolicyVersion, SessionId};
 use serde::{Deserialize, Serialize};
 
 pub use client::{Client, Error};
@@ -32,6 +32,8 @@ pub struct StartSession {
 pub struct StartedSession {
     /// The session.
     pub session: SessionId,
+    /// How the asking process has to start its command; it stands in the record already.
+    pub launch: Launch,
     /// Variables that make language runtimes trust the CA.
     pub environment: Vec<(String, String)>,
 }
@@ -92,6 +94,9 @@ pub struct SessionStatus {
     pub id: SessionId,
     /// Its agent.
     pub agent: AgentName,
+    /// How it was started; none if the record of it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<Launch>,
 }
 
 /// The body of every answer that is not 2xx.

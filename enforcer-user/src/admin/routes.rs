@@ -21,6 +21,7 @@ use super::{
 use crate::enforce::Enforcer;
 use crate::identity::{self, Sessions};
 use crate::kernel::Kernel;
+use crate::launch;
 use crate::store::{self, EventPage, Health};
 use crate::tls::Trust;
 
@@ -149,7 +150,11 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
         kernel_events_lost: host.kernel.events_lost().unwrap_or(0),
         cgroup: host.cgroup.clone(),
         sessions: sessions
-            .map(|found| SessionStatus { id: found.id, agent: found.agent.clone() })
+            .map(|found| SessionStatus {
+                id: found.id,
+                agent: found.agent.clone(),
+                launch: found.launch.clone(),
+            })
             .collect(),
     })
 }
@@ -160,12 +165,13 @@ async fn start(
     Json(ask): Json<StartSession>,
 ) -> Result<Json<StartedSession>, Refusal> {
     let policy = host.enforcer.policy.load_full();
-    if !policy.has_agent(&ask.agent) {
+    let Some(mode) = policy.launch(&ask.agent) else {
         let known: Vec<&str> = policy.agents().map(|agent| agent.as_str()).collect();
         let error = format!("no agent `{}` in the policy in force", ask.agent);
         let hint = format!("the policy knows: {}", known.join(", "));
         return Err(Refusal::new(StatusCode::NOT_FOUND, error).hint(hint));
-    }
+    };
+    let launch = launch::launch(mode);
     let now = host.enforcer.clock.now();
     let id = SessionId::new(now, (host.random)());
     let mask = policy.masker_of_everything();
@@ -174,6 +180,7 @@ async fn start(
         process: identity::process(peer.pid, peer.uid),
         command: masked(ask.command, &mask),
         policy: policy.version().clone(),
+        launch: Some(launch.clone()),
     };
     // Recorded first: a session that cannot be written down does not start.
     let opened =
@@ -182,7 +189,8 @@ async fn start(
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing can be recorded: {error}"))
     })?;
     let sessions = Arc::clone(&host.sessions);
-    let started = blocking(move || sessions.start(id, ask.agent, peer.pid)).await?;
+    let recorded = launch.clone();
+    let started = blocking(move || sessions.start(id, ask.agent, recorded, peer.pid)).await?;
     let session = match started {
         Ok(session) => session,
         Err(error) => {
@@ -192,8 +200,8 @@ async fn start(
             return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error));
         }
     };
-    tracing::info!(session = %id, agent = %session.agent, pid = peer.pid, "session started");
-    Ok(Json(StartedSession { session: id, environment: host.trust.environment() }))
+    tracing::info!(session = %id, agent = %session.agent, pid = peer.pid, %launch, "session started");
+    Ok(Json(StartedSession { session: id, launch, environment: host.trust.environment() }))
 }
 
 async fn sessions(

@@ -73,7 +73,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             output::exit(output::with_streams(|streams| policy::run(&command, streams)))
         }
         Command::Replay(args) => wait(replay::run(args, settings()?)),
-        Command::Run(args) => run::run(args, &settings()?),
+        Command::Run(args) => run::run(args, &settings()?, &cli.config),
         Command::Session(args) => wait(session::run(args, settings()?)),
         Command::Status(args) => wait(status::run(args, settings()?)),
         Command::Uninstall(args) => wait(uninstall::run(args, settings()?)),

@@ -263,10 +263,11 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
         }
         EventBody::SessionClosed {} => paint.strong("session ended"),
         EventBody::SessionOpened(opened) => format!(
-            "{} as agent {} under policy {}: {}",
+            "{} as agent {} under policy {}{}: {}",
             paint.strong("session began"),
             visible(opened.agent.as_str()),
             opened.policy,
+            opened.launch.as_ref().map(|launch| format!(", {launch}")).unwrap_or_default(),
             visible(&opened.command.join(" "))
         ),
         EventBody::TunnelClosed { exchange, bytes_up, bytes_down } => {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `enforcer status`: the state at a glance. Exit 1 if something is not as it should be.
 
+use enforcer_core::model::Launch;
+
 use super::output::{self, Format};
 use super::{Exit, Failure};
 use crate::admin::{Client, Status};
@@ -56,7 +58,9 @@ fn render(status: &Status) -> String {
     }
     lines.push(format!("sessions  {} alive", status.sessions.len()));
     for session in &status.sessions {
-        lines.push(format!("          {}  {}", session.id, session.agent));
+        let launch =
+            session.launch.as_ref().map_or_else(|| "unknown".to_owned(), Launch::to_string);
+        lines.push(format!("          {}  {}  {launch}", session.id, session.agent));
     }
     lines.push(String::new());
     lines.join("\n")

@@ -117,7 +117,8 @@ impl Daemon {
         let guard = Arc::new(wiring::KernelGuard(Arc::clone(&kernel)));
         let sessions =
             Arc::new(Sessions::new(identity::Config { sessions: config.sessions() }, guard));
-        let ended = sessions.recover(kernel.guarded()?);
+        let ended = sessions
+            .recover(kernel.guarded()?, |id| wiring::recorded_launch(&enforcer.journal, id));
         let host = Arc::new(Host {
             enforcer: Arc::clone(&enforcer),
             sessions: Arc::clone(&sessions),

@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use enforcer_common::{PROTOCOL_TCP, PROTOCOL_UDP};
-use enforcer_core::model::{AgentName, SessionId};
+use enforcer_core::model::{AgentName, Launch, SessionId};
 use enforcer_core::policy::Policy;
-use enforcer_core::record::Process;
+use enforcer_core::record::{EventBody, Process};
 
 use crate::dns::{Names, Outcome, Resolver};
 use crate::enforce::{self, Enforcer};
 use crate::identity::{Guard, Sessions};
 use crate::intake::{self, Origin};
 use crate::kernel::{Kernel, OriginSeen, Origins};
+use crate::store::Journal;
 use crate::upstream::Addresses;
 
 /// Names that the policy in force lets an agent use.
@@ -56,6 +57,18 @@ impl Addresses for ResolvedAddresses {
             });
             addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
         })
+    }
+}
+
+/// How a session was started, from its first record. Reads the disk; what cannot be read is not known.
+pub(super) fn recorded_launch(journal: &Journal, session: SessionId) -> Option<Launch> {
+    let read = journal.reader().and_then(|reader| reader.events(session, 0).next().transpose());
+    let first = read.inspect_err(|error| {
+        tracing::warn!(%session, %error, "it is not known how the session was started");
+    });
+    match first.ok().flatten()?.body {
+        EventBody::SessionOpened(opened) => opened.launch,
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use enforcer_core::model::{AgentName, SessionId};
+use enforcer_core::model::{AgentName, Launch, SessionId};
 
 use super::{Config, Error, Guard, cgroup};
 
@@ -16,6 +16,8 @@ pub struct Session {
     pub id: SessionId,
     /// The agent it runs as.
     pub agent: AgentName,
+    /// How its command was started; none if that is not known any more.
+    pub launch: Option<Launch>,
     /// Its cgroup's folder.
     pub cgroup: PathBuf,
     /// Its cgroup's id.
@@ -42,13 +44,18 @@ impl Sessions {
         Self { config, guard, alive: RwLock::default() }
     }
 
-    /// Takes over the sessions that an earlier daemon labeled. Those whose processes are gone are
-    /// returned as ended.
-    pub fn recover(&self, labeled: Vec<(u64, SessionId, AgentName)>) -> Vec<Arc<Session>> {
+    /// Takes over the sessions that an earlier daemon labeled; `recorded` knows how they were started.
+    /// Those whose processes are gone are returned as ended.
+    pub fn recover(
+        &self,
+        labeled: Vec<(u64, SessionId, AgentName)>,
+        recorded: impl Fn(SessionId) -> Option<Launch>,
+    ) -> Vec<Arc<Session>> {
         let mut ended = Vec::new();
         for (cgroup_id, id, agent) in labeled {
             let cgroup = self.config.sessions.join(id.to_string());
-            let session = Arc::new(Session { id, agent, cgroup, cgroup_id });
+            let launch = recorded(id);
+            let session = Arc::new(Session { id, agent, launch, cgroup, cgroup_id });
             let is_alive = cgroup::is_populated(&session.cgroup);
             self.insert(Arc::clone(&session));
             if !is_alive {
@@ -63,10 +70,17 @@ impl Sessions {
     ///
     /// # Errors
     /// Nothing is left behind when one step fails.
-    pub fn start(&self, id: SessionId, agent: AgentName, pid: u32) -> Result<Arc<Session>, Error> {
+    pub fn start(
+        &self,
+        id: SessionId,
+        agent: AgentName,
+        launch: Launch,
+        pid: u32,
+    ) -> Result<Arc<Session>, Error> {
         let path = self.config.sessions.join(id.to_string());
         let cgroup_id = cgroup::create(&path)?;
-        let session = Arc::new(Session { id, agent, cgroup: path, cgroup_id });
+        let launch = Some(launch);
+        let session = Arc::new(Session { id, agent, launch, cgroup: path, cgroup_id });
         let guarded = self
             .guard
             .guard(cgroup_id, id, &session.agent)

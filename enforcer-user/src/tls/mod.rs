@@ -23,7 +23,7 @@ pub use failure::{HandshakeFailure, UpstreamFailure, handshake_failure, upstream
 pub use hello::{Hello, HelloParse, parse_hello};
 pub use mint::server_config;
 pub use roots::{Root, client_config, system_roots};
-pub use trust::{Trust, write_trust};
+pub use trust::{Trust, trust_folder, write_trust};
 
 use std::io;
 use std::path::PathBuf;
