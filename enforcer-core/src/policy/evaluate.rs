@@ -24,6 +24,7 @@ use super::inventory::{Endpoint, Inventory};
 use super::masks::{Maskers, detectors};
 use super::rules::Rule;
 use super::schema;
+use super::selector::Selector;
 
 /// What a bundle does with its decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,12 @@ impl Policy {
     #[must_use]
     pub fn has_agent(&self, name: &AgentName) -> bool {
         self.inventory.agents.contains_key(name)
+    }
+
+    /// Which processes become which agent by themselves. The first entry that describes a process decides.
+    #[must_use]
+    pub fn selectors(&self) -> &[(AgentName, Selector)] {
+        &self.inventory.selectors
     }
 
     /// All endpoints, in the order of the inventory's names.
