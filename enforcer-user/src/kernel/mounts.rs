@@ -16,6 +16,8 @@ const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mount {
+    /// The file system's device, as the kernel writes it: `major << 20 | minor`.
+    pub(super) device: u32,
     /// Which folder of the file system is mounted.
     pub(super) root: PathBuf,
     /// Where.
@@ -61,13 +63,21 @@ fn parse(text: &str) -> Vec<Mount> {
 /// `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw`, see proc_pid_mountinfo(5).
 fn parse_line(line: &str) -> Option<Mount> {
     let (place, what) = line.split_once(" - ")?;
-    let mut place = place.split(' ').skip(3);
+    let mut place = place.split(' ').skip(2);
+    let device = device(place.next()?)?;
     let root = unescape(place.next()?);
     let point = unescape(place.next()?);
     let mut what = what.split(' ');
     let kind = what.next()?.to_owned();
     let source = what.next()?.to_owned();
-    Some(Mount { root, point, kind, source })
+    Some(Mount { device, root, point, kind, source })
+}
+
+/// `major:minor`; the minor number has 20 bits inside the kernel.
+fn device(text: &str) -> Option<u32> {
+    let (major, minor) = text.split_once(':')?;
+    let major = major.parse::<u32>().ok()?.checked_shl(20)?;
+    Some(major | minor.parse::<u32>().ok()?)
 }
 
 /// Space, tab, newline and backslash stand as `\` and three octal digits.
@@ -110,5 +120,7 @@ garbage";
         check("/sys/fs/cgroup/unifiedly", "tmpfs");
         check("/tmp/with space/x", "other");
         check("/tmp", "/dev/vda");
+        let device = innermost(parse(TABLE), Path::new("/tmp")).map(|mount| mount.device);
+        assert_eq!(device, Some(254 << 20));
     }
 }
