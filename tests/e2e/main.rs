@@ -21,6 +21,7 @@ mod namespace;
 mod record;
 mod reload;
 mod scene;
+mod select;
 mod trust;
 mod uninstall;
 mod ways;
