@@ -6,6 +6,12 @@
 //! keys byte by byte. Nothing in here decides anything about policy.
 #![no_std]
 
+mod select;
+
+pub use select::{
+    CGROUP_NAME_BYTES, CgroupName, FileId, PLACE_LEVELS, Selector, SessionStart, key,
+};
+
 /// Version of every layout below; it is part of the pin path, so that two generations never share a map.
 pub const ABI_VERSION: u32 = 1;
 
@@ -26,6 +32,16 @@ pub mod map {
     /// `ARRAY` of bytes, one for each possible process id: set for every guarded process. It cannot be full,
     /// so a process whose label did not find room is still known to be guarded.
     pub const MARKS: &str = "MARKS";
+    /// `ARRAY` of [`super::Selector`]: two halves, of which one is in force.
+    pub const SELECTORS: &str = "SELECTORS";
+    /// `ARRAY[1]` of `u32`: which half of the selectors is in force, 0 or 1.
+    pub const SELECTION: &str = "SELECTION";
+    /// `HASH` [`super::CgroupName`] → bits (`u64`) of the places that selectors name.
+    pub const PLACES: &str = "PLACES";
+    /// `HASH` cgroup id (`u64`) → bits (`u64`) of the places that this cgroup is.
+    pub const CGROUPS: &str = "CGROUPS";
+    /// `HASH` session id (`u64`) → [`super::SessionStart`]: sessions that no `enforcer run` began.
+    pub const SESSIONS: &str = "SESSIONS";
     /// `HASH` network namespace cookie (`u64`) → [`super::Door`].
     pub const DOORS: &str = "DOORS";
     /// `LRU_HASH` [`super::OriginKey`] → [`super::Origin`].
@@ -74,16 +90,20 @@ pub mod program {
     pub const BIND6: &str = "bind6";
     /// `tp_btf/sched_process_fork`: a child is labeled before it runs.
     pub const FORK: &str = "fork";
-    /// `tp_btf/sched_process_exec`: a process in a session's cgroup keeps its label when it is moved out.
+    /// `tp_btf/sched_process_exec`: a process that a selector describes becomes an agent; one in a session's
+    /// cgroup keeps its label when it is moved out.
     pub const EXEC: &str = "exec";
     /// `tp_btf/sched_process_exit`: the label goes with the last thread.
     pub const EXIT: &str = "exit";
+    /// `tp_btf/cgroup_mkdir`: remembers the cgroups that selectors name.
+    pub const MKDIR: &str = "mkdir";
 
     /// Every program, in the order in which they are attached: first what only refuses or hides, then
     /// what redirects, so that no moment exists in which a redirect has no backstop.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 18] = [
         EXIT,
         FORK,
+        MKDIR,
         EXEC,
         EGRESS,
         SETSOCKOPT,
@@ -112,6 +132,14 @@ pub mod capacity {
     pub const PIDS: u32 = 4 * 1024 * 1024;
     /// Bytes in one element of the array of marks.
     pub const MARKS_IN_PAGE: u32 = 4096;
+    /// Entries in one half of the selectors (see `enforcer_core::model::limits::SELECTORS_MAX`).
+    pub const SELECTORS: u32 = 64;
+    /// Units and cgroups that selectors name: those of two bundles, one bit for each.
+    pub const PLACES: u32 = 64;
+    /// Cgroups at once that are one of those. Another one is found by the daemon's next look.
+    pub const CGROUPS: u32 = 16_384;
+    /// Sessions alive at once that no `enforcer run` began. What would be one more is refused everything.
+    pub const SESSIONS: u32 = 16_384;
     /// Network namespaces with a proxy at once.
     pub const DOORS: u32 = 1024;
     /// Redirected connections whose origin was not taken yet; an evicted one is refused, never guessed.
@@ -140,6 +168,34 @@ pub struct Settings {
     pub task_signal: u32,
     /// Offset of `live` in `struct signal_struct`.
     pub signal_live: u32,
+    /// Offset of `mm` in `struct task_struct`.
+    pub task_mm: u32,
+    /// Offset of `exe_file` in `struct mm_struct`.
+    pub mm_exe_file: u32,
+    /// Offset of `f_inode` in `struct file`.
+    pub file_inode: u32,
+    /// Offset of `i_ino` in `struct inode`.
+    pub inode_number: u32,
+    /// Offset of `i_sb` in `struct inode`.
+    pub inode_super: u32,
+    /// Offset of `s_dev` in `struct super_block`.
+    pub super_device: u32,
+    /// Offset of `kn` in `struct cgroup`.
+    pub cgroup_node: u32,
+    /// Offset of `root` in `struct cgroup`.
+    pub cgroup_root: u32,
+    /// Offset of `hierarchy_id` in `struct cgroup_root`.
+    pub root_hierarchy: u32,
+    /// Offset of `id` in `struct kernfs_node`.
+    pub node_id: u32,
+    /// Offset of `name` in `struct kernfs_node`.
+    pub node_name: u32,
+    /// Always zero.
+    pub padding: u32,
+    /// Id of the cgroup that the programs attach to: what is not below it becomes no agent.
+    pub attach_cgroup: u64,
+    /// When the host booted, in milliseconds since the Unix epoch; session ids begin with a time.
+    pub booted_unix_ms: u64,
 }
 
 /// Where the daemon listens in one network namespace, on 127.0.0.1 and ::1. Without one every guarded
@@ -253,6 +309,9 @@ pub struct OriginKey {
     pub padding: u32,
 }
 
+/// Ancestors of a process that an origin names.
+pub const ANCESTORS: usize = 4;
+
 /// What the kernel knew when a guarded process connected.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -267,18 +326,22 @@ pub struct Origin {
     pub started: u64,
     /// Id of the cgroup it was in.
     pub cgroup: u64,
+    /// Its program.
+    pub exe: FileId,
     /// Original destination, as in [`OriginKey::address`].
     pub address: [u8; 16],
     /// Process id (thread group) in the initial namespace.
     pub tgid: u32,
     /// Effective user id in the initial namespace.
     pub uid: u32,
-    /// Process id of its parent in the initial namespace.
-    pub parent: u32,
+    /// Process ids of its ancestors in the initial namespace, the parent first; zero where there is none.
+    pub ancestors: [u32; ANCESTORS],
     /// Original port, host byte order.
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
+    /// Always zero.
+    pub padding: u32,
     /// Command name of the thread, padded with zero bytes.
     pub comm: [u8; 16],
 }
@@ -306,10 +369,12 @@ pub enum Hook {
     Bind = 6,
     /// `tp_btf/sched_process_fork`.
     Fork = 7,
+    /// `tp_btf/sched_process_exec`.
+    Exec = 8,
 }
 
-/// In place of a [`Refusal`]: a socket was made in a network namespace without a door, and the daemon is
-/// asked for one.
+/// In place of a [`Refusal`], what the daemon should know: by [`Hook::SockCreate`] that a socket was made in a
+/// network namespace without a door, which is asked for; by [`Hook::Exec`] that a process became an agent.
 pub const NOTHING_REFUSED: u32 = 0;
 
 /// Why the kernel refused. Numbers are part of the ABI and never reused.
@@ -381,6 +446,7 @@ impl TryFrom<u32> for Hook {
             5 => Ok(Self::Setsockopt),
             6 => Ok(Self::Bind),
             7 => Ok(Self::Fork),
+            8 => Ok(Self::Exec),
             other => Err(other),
         }
     }
@@ -411,14 +477,14 @@ pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
-const _: () = assert!(size_of::<Settings>() == 32);
+const _: () = assert!(size_of::<Settings>() == 96);
 const _: () = assert!(size_of::<Door>() == 4);
 const _: () = assert!(size_of::<Servers>() == 104);
 const _: () = assert!(size_of::<Label>() == 64);
 const _: () = assert!(size_of::<ProcessLabel>() == 8);
 const _: () = assert!(size_of::<SocketLabel>() == 32);
 const _: () = assert!(size_of::<OriginKey>() == 32);
-const _: () = assert!(size_of::<Origin>() == 88);
+const _: () = assert!(size_of::<Origin>() == 120);
 const _: () = assert!(size_of::<Event>() == 80);
 
 #[cfg(feature = "user")]
@@ -426,6 +492,14 @@ const _: () = assert!(size_of::<Event>() == 80);
 mod pod {
     // SAFETY: `repr(C)`, only integers and byte arrays, no implicit padding (asserted by size above).
     unsafe impl aya::Pod for super::Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Selector {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::CgroupName {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::SessionStart {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::SocketLabel {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Door {}
     // SAFETY: as above.

@@ -102,7 +102,7 @@ pub(crate) fn redirect(
     if is_own {
         return arrived_already(socket, attempt);
     }
-    let (started, parent) = task::lineage(settings);
+    let (started, exe, ancestors) = task::lineage(settings);
     let mut origin = Origin {
         session: task.session,
         // SAFETY: the context is the one the kernel passed in.
@@ -111,12 +111,14 @@ pub(crate) fn redirect(
         started,
         // SAFETY: the helper takes nothing and returns a number.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
+        exe,
         address: attempt.address,
         tgid: task.tgid,
         uid: task.uid,
-        parent,
+        ancestors,
         port: attempt.port,
         protocol: attempt.protocol,
+        padding: 0,
         comm: task.comm,
     };
     if !maps::remember(socket, &mut origin) {

@@ -41,6 +41,13 @@ pub(crate) fn refused(hook: Hook, refusal: Refusal, task: &Task, attempt: &Attem
     tell(hook as u32, refusal as u32, task, attempt);
 }
 
+/// Tells the daemon that a process became an agent. A ring without room tells it later: it looks for
+/// sessions by itself, too.
+#[inline(always)]
+pub(crate) fn started(task: &Task) {
+    tell(Hook::Exec as u32, NOTHING_REFUSED, task, &Attempt::default());
+}
+
 #[inline(always)]
 fn tell(hook: u32, refusal: u32, task: &Task, attempt: &Attempt) {
     let Some(mut entry) = EVENTS.reserve(0) else {

@@ -17,6 +17,7 @@ mod local;
 mod maps;
 mod option;
 mod process;
+mod select;
 mod socket;
 mod task;
 
@@ -98,6 +99,12 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn exec(_ctx: BtfTracePointContext) -> i32 {
     process::exec();
+    0
+}
+
+#[btf_tracepoint(function = "cgroup_mkdir")]
+pub fn mkdir(ctx: BtfTracePointContext) -> i32 {
+    select::mkdir(&ctx);
     0
 }
 

@@ -13,7 +13,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkSto
 use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;
 use enforcer_common::{
-    Door, Event, Label, Origin, OriginKey, ProcessLabel, Servers, Settings, SocketLabel, capacity,
+    CgroupName, Door, Event, Label, Origin, OriginKey, ProcessLabel, Selector, Servers, SessionStart,
+    Settings, SocketLabel, capacity,
 };
 
 #[btf_map]
@@ -31,6 +32,22 @@ pub(crate) static MARKS: Array<
     [u8; capacity::MARKS_IN_PAGE as usize],
     { (capacity::PIDS / capacity::MARKS_IN_PAGE) as usize },
 > = Array::new();
+
+#[btf_map]
+pub(crate) static SELECTORS: Array<Selector, { 2 * capacity::SELECTORS as usize }> = Array::new();
+
+#[btf_map]
+pub(crate) static SELECTION: Array<u32, 1> = Array::new();
+
+#[btf_map]
+pub(crate) static PLACES: HashMap<CgroupName, u64, { capacity::PLACES as usize }> = HashMap::new();
+
+#[btf_map]
+pub(crate) static CGROUPS: HashMap<u64, u64, { capacity::CGROUPS as usize }> = HashMap::new();
+
+#[btf_map]
+pub(crate) static SESSIONS: HashMap<u64, SessionStart, { capacity::SESSIONS as usize }> =
+    HashMap::new();
 
 #[btf_map]
 pub(crate) static DOORS: HashMap<u64, Door, { capacity::DOORS as usize }> = HashMap::new();

@@ -91,7 +91,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn process() -> Process {
-    Process { pid: 77, uid: 1000, comm: "py\x1b[31mthon".to_owned() }
+    Process::new(77, 1000, "py\x1b[31mthon".to_owned())
 }
 
 fn body(journal: &Journal, text: &str) -> BodyRef {
@@ -148,6 +148,7 @@ async fn record(journal: &Journal) {
         process: process(),
         command: vec!["python".to_owned(), "agent.py".to_owned()],
         policy: PolicyVersion::new("v1"),
+        selected: None,
     }))
     .await;
     let first = journal.next_exchange(SESSION);

@@ -22,6 +22,7 @@ mod namespace;
 mod record;
 mod reload;
 mod scene;
+mod select;
 mod trust;
 mod uninstall;
 mod ways;

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use enforcer_common::{
-    Event, Hook, NOTHING_REFUSED, PROTOCOL_TCP, PROTOCOL_UDP, RESOLVER_PORTS, Refusal,
+    Event, Hook, NOTHING_REFUSED, PROTOCOL_TCP, PROTOCOL_UDP, RESOLVER_PORTS, Refusal, Selector,
 };
 use enforcer_core::model::{AgentName, SessionId};
 use enforcer_user::kernel::{self, Config, Events, Kernel, Origins, Ports};
@@ -160,6 +160,14 @@ impl Lab {
         child::start(Some(&self.session()), script)
     }
 
+    /// Says which processes become an agent; each selector with the places that it names.
+    pub(crate) fn select(&self, entries: &[(Selector, &[&str])]) {
+        let named = |places: &[&str]| places.iter().map(|place| (*place).to_owned()).collect();
+        let entries: Vec<_> =
+            entries.iter().map(|(selector, places)| (*selector, named(places))).collect();
+        self.kernel().select(&entries).unwrap();
+    }
+
     /// Starts a script below the attached cgroup, but in no session.
     pub(crate) fn start_beside(&self, script: &str) -> Script {
         child::start(Some(&self.place.config.cgroup), script)
@@ -186,6 +194,13 @@ impl Lab {
         assert_eq!(event.session, SESSION);
         let hook = Hook::try_from(event.hook).unwrap();
         (hook, Refusal::try_from(event.refusal).unwrap(), event)
+    }
+
+    /// The next event, whatever it is.
+    pub(crate) fn raw_event(&mut self) -> Event {
+        let events = self.events.as_mut().unwrap();
+        let next = async { tokio::time::timeout(PATIENCE, events.next()).await };
+        self.runtime.block_on(next).expect("no event").unwrap()
     }
 
     /// Polls the kernel side until something has happened; events that come meanwhile are dropped.
@@ -228,12 +243,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let detached = kernel::detach(&self.config);
-        let sessions = fs::read_dir(&self.sessions).into_iter().flatten().flatten();
-        let folders = sessions.map(|entry| entry.path()).filter(|path| path.is_dir());
-        for folder in folders.collect::<Vec<_>>() {
-            remove_cgroup(&folder);
-        }
-        remove_cgroup(&self.sessions);
         remove_cgroup(&self.config.cgroup);
         if !thread::panicking() {
             detached.unwrap();
@@ -242,8 +251,12 @@ impl Drop for Place {
     }
 }
 
-/// A cgroup becomes empty a moment after its last process has been waited for.
+/// A cgroup becomes empty a moment after its last process has been waited for. Those below it go first.
 fn remove_cgroup(path: &Path) {
+    let below = fs::read_dir(path).into_iter().flatten().flatten();
+    for folder in below.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        remove_cgroup(&folder);
+    }
     let deadline = Instant::now() + PATIENCE;
     while let Err(error) = fs::remove_dir(path) {
         let is_busy = error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline;
@@ -327,8 +340,10 @@ fn answer_connections(listener: &TcpListener, origins: &Origins, stop: &AtomicBo
 fn origin_text(origins: &Origins, peer: SocketAddr, protocol: u16) -> String {
     match origins.take(peer, protocol).unwrap() {
         Some(seen) => {
-            assert_eq!(seen.session, SessionId::from_u64(SESSION));
-            assert!(seen.comm.starts_with("python"), "{}", seen.comm);
+            // Session ids of the kernel begin with the time.
+            let is_selected = seen.session.as_u64() > u64::from(u32::MAX);
+            assert!(is_selected || seen.session == SessionId::from_u64(SESSION));
+            assert!(is_selected || seen.comm.starts_with("python"), "{}", seen.comm);
             format!("{} pid {} uid {}", seen.destination, seen.pid, seen.uid)
         }
         None => "no origin".to_owned(),

@@ -16,5 +16,6 @@ mod label;
 mod lifecycle;
 mod log;
 mod redirect;
+mod select;
 mod socket_kind;
 mod wire;

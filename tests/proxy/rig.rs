@@ -172,7 +172,7 @@ impl Rig {
             tls: tls::server_config(ca).unwrap(),
             draining: draining.clone(),
         };
-        let process = Process { pid: 4711, uid: 1000, comm: "agent".to_owned() };
+        let process = Process::new(4711, 1000, "agent".to_owned());
         let agent = AgentName::new("support");
         let origin = Origin { destination: DESTINATION, session, agent, process };
         let origins = Arc::new(Given(Mutex::new(Some(origin))));

@@ -134,6 +134,16 @@ pub const NAMESPACE_SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 pub const NAMESPACES_MAX: usize = 256;
 /// Processes that wait for a look at their network namespace; the sweep finds what has no place.
 pub const NAMESPACE_QUEUE_MAX: usize = 64;
+/// Time between two looks for processes that a selector describes and that nobody saw starting.
+pub const ADOPTION_INTERVAL: Duration = Duration::from_secs(5);
+/// Looks in a row, until one finds nothing new.
+pub const ADOPTION_PASSES_MAX: usize = 32;
+/// Generations of processes that are followed upwards.
+pub const GENERATIONS_MAX: usize = 1024;
+/// Programs whose paths are remembered for the record; of more, all are forgotten.
+pub const PROGRAMS_MAX: usize = 1024;
+/// Looks in a row that find no process of a session that began by a selector before it is over.
+pub const SESSION_EMPTY_LOOKS: u32 = 2;
 /// Time for exchanges that are cut at the end of the drain to write down their end.
 pub const DRAIN_CUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the bundle folder is compared with what is loaded.
@@ -155,6 +165,13 @@ pub const MASKERS_MAX: usize = 256;
 /// Bytes of a name in a bundle. The kernel's label of a process has this much room for the agent's name,
 /// and a longer one could be declared but never run.
 pub const NAME_BYTES_MAX: usize = 56;
+/// Entries of `match` in a bundle; every start of a program is compared with each of them.
+pub const SELECTORS_MAX: usize = 64;
+/// Bytes of the name of a unit or the path of a cgroup that an entry may name; the kernel compares one more
+/// byte, so that a longer one is another one.
+pub const CGROUP_NAME_BYTES_MAX: usize = 190;
+/// Bytes of a path (`PATH_MAX` less its end).
+pub const PATH_BYTES_MAX: usize = 4095;
 /// Files of a bundle.
 pub const BUNDLE_FILES_MAX: usize = 1024;
 /// Time for the kernel to free detached programs.

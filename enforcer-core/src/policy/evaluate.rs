@@ -24,6 +24,7 @@ use super::inventory::{Endpoint, Inventory};
 use super::masks::{Maskers, detectors};
 use super::rules::Rule;
 use super::schema;
+use super::selector::Selector;
 
 /// What a bundle does with its decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,12 @@ impl Policy {
     #[must_use]
     pub fn launch(&self, name: &AgentName) -> Option<LaunchMode> {
         self.inventory.agents.get(name).map(|agent| agent.launch)
+    }
+
+    /// Which processes become which agent by themselves. The first entry that describes a process decides.
+    #[must_use]
+    pub fn selectors(&self) -> &[(AgentName, Selector)] {
+        &self.inventory.selectors
     }
 
     /// All endpoints, in the order of the inventory's names.

@@ -12,8 +12,9 @@ use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Style};
 use crate::model::{AgentName, DetectorName, EndpointName, LaunchMode, MaskName};
 
 use super::hosts::{HostPattern, Hosts};
+use super::selector::Selector;
 use super::sheet::{Section, Sheet, Word};
-use super::{Diagnostic, SourceFile, sheet};
+use super::{Diagnostic, SourceFile, selector, sheet};
 
 /// What is spoken on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub(super) struct Inventory {
     pub(super) is_sound: bool,
     pub(super) agents: BTreeMap<AgentName, Agent>,
     pub(super) groups: BTreeSet<String>,
+    /// Entries of `match`, with the agent that each stands for.
+    pub(super) selectors: Vec<(AgentName, Selector)>,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) endpoint_spans: Vec<Range<usize>>,
     pub(super) endpoint_groups: BTreeSet<String>,
@@ -82,7 +85,8 @@ pub(super) struct Inventory {
     pub(super) masks: BTreeMap<MaskName, Mask>,
 }
 
-const LATER: &str = "not supported by this version yet";
+/// Said of everything in the language that cannot be acted on yet.
+pub(super) const LATER: &str = "not supported by this version yet";
 const TOP_KEYS: &[&str] = &[
     "version",
     "mode",
@@ -94,8 +98,6 @@ const TOP_KEYS: &[&str] = &[
     "approvals",
     "credentials",
 ];
-const SELECTOR_KEYS: &[&str] =
-    &["exe", "sha256", "unit", "cgroup", "container", "user", "group", "parent", "any"];
 /// Detectors of the language that this version does not have.
 const DETECTORS_LATER: &[&str] = &["iban", "phone", "us-ssn"];
 /// Protocols of the language that this version does not speak.
@@ -122,6 +124,7 @@ pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Inv
     read_detectors(&mut sheet, &top, &mut inventory);
     read_masks(&mut sheet, &top, &mut inventory);
     refuse_later_sections(&mut sheet, &top);
+    inventory.selectors = selector::in_order(inventory.selectors);
     inventory.is_sound = sheet.found.is_empty();
     found.extend(sheet.found);
     Some(inventory)
@@ -161,29 +164,7 @@ fn unknown(sheet: &mut Sheet<'_>, word: &Word, message: &str, known: &[&str]) {
 fn read_agents(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
     for (name, section) in sheet.named(top, "agents") {
         sheet.only(&section, &["match", "groups", "capture", "launch"]);
-        if let Some((key, _)) = section.table.get_key_value("match") {
-            for selector in sheet.listed(&section, "match") {
-                check_selector(sheet, &selector);
-            }
-            sheet.error(key.span(), format!("`match` is {LATER}")).help = Some(format!(
-                "leave it out: `{0}` is then what `enforcer run --agent {0} -- CMD` starts",
-                name.text
-            ));
-        }
-        if let Some(capture) = sheet.text(&section, "capture") {
-            match capture.text.as_str() {
-                "all" => {}
-                "endpoints" => {
-                    let message = format!("capture `endpoints` is {LATER}");
-                    sheet.error(capture.span, message).help =
-                        Some("every byte of egress of an agent is taken (`all`)".to_owned());
-                }
-                other => {
-                    let message = format!("unknown capture `{other}`");
-                    unknown(sheet, &capture, &message, &["all", "endpoints"]);
-                }
-            }
-        }
+        selector::read(sheet, &name, &section, inventory);
         let launch = read_launch(sheet, &section);
         let groups = read_groups(sheet, &section);
         inventory.groups.extend(groups.iter().cloned());
@@ -201,14 +182,6 @@ fn read_launch(sheet: &mut Sheet<'_>, section: &Section<'_>) -> LaunchMode {
         unknown(sheet, &launch, &message, &known.map(LaunchMode::as_str));
     }
     found.unwrap_or_default()
-}
-
-fn check_selector(sheet: &mut Sheet<'_>, selector: &Section<'_>) {
-    sheet.only(selector, SELECTOR_KEYS);
-    for key in SELECTOR_KEYS.iter().filter(|key| **key != "any") {
-        sheet.text(selector, key);
-    }
-    sheet.boolean(selector, "any");
 }
 
 fn read_groups(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<String> {

@@ -41,6 +41,13 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
     },
+    /// Connections of a process were ended that it had before it was guarded.
+    ConnectionsCut {
+        /// The process.
+        process: Process,
+        /// How many.
+        count: u64,
+    },
     /// Events that nobody waits for (the kernel's) found the journal queue full (host session).
     EventsLost {
         /// How many, since the last such record.
@@ -94,6 +101,35 @@ pub struct Process {
     pub uid: u32,
     /// Command name of the thread (at most 15 bytes).
     pub comm: String,
+    /// What else the kernel knew when the process connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_connect: Option<Box<AtConnect>>,
+}
+
+impl Process {
+    /// A process of which no more is known.
+    #[must_use]
+    pub const fn new(pid: u32, uid: u32, comm: String) -> Self {
+        Self { pid, uid, comm, at_connect: None }
+    }
+}
+
+/// What the kernel knew of a process when it connected; true also if the process is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtConnect {
+    /// When the process started, in nanoseconds since boot; with its id it names it for good.
+    pub started_ns: u64,
+    /// Id of its cgroup.
+    pub cgroup: u64,
+    /// Inode of its program.
+    pub exe_inode: u64,
+    /// Device of its program: `major:minor`.
+    pub exe_device: String,
+    /// Path of its program, where the daemon has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Process ids of its ancestors, the parent first, as far as they were looked at.
+    pub ancestors: Vec<u32>,
 }
 
 /// The root process of a session.
@@ -110,6 +146,23 @@ pub struct SessionOpened {
     /// How the command was to be started; none in records of versions that had one way only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch: Option<Launch>,
+    /// How the process became an agent, where it was by a selector and not by `enforcer run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<Selected>,
+}
+
+/// What is known of a process that a selector described.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selected {
+    /// Path of its program, if it still ran when it was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Process id of its parent in the initial namespace.
+    pub parent: u32,
+    /// When it started, in nanoseconds since boot.
+    pub started_ns: u64,
+    /// Id of its cgroup; zero for one that ran already.
+    pub cgroup: u64,
 }
 
 /// An exchange was judged.

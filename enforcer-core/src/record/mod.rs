@@ -10,8 +10,8 @@ mod verify;
 pub use canonical::{CanonicalError, decode, encode};
 pub use chain::{Chain, Hash, Head, NotAHash};
 pub use event::{
-    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused,
-    Process, SessionOpened,
+    AtConnect, BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome,
+    NetworkRefused, Process, Selected, SessionOpened,
 };
 pub use frame::{Content, ContentRef, Frame, FrameError, MAGIC, frames_in};
 pub use verify::{Finding, FindingKind, Verifier, verify};

@@ -14,7 +14,7 @@ use enforcer_core::model::{AgentName, Launch, PolicyVersion, SessionId};
 use serde::{Deserialize, Serialize};
 
 pub use client::{Client, Error};
-pub use routes::Host;
+pub use routes::{Host, masked};
 pub use server::{bind, refuse_taken, serve};
 
 /// `POST /v1/sessions`: make the asking process an agent.

@@ -181,6 +181,7 @@ async fn start(
         command: masked(ask.command, &mask),
         policy: policy.version().clone(),
         launch: Some(launch.clone()),
+        selected: None,
     };
     // Recorded first: a session that cannot be written down does not start.
     let opened =
@@ -252,7 +253,8 @@ struct Only {
 
 /// A command line often holds what the policy masks: prompts, addresses, numbers. What is found only
 /// across words is masked across words.
-fn masked(command: Vec<String>, masker: &Masker) -> Vec<String> {
+#[must_use]
+pub fn masked(command: Vec<String>, masker: &Masker) -> Vec<String> {
     let words: Vec<String> =
         command.iter().map(|word| masker.mask_text(word).text.into_owned()).collect();
     let line = words.join(" ");

@@ -237,6 +237,11 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
                 in_words(detail.as_deref())
             )
         }
+        EventBody::ConnectionsCut { process, count } => format!(
+            "{} of {}: {count} made before it was guarded",
+            paint.bad("CONNECTIONS ENDED"),
+            by(process)
+        ),
         EventBody::EventsLost { count } => {
             paint.bad(&format!("{count} events were not recorded: queue full"))
         }

@@ -7,21 +7,34 @@ use std::sync::Arc;
 use enforcer_common::{Event, Hook, NOTHING_REFUSED, Refusal};
 use enforcer_core::model::SessionId;
 use enforcer_core::record::{EventBody, NetworkRefused, Process};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::enforce::Enforcer;
 use crate::kernel::Events;
 
-/// Records events until the ring cannot be read any more. Processes in a network namespace without a door are
-/// sent to `wanted`; what finds no room there asks again by its next attempt.
-pub(super) async fn serve(mut events: Events, cx: Arc<Enforcer>, wanted: mpsc::Sender<u32>) {
+/// Who is told what is no refusal.
+pub(super) struct Told {
+    /// A process in a network namespace without a door; what finds no room asks again by its next attempt.
+    pub(super) wanted: mpsc::Sender<u32>,
+    /// A session began by a selector.
+    pub(super) begun: Arc<Notify>,
+}
+
+/// Records what was refused until the ring cannot be read any more, and passes on what was not.
+pub(super) async fn serve(mut events: Events, cx: Arc<Enforcer>, told: Told) {
     loop {
         match events.next().await {
+            Ok(event)
+                if event.refusal == NOTHING_REFUSED
+                    && Hook::try_from(event.hook) == Ok(Hook::Exec) =>
+            {
+                told.begun.notify_one();
+            }
             Ok(event) => {
                 let is_notice = event.refusal == NOTHING_REFUSED;
                 if is_notice || Refusal::try_from(event.refusal) == Ok(Refusal::Namespace) {
                     // A full queue is emptied by the sweep.
-                    let _full = wanted.try_send(event.tgid);
+                    let _full = told.wanted.try_send(event.tgid);
                 }
                 if is_notice {
                     continue;
@@ -51,7 +64,7 @@ fn refused(event: &Event) -> NetworkRefused {
     let ip = IpAddr::V6(Ipv6Addr::from(event.address)).to_canonical();
     let has_destination = event.port != 0 || !ip.is_unspecified();
     NetworkRefused {
-        process: Process { pid: event.tgid, uid: event.uid, comm },
+        process: Process::new(event.tgid, event.uid, comm),
         hook: hook(event.hook).to_owned(),
         refusal: refusal(event.refusal).to_owned(),
         destination: has_destination.then(|| SocketAddr::new(ip, event.port).to_string()),
@@ -73,6 +86,7 @@ fn hook(number: u32) -> &'static str {
         Ok(Hook::Setsockopt) => "setsockopt",
         Ok(Hook::Bind) => "bind",
         Ok(Hook::Fork) => "fork",
+        Ok(Hook::Exec) => "exec",
         Err(_) => "unknown",
     }
 }

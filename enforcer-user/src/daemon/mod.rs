@@ -7,7 +7,9 @@
 mod kernel_events;
 mod namespaces;
 mod policy;
+mod programs;
 mod reception;
+mod select;
 mod signals;
 mod wiring;
 
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use enforcer_core::model::{SessionId, limits};
 use enforcer_core::record::EventBody;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use namespaces::Namespaces;
@@ -71,6 +73,11 @@ async fn open_doors(recorded: Option<Ports>) -> Result<Doors, intake::Error> {
     }
 }
 
+fn identity_config(config: &Config, kernel: &Kernel) -> Result<identity::Config, kernel::Error> {
+    let attached = kernel.attached_below_root()?;
+    Ok(identity::Config { sessions: config.sessions(), attached })
+}
+
 /// Everything that lives as long as the daemon.
 struct Daemon {
     host: Arc<Host>,
@@ -115,8 +122,7 @@ impl Daemon {
             admin::bind(&config.socket).map_err(|error| socket_failed(config, &error))?;
 
         let guard = Arc::new(wiring::KernelGuard(Arc::clone(&kernel)));
-        let sessions =
-            Arc::new(Sessions::new(identity::Config { sessions: config.sessions() }, guard));
+        let sessions = Arc::new(Sessions::new(identity_config(config, &kernel)?, guard));
         let ended = sessions
             .recover(kernel.guarded()?, |id| wiring::recorded_launch(&enforcer.journal, id));
         let host = Arc::new(Host {
@@ -132,19 +138,21 @@ impl Daemon {
         });
         let mut daemon =
             Self { host, store, claim, cut: watch::Sender::new(false), tasks: Vec::new() };
-        daemon.close_forgotten();
         daemon.record_start(ended);
+        let selection = daemon.first_look();
+        daemon.close_forgotten();
         let proxy = Proxy {
             enforcer: Arc::clone(&enforcer),
             resolver: resolver.clone(),
             tls: tls::server_config(ca)?,
             draining: draining.clone(),
         };
+        let origins = wiring::KernelOrigins::new(kernel.origins(), sessions, Arc::clone(&enforcer));
         let reception = Reception {
             enforcer,
             proxy,
             resolver,
-            origins: Arc::new(wiring::KernelOrigins::new(kernel.origins(), sessions)),
+            origins: Arc::new(origins),
             places: intake::places(),
             draining: draining.clone(),
             cut: daemon.cut.subscribe(),
@@ -152,8 +160,16 @@ impl Daemon {
         let served = reception.serve(doors, None);
         daemon.tasks.extend(served);
         let wanted = daemon.serve_namespaces(reception)?;
-        daemon.serve_host(listener, draining, wanted)?;
+        let told = kernel_events::Told { wanted, begun: Arc::new(Notify::new()) };
+        daemon.serve_host(listener, draining, selection, told)?;
         Ok(daemon)
+    }
+
+    /// Before anything is served, so that who ran before the daemon is guarded when it says that it is ready.
+    fn first_look(&self) -> select::Selection {
+        let mut selection = select::Selection::new(Arc::clone(&self.host));
+        selection.look();
+        selection
     }
 
     fn record_start(&self, ended: Vec<Arc<Session>>) {
@@ -214,7 +230,8 @@ impl Daemon {
         &mut self,
         listener: tokio::net::UnixListener,
         draining: &Draining,
-        wanted: mpsc::Sender<u32>,
+        selection: select::Selection,
+        told: kernel_events::Told,
     ) -> anyhow::Result<()> {
         let host = Arc::clone(&self.host);
         let cx = Arc::clone(&host.enforcer);
@@ -223,9 +240,10 @@ impl Daemon {
             cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
         });
         self.tasks.push(runtime::spawn("session watch", watched));
-        let events =
-            kernel_events::serve(host.kernel.events()?, Arc::clone(&host.enforcer), wanted);
+        let begun = Arc::clone(&told.begun);
+        let events = kernel_events::serve(host.kernel.events()?, Arc::clone(&host.enforcer), told);
         self.tasks.push(runtime::spawn("kernel events", events));
+        self.tasks.push(runtime::spawn("selection", select::watch(selection, begun)));
         self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host))));
         let cx = Arc::clone(&host.enforcer);
         self.tasks.push(runtime::spawn("upstream reap", async move {

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What connects the rooms: each declares what it needs as a small trait, and here is what fills it.
 
-use std::error::Error as StdError;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use enforcer_common::{PROTOCOL_TCP, PROTOCOL_UDP};
+use enforcer_common::{FileId, Label, PROTOCOL_TCP, PROTOCOL_UDP, SessionStart};
 use enforcer_core::model::{AgentName, Launch, SessionId};
 use enforcer_core::policy::Policy;
 use enforcer_core::record::{EventBody, Process};
 
+use super::programs::Programs;
+use super::select;
 use crate::dns::{Names, Outcome, Resolver};
 use crate::enforce::{self, Enforcer};
-use crate::identity::{Guard, Sessions};
+use crate::identity::{Guard, GuardError, Session, Sessions};
 use crate::intake::{self, Origin};
-use crate::kernel::{Kernel, OriginSeen, Origins};
+use crate::kernel::{self, Kernel, OriginSeen, Origins};
 use crate::store::Journal;
 use crate::upstream::Addresses;
 
@@ -81,12 +83,56 @@ impl Guard for KernelGuard {
         cgroup_id: u64,
         session: SessionId,
         agent: &AgentName,
-    ) -> Result<(), Box<dyn StdError + Send + Sync>> {
+    ) -> Result<(), GuardError> {
         Ok(self.0.guard(cgroup_id, session, agent)?)
     }
 
-    fn unguard(&self, cgroup_id: u64) -> Result<(), Box<dyn StdError + Send + Sync>> {
+    fn unguard(&self, cgroup_id: u64) -> Result<(), GuardError> {
         Ok(self.0.unguard(cgroup_id)?)
+    }
+
+    fn file(&self, path: &Path) -> Result<FileId, GuardError> {
+        Ok(kernel::file_id(path)?)
+    }
+
+    fn label_of(&self, session: SessionId, agent: &AgentName) -> Result<Label, GuardError> {
+        Ok(kernel::label(session, agent)?)
+    }
+
+    fn agent_of(&self, label: &Label) -> AgentName {
+        kernel::agent_name(label)
+    }
+
+    fn session_of(&self, pid: u32) -> Result<Option<SessionId>, GuardError> {
+        Ok(self.0.labeled(pid)?)
+    }
+
+    fn labels(&self) -> Result<Vec<(u32, SessionId)>, GuardError> {
+        Ok(self.0.labels()?)
+    }
+
+    fn begin(&self, start: &SessionStart) -> Result<(), GuardError> {
+        Ok(self.0.begin(start)?)
+    }
+
+    fn begun_as(&self, session: SessionId) -> Result<Option<SessionStart>, GuardError> {
+        Ok(self.0.begun_as(session)?)
+    }
+
+    fn forget(&self, session: SessionId) -> Result<(), GuardError> {
+        Ok(self.0.forget(session)?)
+    }
+
+    fn label(&self, pid: u32, session: SessionId) -> Result<(), GuardError> {
+        Ok(self.0.label(pid, session)?)
+    }
+
+    fn unlabel(&self, pid: u32) -> Result<(), GuardError> {
+        Ok(self.0.unlabel(pid)?)
+    }
+
+    fn cut(&self, pid: u32, uid: u32, session: SessionId) -> Result<u64, GuardError> {
+        Ok(self.0.cut(pid, uid, session)?)
     }
 }
 
@@ -94,16 +140,32 @@ impl Guard for KernelGuard {
 pub(super) struct KernelOrigins {
     origins: Origins,
     sessions: Arc<Sessions>,
+    enforcer: Arc<Enforcer>,
+    programs: Arc<Programs>,
 }
 
 impl KernelOrigins {
-    pub(super) const fn new(origins: Origins, sessions: Arc<Sessions>) -> Self {
-        Self { origins, sessions }
+    pub(super) fn new(origins: Origins, sessions: Arc<Sessions>, enforcer: Arc<Enforcer>) -> Self {
+        Self { origins, sessions, enforcer, programs: Arc::default() }
+    }
+
+    /// The session of a peer. One that began a moment ago is asked for in the kernel: its process may be
+    /// faster than the event about it.
+    fn session(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.sessions.find(id).or_else(|| {
+            select::learn(&self.sessions, &self.enforcer, id);
+            self.sessions.find(id)
+        })
     }
 
     /// The origins of peers in another network namespace.
     pub(super) fn within(&self, netns: u64) -> Self {
-        Self { origins: self.origins.within(netns), sessions: Arc::clone(&self.sessions) }
+        Self {
+            origins: self.origins.within(netns),
+            sessions: Arc::clone(&self.sessions),
+            enforcer: Arc::clone(&self.enforcer),
+            programs: Arc::clone(&self.programs),
+        }
     }
 
     fn seen(&self, peer: SocketAddr, protocol: u16) -> Option<OriginSeen> {
@@ -117,8 +179,8 @@ impl KernelOrigins {
 impl intake::Origins for KernelOrigins {
     fn take(&self, peer: SocketAddr) -> Option<Origin> {
         let seen = self.seen(peer, PROTOCOL_TCP)?;
-        let session = self.sessions.find(seen.session)?;
-        let process = Process { pid: seen.pid, uid: seen.uid, comm: seen.comm };
+        let session = self.session(seen.session)?;
+        let process = self.programs.process(&seen);
         Some(Origin {
             destination: seen.destination,
             session: seen.session,
@@ -145,8 +207,8 @@ impl KernelOrigins {
     /// Who sent a query from this address.
     pub(super) fn asker(&self, peer: SocketAddr) -> Option<Asker> {
         let seen = self.seen(peer, PROTOCOL_UDP)?;
-        let agent = self.sessions.find(seen.session)?.agent.clone();
-        let process = Process { pid: seen.pid, uid: seen.uid, comm: seen.comm };
+        let agent = self.session(seen.session)?.agent.clone();
+        let process = self.programs.process(&seen);
         Some(Asker { agent, session: seen.session, process })
     }
 }

@@ -118,7 +118,7 @@ pub fn started(pid: u32) -> Option<u64> {
 #[must_use]
 pub fn process(pid: u32, uid: u32) -> Process {
     let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Process { pid, uid, comm: comm.trim_end().to_owned() }
+    Process::new(pid, uid, comm.trim_end().to_owned())
 }
 
 #[cfg(test)]

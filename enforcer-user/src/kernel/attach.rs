@@ -10,16 +10,20 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya_log::EbpfLogger;
 use enforcer_common::{Door, Settings, map, program};
+use nix::time::{ClockId, clock_gettime};
 
 use super::preflight::Host;
+use super::select::Selection;
 use super::{
     Config, Error, Kernel, Origins, Ports, ProgramState, bpffs, layout, load, pin, preflight, sys,
 };
+use crate::runtime::Clock;
 
 /// See [`Kernel::attach`].
 pub(super) fn attach(config: &Config, ports: Ports) -> Result<Kernel, Error> {
@@ -66,8 +70,23 @@ fn write_settings(ebpf: &mut Ebpf, host: Host) -> Result<(), Error> {
     let found = ebpf.map_mut(name).ok_or(Error::Missing { kind: "map", name })?;
     let mut array: Array<_, Settings> =
         found.try_into().map_err(|source| Error::map("open", name, source))?;
-    let settings = layout::of_this_kernel(host.session_level)?;
+    let settings = Settings {
+        session_level: host.session_level,
+        attach_cgroup: host.cgroup_id,
+        booted_unix_ms: booted_unix_ms()?,
+        ..layout::of_this_kernel()?
+    };
     array.set(0, settings, 0).map_err(|source| Error::map("write", name, source))
+}
+
+/// The clock may be set later: then new ids of sessions begin with a time that is wrong by as much, and stay
+/// unique.
+fn booted_unix_ms() -> Result<u64, Error> {
+    let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_err(|errno| Error::syscall("read the clock", "CLOCK_BOOTTIME", errno.into()))?;
+    let since_boot = Duration::from(since_boot).as_millis();
+    let now = Clock::system().now().0;
+    Ok(now.saturating_sub(u64::try_from(since_boot).unwrap_or(u64::MAX)))
 }
 
 fn attach_all(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<(), Error> {
@@ -155,6 +174,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
     let processes = HashMap::try_from(take(ebpf, map::PROCESSES)?);
     let doors = HashMap::try_from(take(ebpf, map::DOORS)?);
     let lost = PerCpuArray::try_from(take(ebpf, map::EVENTS_LOST)?);
+    let selection = Selection::open(ebpf)?;
     let log = EbpfLogger::init(ebpf);
     let log = log.inspect_err(|error| tracing::warn!(%error, "the programs' log is not read")).ok();
     Ok(Kernel {
@@ -163,6 +183,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
         processes: Mutex::new(
             processes.map_err(|source| Error::map("open", map::PROCESSES, source))?,
         ),
+        selection: Mutex::new(selection),
         doors: Mutex::new(doors.map_err(|source| Error::map("open", map::DOORS, source))?),
         lost: lost.map_err(|source| Error::map("open", map::EVENTS_LOST, source))?,
         netns: host.netns_cookie,
@@ -171,6 +192,6 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
     })
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
     ebpf.take_map(name).ok_or(Error::Missing { kind: "map", name })
 }

@@ -28,11 +28,11 @@ impl Readable for Btf {
     }
 }
 
-/// The settings with every offset filled in.
+/// Settings with every offset filled in and nothing else.
 ///
 /// # Errors
 /// When the BTF cannot be read, or lacks a member.
-pub(super) fn of_this_kernel(session_level: u32) -> Result<Settings, Error> {
+pub(super) fn of_this_kernel() -> Result<Settings, Error> {
     let path = Path::new(KERNEL_BTF);
     let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
     let types = TypeInformation::new(&Btf(bytes))
@@ -45,7 +45,6 @@ pub(super) fn of_this_kernel(session_level: u32) -> Result<Settings, Error> {
         }
     };
     Ok(Settings {
-        session_level,
         task_tgid: offset("task_struct", "tgid")?,
         task_pid: offset("task_struct", "pid")?,
         task_real_parent: offset("task_struct", "real_parent")?,
@@ -53,6 +52,18 @@ pub(super) fn of_this_kernel(session_level: u32) -> Result<Settings, Error> {
         task_start_boottime: offset("task_struct", "start_boottime")?,
         task_signal: offset("task_struct", "signal")?,
         signal_live: offset("signal_struct", "live")?,
+        task_mm: offset("task_struct", "mm")?,
+        mm_exe_file: offset("mm_struct", "exe_file")?,
+        file_inode: offset("file", "f_inode")?,
+        inode_number: offset("inode", "i_ino")?,
+        inode_super: offset("inode", "i_sb")?,
+        super_device: offset("super_block", "s_dev")?,
+        cgroup_node: offset("cgroup", "kn")?,
+        cgroup_root: offset("cgroup", "root")?,
+        root_hierarchy: offset("cgroup_root", "hierarchy_id")?,
+        node_id: offset("kernfs_node", "id")?,
+        node_name: offset("kernfs_node", "name")?,
+        ..Settings::default()
     })
 }
 
@@ -62,7 +73,7 @@ mod tests {
 
     #[test]
     fn this_kernel_has_every_member_and_each_elsewhere() {
-        let settings = of_this_kernel(2).unwrap();
+        let settings = of_this_kernel().unwrap();
         let task = [
             settings.task_tgid,
             settings.task_pid,
@@ -70,9 +81,13 @@ mod tests {
             settings.task_group_leader,
             settings.task_start_boottime,
             settings.task_signal,
+            settings.task_mm,
         ];
         let distinct: std::collections::BTreeSet<_> = task.into_iter().collect();
         assert_eq!(distinct.len(), task.len(), "{settings:?}");
         assert_ne!(settings.signal_live, 0);
+        assert_ne!(settings.mm_exe_file, 0);
+        assert_ne!(settings.inode_number, settings.inode_super);
+        assert_ne!(settings.node_id, settings.node_name);
     }
 }

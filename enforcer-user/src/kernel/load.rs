@@ -22,11 +22,16 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
 ));
 
 /// Maps that outlive the daemon. The ring of aya-log is not among them: it belongs to one generation.
-const PINNED: [&str; 11] = [
+const PINNED: [&str; 16] = [
     map::SETTINGS,
     map::GUARDED,
     map::PROCESSES,
     map::MARKS,
+    map::SELECTORS,
+    map::SELECTION,
+    map::PLACES,
+    map::CGROUPS,
+    map::SESSIONS,
     map::DOORS,
     map::ORIGINS,
     map::SOCKET_ORIGIN,
@@ -59,6 +64,7 @@ pub(super) fn tracepoint(name: &str) -> Option<&'static str> {
     match name {
         program::FORK => Some("sched_process_fork"),
         program::EXEC => Some("sched_process_exec"),
+        program::MKDIR => Some("cgroup_mkdir"),
         program::EXIT => Some("sched_process_exit"),
         _ => None,
     }

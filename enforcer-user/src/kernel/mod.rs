@@ -6,8 +6,10 @@
 //! leaves the programs in force with nobody behind the proxy's port: guarded connects are refused until
 //! the next daemon takes over. It errs towards refusing. One daemon at a time may use a pin folder.
 
+mod agents;
 mod attach;
 mod bpffs;
+mod cut;
 mod detach;
 mod error;
 mod events;
@@ -17,6 +19,7 @@ mod mounts;
 mod origins;
 mod pin;
 mod preflight;
+mod select;
 #[expect(unsafe_code, reason = "a few bpf(2) commands that aya does not offer")]
 mod sys;
 
@@ -36,6 +39,7 @@ pub use self::error::Error;
 pub use self::events::Events;
 pub use self::mounts::find_cgroup2;
 pub use self::origins::{OriginSeen, Origins};
+pub use self::select::file_id;
 
 /// A name that a bundle may use has room in a label.
 const _: () = assert!(enforcer_core::model::limits::NAME_BYTES_MAX <= AGENT_NAME_BYTES);
@@ -56,6 +60,17 @@ pub struct Ports {
     pub proxy: u16,
     /// First UDP port of the resolver; it has [`enforcer_common::RESOLVER_PORTS`] in a row.
     pub resolver: u16,
+}
+
+/// Processes that are guarded by their labels, as an earlier daemon or the programs left them; none where
+/// nothing is in force.
+#[must_use]
+pub fn recorded_labels(config: &Config) -> Vec<(u32, SessionId)> {
+    let Ok(pinned) = MapData::from_pin(pin::map(config, map::PROCESSES)) else { return Vec::new() };
+    let found = HashMap::<_, u32, ProcessLabel>::try_from(aya::maps::Map::HashMap(pinned));
+    let Ok(labels) = found else { return Vec::new() };
+    let labels = labels.iter().filter_map(Result::ok);
+    labels.map(|(pid, label)| (pid, SessionId::from_u64(label.session))).collect()
 }
 
 /// Checks everything that must be so before programs are loaded; changes nothing.
@@ -91,6 +106,7 @@ pub struct Kernel {
     config: Config,
     guarded: Mutex<HashMap<MapData, u64, Label>>,
     processes: Mutex<HashMap<MapData, u32, ProcessLabel>>,
+    selection: Mutex<select::Selection>,
     doors: Mutex<HashMap<MapData, u64, Door>>,
     lost: PerCpuArray<MapData, u64>,
     /// Cookie of the daemon's own network namespace.
@@ -286,7 +302,11 @@ fn is_missing(error: &MapError) -> bool {
     }
 }
 
-fn label(session: SessionId, agent: &AgentName) -> Result<Label, Error> {
+/// The label of a session.
+///
+/// # Errors
+/// When it has no room for the name.
+pub fn label(session: SessionId, agent: &AgentName) -> Result<Label, Error> {
     let name = agent.as_str().as_bytes();
     let mut padded = [0; AGENT_NAME_BYTES];
     let Some(place) = padded.get_mut(..name.len()) else {
@@ -296,7 +316,9 @@ fn label(session: SessionId, agent: &AgentName) -> Result<Label, Error> {
     Ok(Label { session: session.as_u64(), agent: padded })
 }
 
-fn agent_name(label: &Label) -> AgentName {
+/// The agent's name in a label.
+#[must_use]
+pub fn agent_name(label: &Label) -> AgentName {
     AgentName::new(text(&label.agent))
 }
 

@@ -58,5 +58,7 @@ garbage";
         check("/sys/fs/cgroup/unifiedly", "tmpfs");
         check("/tmp/with space/x", "other");
         check("/tmp", "/dev/vda");
+        let device = innermost(mounts::parse(TABLE), Path::new("/tmp")).map(|mount| mount.device);
+        assert_eq!(device, Some(254 << 20));
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use aya::maps::{HashMap, Map, MapData};
-use enforcer_common::{Origin, OriginKey, PROTOCOL_TCP, map};
+use enforcer_common::{FileId, Origin, OriginKey, PROTOCOL_TCP, map};
 use enforcer_core::model::SessionId;
 
 use super::sys::{self, Read};
@@ -28,6 +28,14 @@ pub struct OriginSeen {
     pub uid: u32,
     /// Command name of the thread.
     pub comm: String,
+    /// When the process started, in nanoseconds since boot.
+    pub started: u64,
+    /// Id of the cgroup it was in.
+    pub cgroup: u64,
+    /// Its program.
+    pub exe: FileId,
+    /// Process ids of its ancestors, the parent first.
+    pub ancestors: Vec<u32>,
 }
 
 /// The origins of redirected flows; clones share one descriptor.
@@ -91,6 +99,10 @@ fn seen(origin: &Origin) -> OriginSeen {
         pid: origin.tgid,
         uid: origin.uid,
         comm: text(&origin.comm),
+        started: origin.started,
+        cgroup: origin.cgroup,
+        exe: origin.exe,
+        ancestors: origin.ancestors.into_iter().take_while(|pid| *pid != 0).collect(),
     }
 }
 

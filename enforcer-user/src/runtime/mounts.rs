@@ -13,6 +13,8 @@ pub const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// The file system's device, as the kernel writes it inside: `major << 20 | minor`.
+    pub device: u32,
     /// Which folder of the file system is mounted.
     pub root: PathBuf,
     /// Where.
@@ -42,14 +44,22 @@ pub(crate) fn parse(text: &str) -> Vec<Mount> {
 /// `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw`, see proc_pid_mountinfo(5).
 fn parse_line(line: &str) -> Option<Mount> {
     let (place, what) = line.split_once(" - ")?;
-    let mut place = place.split(' ').skip(3);
+    let mut place = place.split(' ').skip(2);
+    let device = device(place.next()?)?;
     let root = unescape(place.next()?);
     let point = unescape(place.next()?);
     let options = place.next()?.to_owned();
     let mut what = what.split(' ');
     let kind = what.next()?.to_owned();
     let source = what.next()?.to_owned();
-    Some(Mount { root, point, options, kind, source })
+    Some(Mount { device, root, point, options, kind, source })
+}
+
+/// `major:minor`; the minor number has 20 bits inside the kernel.
+fn device(text: &str) -> Option<u32> {
+    let (major, minor) = text.split_once(':')?;
+    let major = major.parse::<u32>().ok()?.checked_shl(20)?;
+    Some(major | minor.parse::<u32>().ok()?)
 }
 
 /// Space, tab, newline and backslash stand as `\` and three octal digits.
@@ -78,6 +88,7 @@ mod tests {
     fn a_line_is_read_with_its_escapes_and_another_is_left_out() {
         let found = parse("50 23 0:40 /sub /a\\040b rw,nosuid shared:4 - bpf x rw\ngarbage");
         let expect = Mount {
+            device: 40,
             root: PathBuf::from("/sub"),
             point: PathBuf::from("/a b"),
             options: "rw,nosuid".to_owned(),

@@ -87,7 +87,8 @@ impl SessionSummary {
                 self.command.clone_from(&opened.command);
                 self.policy = Some(opened.policy.clone());
             }
-            EventBody::EventsLost { .. }
+            EventBody::ConnectionsCut { .. }
+            | EventBody::EventsLost { .. }
             | EventBody::JournalRecovered { .. }
             | EventBody::TunnelClosed { .. } => {}
         }

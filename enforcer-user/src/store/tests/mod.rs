@@ -69,7 +69,7 @@ fn session(id: u64) -> SessionId {
 
 fn refused(comm: &str) -> EventBody {
     EventBody::NetworkRefused(NetworkRefused {
-        process: Process { pid: 1, uid: 2, comm: comm.to_owned() },
+        process: Process::new(1, 2, comm.to_owned()),
         hook: "connect".to_owned(),
         refusal: "datagram".to_owned(),
         destination: None,
@@ -173,7 +173,7 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
     use enforcer_core::record::ExchangeOpened;
     EventBody::ExchangeOpened(Box::new(ExchangeOpened {
         exchange,
-        process: Process { pid: 1, uid: 2, comm: "c".to_owned() },
+        process: Process::new(1, 2, "c".to_owned()),
         destination: "192.0.2.1:443".to_owned(),
         host: "api.example".to_owned(),
         request_line: "GET /".to_owned(),
