@@ -140,6 +140,8 @@ pub struct Settings {
     pub task_signal: u32,
     /// Offset of `live` in `struct signal_struct`.
     pub signal_live: u32,
+    /// Offset of `write_seq` in `struct tcp_sock`.
+    pub tcp_write_seq: u32,
 }
 
 /// Where the daemon listens in one network namespace, on 127.0.0.1 and ::1. Without one every guarded
@@ -249,8 +251,9 @@ pub struct OriginKey {
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
-    /// Always zero.
-    pub padding: u32,
+    /// TCP: the sequence number of the client's SYN, which tells a connection from a later one of the same
+    /// port. UDP: zero.
+    pub sequence: u32,
 }
 
 /// What the kernel knew when a guarded process connected.
@@ -279,6 +282,10 @@ pub struct Origin {
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
+    /// As in [`OriginKey::sequence`]; known when the SYN is made.
+    pub sequence: u32,
+    /// Always zero.
+    pub padding: u32,
     /// Command name of the thread, padded with zero bytes.
     pub comm: [u8; 16],
 }
@@ -411,14 +418,14 @@ pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
-const _: () = assert!(size_of::<Settings>() == 32);
+const _: () = assert!(size_of::<Settings>() == 36);
 const _: () = assert!(size_of::<Door>() == 4);
 const _: () = assert!(size_of::<Servers>() == 104);
 const _: () = assert!(size_of::<Label>() == 64);
 const _: () = assert!(size_of::<ProcessLabel>() == 8);
 const _: () = assert!(size_of::<SocketLabel>() == 32);
 const _: () = assert!(size_of::<OriginKey>() == 32);
-const _: () = assert!(size_of::<Origin>() == 88);
+const _: () = assert!(size_of::<Origin>() == 96);
 const _: () = assert!(size_of::<Event>() == 80);
 
 #[cfg(feature = "user")]

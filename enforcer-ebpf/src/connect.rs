@@ -117,6 +117,8 @@ pub(crate) fn redirect(
         parent,
         port: attempt.port,
         protocol: attempt.protocol,
+        sequence: 0,
+        padding: 0,
         comm: task.comm,
     };
     if !maps::remember(socket, &mut origin) {

@@ -132,6 +132,14 @@ pub(crate) fn lineage(settings: &Settings) -> (u64, u32) {
     (started, read(parent, settings.task_tgid))
 }
 
+/// The address of a kernel object as a number: the verifier allows no arithmetic on a typed pointer, and takes
+/// what a helper has copied for a number.
+#[inline(always)]
+pub(crate) fn address_of(object: *mut c_void) -> u64 {
+    let pointer = object;
+    read(core::ptr::from_ref(&pointer) as u64, 0)
+}
+
 /// Reads a member of a kernel structure; zero where that fails.
 #[inline(always)]
 pub(crate) fn read<T: Copy + Default>(base: u64, offset: u32) -> T {

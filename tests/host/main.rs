@@ -15,6 +15,8 @@ mod lab;
 mod label;
 mod lifecycle;
 mod log;
+mod origin;
 mod redirect;
 mod socket_kind;
+mod storm;
 mod wire;

@@ -8,16 +8,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use enforcer_common::{PROTOCOL_TCP, PROTOCOL_UDP};
 use enforcer_core::model::{AgentName, SessionId};
 use enforcer_core::policy::Policy;
 use enforcer_core::record::Process;
+use tokio::net::TcpStream;
 
 use crate::dns::{Names, Outcome, Resolver};
 use crate::enforce::{self, Enforcer};
 use crate::identity::{Guard, Sessions};
 use crate::intake::{self, Origin};
-use crate::kernel::{Kernel, OriginSeen, Origins};
+use crate::kernel::{self, Kernel, OriginSeen, Origins};
 use crate::upstream::Addresses;
 
 /// Names that the policy in force uses.
@@ -93,17 +93,20 @@ impl KernelOrigins {
         Self { origins: self.origins.within(netns), sessions: Arc::clone(&self.sessions) }
     }
 
-    fn seen(&self, peer: SocketAddr, protocol: u16) -> Option<OriginSeen> {
-        self.origins.take(peer, protocol).unwrap_or_else(|error| {
-            tracing::error!(%peer, %error, "origin not readable");
-            None
-        })
+    fn of_query(&self, peer: SocketAddr) -> Option<OriginSeen> {
+        self.origins.of_query(peer).unwrap_or_else(|error| unreadable(peer, &error))
     }
 }
 
+fn unreadable(peer: SocketAddr, error: &kernel::Error) -> Option<OriginSeen> {
+    tracing::error!(%peer, %error, "origin not readable");
+    None
+}
+
 impl intake::Origins for KernelOrigins {
-    fn take(&self, peer: SocketAddr) -> Option<Origin> {
-        let seen = self.seen(peer, PROTOCOL_TCP)?;
+    fn take(&self, connection: &TcpStream, peer: SocketAddr) -> Option<Origin> {
+        let seen = self.origins.take(connection, peer);
+        let seen = seen.unwrap_or_else(|error| unreadable(peer, &error))?;
         let session = self.sessions.find(seen.session)?;
         let process = Process { pid: seen.pid, uid: seen.uid, comm: seen.comm };
         Some(Origin {
@@ -123,7 +126,7 @@ pub(super) fn refused_names(
     let (cx, origins) = (Arc::clone(cx), Arc::clone(origins));
     move |peer, outcome| {
         let Outcome::Refused { name, .. } = outcome else { return };
-        let seen = origins.seen(peer, PROTOCOL_UDP);
+        let seen = origins.of_query(peer);
         let session = seen.as_ref().map_or(SessionId::HOST, |seen| seen.session);
         let process = seen.map(|seen| Process { pid: seen.pid, uid: seen.uid, comm: seen.comm });
         enforce::resolve_refused(&cx, session, process, name);

@@ -53,6 +53,7 @@ pub(super) fn of_this_kernel(session_level: u32) -> Result<Settings, Error> {
         task_start_boottime: offset("task_struct", "start_boottime")?,
         task_signal: offset("task_struct", "signal")?,
         signal_live: offset("signal_struct", "live")?,
+        tcp_write_seq: offset("tcp_sock", "write_seq")?,
     })
 }
 
@@ -74,5 +75,6 @@ mod tests {
         let distinct: std::collections::BTreeSet<_> = task.into_iter().collect();
         assert_eq!(distinct.len(), task.len(), "{settings:?}");
         assert_ne!(settings.signal_live, 0);
+        assert_ne!(settings.tcp_write_seq, 0);
     }
 }

@@ -17,6 +17,7 @@ mod mounts;
 mod origins;
 mod pin;
 mod preflight;
+mod syn;
 #[expect(unsafe_code, reason = "a few bpf(2) commands that aya does not offer")]
 mod sys;
 
@@ -36,6 +37,7 @@ pub use self::error::Error;
 pub use self::events::Events;
 pub use self::mounts::find_cgroup2;
 pub use self::origins::{OriginSeen, Origins};
+pub use self::syn::keep_syn;
 
 /// A name that a bundle may use has room in a label.
 const _: () = assert!(enforcer_core::model::limits::NAME_BYTES_MAX <= AGENT_NAME_BYTES);
