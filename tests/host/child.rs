@@ -87,6 +87,11 @@ impl Script {
         self.input.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
+    /// Gives a script a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
     /// The remaining lines of a script that has to end well.
     pub(crate) fn finish(mut self) -> Vec<String> {
         drop(self.input.take());

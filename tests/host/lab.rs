@@ -201,6 +201,14 @@ impl Lab {
 
     /// The next refusal, with its codes checked.
     pub(crate) fn event(&mut self) -> (Hook, Refusal, Event) {
+        let event = self.any_event();
+        assert_eq!(event.session, SESSION);
+        let hook = Hook::try_from(event.hook).unwrap();
+        (hook, Refusal::try_from(event.refusal).unwrap(), event)
+    }
+
+    /// The next refusal, of whatever session.
+    pub(crate) fn any_event(&mut self) -> Event {
         let events = self.events.as_mut().unwrap();
         let next = async {
             loop {
@@ -211,10 +219,7 @@ impl Lab {
                 }
             }
         };
-        let event = self.runtime.block_on(next);
-        assert_eq!(event.session, SESSION);
-        let hook = Hook::try_from(event.hook).unwrap();
-        (hook, Refusal::try_from(event.refusal).unwrap(), event)
+        self.runtime.block_on(next)
     }
 
     /// Polls the kernel side until something has happened; events that come meanwhile are dropped.

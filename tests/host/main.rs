@@ -10,6 +10,7 @@
 
 mod child;
 mod datagram;
+mod descent;
 mod egress;
 mod lab;
 mod label;
