@@ -17,10 +17,12 @@ use aya::maps::{Map, MapData};
 use enforcer_common::{
     Event, Hook, NOTHING_REFUSED, Origin, OriginKey, RESOLVER_PORTS, Refusal, map,
 };
+use enforcer_core::model::limits::ACCEPT_QUEUE_MAX;
 use enforcer_core::model::{AgentName, SessionId};
 use enforcer_user::kernel::{self, Config, Events, Kernel, OriginSeen, Origins, Ports, keep_syn};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::Backlog;
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -297,6 +299,15 @@ pub(crate) fn assert_no_residue(config: &Config) {
     assert_eq!(kernel::detach(config).unwrap(), Vec::<String>::new());
 }
 
+/// Listens as the daemon does.
+fn listen(address: &str, port: u16) -> TcpListener {
+    let listener = TcpListener::bind((address, port)).unwrap();
+    keep_syn(&listener).unwrap();
+    let queue = i32::try_from(ACCEPT_QUEUE_MAX).unwrap();
+    nix::sys::socket::listen(&listener, Backlog::new(queue).unwrap()).unwrap();
+    listener
+}
+
 /// What a proxy does with a connection.
 pub(crate) type Answer = dyn Fn(TcpStream, SocketAddr, &Origins) + Send + Sync;
 
@@ -311,22 +322,15 @@ struct Proxy {
 
 impl Proxy {
     fn bind(answer: Arc<Answer>) -> Self {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let first = listen("127.0.0.1", 0);
         let port = first.local_addr().unwrap().port();
-        let second = TcpListener::bind(("::1", port)).unwrap();
+        let second = listen("::1", port);
         let stop = Arc::new(AtomicBool::new(false));
-        keep_syn(&first).unwrap();
-        keep_syn(&second).unwrap();
         Self { port, answer, listeners: vec![first, second], stop, threads: Vec::new() }
     }
 
     fn listen_again(&mut self) {
-        let listen = |address| {
-            let listener = TcpListener::bind((address, self.port)).unwrap();
-            keep_syn(&listener).unwrap();
-            listener
-        };
-        self.listeners = ["127.0.0.1", "::1"].map(listen).into();
+        self.listeners = ["127.0.0.1", "::1"].map(|address| listen(address, self.port)).into();
     }
 
     fn serve(&mut self, origins: Origins) {

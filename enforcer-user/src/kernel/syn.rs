@@ -2,7 +2,8 @@
 //! What tells a connection from every other of the same port: the sequence number of its SYN.
 //!
 //! The programs read it from the client's socket; the kernel keeps the SYN for whoever accepts. What cannot be
-//! read has no number, and its connection no origin.
+//! read has no number, and its connection no origin. That is so for a SYN that was answered with a cookie, because
+//! the accept queue was full.
 
 use std::os::fd::{AsFd, BorrowedFd};
 

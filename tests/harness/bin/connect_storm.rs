@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Threads that keep the pace together, so that a slow answer does not slow the others down.
 const PACE_THREADS: u32 = 64;
 /// Source ports that connects share, below those that the kernel gives out.
-const FIRST_SHARED_PORT: u16 = 20_000;
+const FIRST_SHARED_PORT: u16 = 10_000;
 const SHARED_PORTS: u32 = 256;
 /// Shared ports that are tried before a connect goes without one.
 const TRIES: u32 = 32;
