@@ -24,6 +24,8 @@ use crate::client::{Client, Kind};
 use crate::place::Place;
 use crate::result::{Comparison, Hook, Report};
 
+/// What a `connect()` may cost more, in nanoseconds.
+const CONNECT_MORE_MAX: f64 = 1000.0;
 /// Rounds that are gone through in each comparison, and how often each does it.
 const ROUNDS_BESIDE: u32 = 400;
 const REPEATS: u32 = 250;
@@ -52,7 +54,10 @@ fn main() -> Result<()> {
     let detached = compare_detached(&place, &mut client)?;
     let report = Report { beside, detached, hooks };
     report.print()?;
-    write(Path::new(&out), &report)
+    write(Path::new(&out), &report)?;
+    let more = report.connect_more();
+    ensure!(more <= CONNECT_MORE_MAX, "connect() costs {more:.0} ns more");
+    Ok(())
 }
 
 /// The client goes to and fro between the attached cgroup and its neighbor.

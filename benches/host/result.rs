@@ -75,6 +75,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// What a `connect()` costs more, by whichever comparison says more.
+    pub(crate) fn connect_more(&self) -> f64 {
+        let both = self.beside.iter().chain(&self.detached);
+        let connects =
+            both.filter(|comparison| matches!(comparison.kind, Kind::Connect | Kind::Refused));
+        connects.map(|comparison| comparison.difference).fold(f64::NEG_INFINITY, f64::max)
+    }
+
     pub(crate) fn print(&self) -> Result<()> {
         let mut out = std::io::stdout();
         for (title, comparisons) in [("beside", &self.beside), ("detached", &self.detached)] {

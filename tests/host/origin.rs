@@ -118,11 +118,8 @@ fn of_100_000_connects_with_shared_ports_and_aborts_each_has_its_own_origin() {
         let report = client.finish();
         drop(lab);
         let judge = judges.finish();
-        let [right, wrong, missing, silent] = judge.count();
+        let [right, wrong, missing, _silent] = judge.count();
         let example = judge.example.lock().unwrap();
-        println!(
-            "{report:?}; right {right} wrong {wrong} missing {missing} silent {silent} {example}"
-        );
         let counts = storm::Counts::read(&report[0]);
         assert_eq!((wrong, missing), (0, 0), "{example}");
         // A quarter stays for the answer, a quarter leaves or resets after it has spoken, all of them are known.

@@ -102,7 +102,6 @@ impl Load {
         let [guarded, unguarded] =
             [self.guarded, self.unguarded].map(|client| client.finish().concat());
         drop(self.neighbor);
-        println!("in {seconds} s: guarded {guarded}; unguarded {unguarded}");
         let counts = Counts::read(&unguarded);
         assert_eq!((counts.refused, counts.wrong), (0, 0), "{unguarded}");
         let seen = Counts::read(&guarded);

@@ -230,7 +230,7 @@ fn origins(tally: &Tally, count: u32, threads: u32) -> Result<()> {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
         for thread in threads {
-            thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+            thread.join().map_err(|_panic| anyhow::anyhow!("a thread panicked"))??;
         }
         Ok(())
     })
