@@ -190,8 +190,8 @@ pub struct Settings {
     pub node_id: u32,
     /// Offset of `name` in `struct kernfs_node`.
     pub node_name: u32,
-    /// Always zero.
-    pub padding: u32,
+    /// Offset of `write_seq` in `struct tcp_sock`.
+    pub tcp_write_seq: u32,
     /// Id of the cgroup that the programs attach to: what is not below it becomes no agent.
     pub attach_cgroup: u64,
     /// When the host booted, in milliseconds since the Unix epoch; session ids begin with a time.
@@ -305,8 +305,9 @@ pub struct OriginKey {
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
-    /// Always zero.
-    pub padding: u32,
+    /// TCP: the sequence number of the client's SYN, which tells a connection from a later one of the same
+    /// port. UDP: zero.
+    pub sequence: u32,
 }
 
 /// Ancestors of a process that an origin names.
@@ -340,8 +341,8 @@ pub struct Origin {
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
-    /// Always zero.
-    pub padding: u32,
+    /// As in [`OriginKey::sequence`]; known when the SYN is made.
+    pub sequence: u32,
     /// Command name of the thread, padded with zero bytes.
     pub comm: [u8; 16],
 }

@@ -118,7 +118,7 @@ pub(crate) fn redirect(
         ancestors,
         port: attempt.port,
         protocol: attempt.protocol,
-        padding: 0,
+        sequence: 0,
         comm: task.comm,
     };
     if !maps::remember(socket, &mut origin) {

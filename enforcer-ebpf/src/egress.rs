@@ -126,7 +126,7 @@ fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
             address: header.source,
             port: source,
             protocol: PROTOCOL_UDP,
-            padding: 0,
+            sequence: 0,
         };
         // A failed insert leaves the query without an origin: its record names no session then.
         let _ = ORIGINS.insert(key, origin, 0);

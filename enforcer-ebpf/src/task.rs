@@ -151,6 +151,14 @@ pub(crate) fn exe(settings: &Settings, task: u64) -> FileId {
     FileId { inode: number, device: read(super_block, settings.super_device), padding: 0 }
 }
 
+/// The address of a kernel object as a number: the verifier allows no arithmetic on a typed pointer, and takes
+/// what a helper has copied for a number.
+#[inline(always)]
+pub(crate) fn address_of(object: *mut c_void) -> u64 {
+    let pointer = object;
+    read(core::ptr::from_ref(&pointer) as u64, 0)
+}
+
 /// Reads a member of a kernel structure; zero where that fails.
 #[inline(always)]
 pub(crate) fn read<T: Copy + Default>(base: u64, offset: u32) -> T {

@@ -46,16 +46,21 @@ pub(crate) struct Script {
 pub(crate) fn start(cgroup: Option<&Path>, script: &str) -> Script {
     let python =
         if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
+    program(cgroup, python, &["-c", &format!("{PRELUDE}\n{script}")])
+}
+
+/// Starts a program, in a cgroup or outside any.
+pub(crate) fn program(cgroup: Option<&Path>, path: &str, arguments: &[&str]) -> Script {
     let mut command = match cgroup {
         Some(cgroup) => {
             let mut command = Command::new("sh");
             command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]);
-            command.arg(cgroup).arg(python);
+            command.arg(cgroup).arg(path);
             command
         }
-        None => Command::new(python),
+        None => Command::new(path),
     };
-    command.arg("-c").arg(format!("{PRELUDE}\n{script}"));
+    command.args(arguments);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let input = child.stdin.take();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -80,6 +85,11 @@ impl Script {
     /// Lets a script go on that waits in `input()`.
     pub(crate) fn go_on(&mut self) {
         self.input.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    /// Gives a script a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// The remaining lines of a script that has to end well.

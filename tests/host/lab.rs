@@ -13,13 +13,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use aya::maps::{Map, MapData};
 use enforcer_common::{
-    Event, Hook, NOTHING_REFUSED, PROTOCOL_TCP, PROTOCOL_UDP, RESOLVER_PORTS, Refusal, Selector,
+    Event, Hook, NOTHING_REFUSED, Origin, OriginKey, RESOLVER_PORTS, Refusal, Selector, map,
 };
+use enforcer_core::model::limits::ACCEPT_QUEUE_MAX;
 use enforcer_core::model::{AgentName, SessionId};
-use enforcer_user::kernel::{self, Config, Events, Kernel, Origins, Ports};
+use enforcer_user::kernel::{self, Config, Events, Kernel, OriginSeen, Origins, Ports, keep_syn};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::Backlog;
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -74,17 +77,22 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Self {
-        Self::pinned_at(None)
+        Self::answering(None, Arc::new(answer_connection))
     }
 
     /// A lab whose pin folder is not in the folder that a test gets for itself.
     pub(crate) fn pinned_at(bpffs: Option<&Path>) -> Self {
+        Self::answering(bpffs, Arc::new(answer_connection))
+    }
+
+    /// A lab whose proxy does something else with a connection.
+    pub(crate) fn answering(bpffs: Option<&Path>, answer: Arc<Answer>) -> Self {
         let mut place = Place::new();
         if let Some(bpffs) = bpffs {
             place.config.bpffs = bpffs.to_owned();
         }
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let proxy = Proxy::bind();
+        let proxy = Proxy::bind(answer);
         let resolver = Resolver::bind();
         let mut lab = Self { kernel: None, events: None, runtime, proxy, resolver, place };
         fs::create_dir_all(lab.session()).unwrap();
@@ -121,6 +129,19 @@ impl Lab {
 
     pub(crate) fn kernel(&self) -> &Kernel {
         self.kernel.as_ref().unwrap()
+    }
+
+    /// How many origins wait for the proxy.
+    pub(crate) fn origins_kept(&self) -> usize {
+        let pinned = MapData::from_pin(self.pin(map::ORIGINS)).unwrap();
+        let origins = aya::maps::HashMap::<_, OriginKey, Origin>::try_from(Map::LruHashMap(pinned));
+        origins.unwrap().keys().count()
+    }
+
+    /// The pin of a map.
+    pub(crate) fn pin(&self, name: &str) -> PathBuf {
+        let generation = format!("v{}", enforcer_common::ABI_VERSION);
+        self.place.config.bpffs.join(generation).join("maps").join(name)
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -168,6 +189,16 @@ impl Lab {
         self.kernel().select(&entries).unwrap();
     }
 
+    /// Starts a program as a guarded process.
+    pub(crate) fn start_guarded_program(&self, path: &str, arguments: &[&str]) -> Script {
+        child::program(Some(&self.session()), path, arguments)
+    }
+
+    /// Starts a program below the attached cgroup, but in no session.
+    pub(crate) fn start_program_beside(&self, path: &str, arguments: &[&str]) -> Script {
+        child::program(Some(&self.place.config.cgroup), path, arguments)
+    }
+
     /// Starts a script below the attached cgroup, but in no session.
     pub(crate) fn start_beside(&self, script: &str) -> Script {
         child::start(Some(&self.place.config.cgroup), script)
@@ -180,6 +211,14 @@ impl Lab {
 
     /// The next refusal, with its codes checked.
     pub(crate) fn event(&mut self) -> (Hook, Refusal, Event) {
+        let event = self.any_event();
+        assert_eq!(event.session, SESSION);
+        let hook = Hook::try_from(event.hook).unwrap();
+        (hook, Refusal::try_from(event.refusal).unwrap(), event)
+    }
+
+    /// The next refusal, of whatever session.
+    pub(crate) fn any_event(&mut self) -> Event {
         let events = self.events.as_mut().unwrap();
         let next = async {
             loop {
@@ -190,10 +229,7 @@ impl Lab {
                 }
             }
         };
-        let event = self.runtime.block_on(next);
-        assert_eq!(event.session, SESSION);
-        let hook = Hook::try_from(event.hook).unwrap();
-        (hook, Refusal::try_from(event.refusal).unwrap(), event)
+        self.runtime.block_on(next)
     }
 
     /// The next event, whatever it is.
@@ -276,26 +312,38 @@ pub(crate) fn assert_no_residue(config: &Config) {
     assert_eq!(kernel::detach(config).unwrap(), Vec::<String>::new());
 }
 
-/// Answers each connection with the destination that the kernel remembered, then closes it.
+/// Listens as the daemon does.
+fn listen(address: &str, port: u16) -> TcpListener {
+    let listener = TcpListener::bind((address, port)).unwrap();
+    keep_syn(&listener).unwrap();
+    let queue = i32::try_from(ACCEPT_QUEUE_MAX).unwrap();
+    nix::sys::socket::listen(&listener, Backlog::new(queue).unwrap()).unwrap();
+    listener
+}
+
+/// What a proxy does with a connection.
+pub(crate) type Answer = dyn Fn(TcpStream, SocketAddr, &Origins) + Send + Sync;
+
+/// Accepts connections and hands them on.
 struct Proxy {
     port: u16,
+    answer: Arc<Answer>,
     listeners: Vec<TcpListener>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Proxy {
-    fn bind() -> Self {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn bind(answer: Arc<Answer>) -> Self {
+        let first = listen("127.0.0.1", 0);
         let port = first.local_addr().unwrap().port();
-        let second = TcpListener::bind(("::1", port)).unwrap();
+        let second = listen("::1", port);
         let stop = Arc::new(AtomicBool::new(false));
-        Self { port, listeners: vec![first, second], stop, threads: Vec::new() }
+        Self { port, answer, listeners: vec![first, second], stop, threads: Vec::new() }
     }
 
     fn listen_again(&mut self) {
-        let listen = |address| TcpListener::bind((address, self.port)).unwrap();
-        self.listeners = ["127.0.0.1", "::1"].map(listen).into();
+        self.listeners = ["127.0.0.1", "::1"].map(|address| listen(address, self.port)).into();
     }
 
     fn serve(&mut self, origins: Origins) {
@@ -304,8 +352,8 @@ impl Proxy {
         }
         for listener in self.listeners.drain(..) {
             let (origins, stop) = (origins.clone(), Arc::clone(&self.stop));
-            self.threads
-                .push(thread::spawn(move || answer_connections(&listener, &origins, &stop)));
+            let answer = Arc::clone(&self.answer);
+            self.threads.push(thread::spawn(move || accept(&listener, &origins, &*answer, &stop)));
         }
     }
 
@@ -323,27 +371,34 @@ impl Proxy {
     }
 }
 
-fn answer_connections(listener: &TcpListener, origins: &Origins, stop: &AtomicBool) {
-    while let Ok((mut stream, peer)) = listener.accept() {
+fn accept(listener: &TcpListener, origins: &Origins, answer: &Answer, stop: &AtomicBool) {
+    while let Ok((stream, peer)) = listener.accept() {
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        let answer = origin_text(origins, peer, PROTOCOL_TCP);
-        let again = origins.take(peer, PROTOCOL_TCP).unwrap();
-        assert_eq!(again, None, "an origin can be taken once");
-        // The client may be gone by now.
-        let _ = stream.write_all(answer.as_bytes());
+        answer(stream, peer, origins);
     }
 }
 
+/// Tells the destination that the kernel remembered, then closes.
+fn answer_connection(mut stream: TcpStream, peer: SocketAddr, origins: &Origins) {
+    let answer = origin_text(origins.take(&stream, peer).unwrap());
+    let again = origins.take(&stream, peer).unwrap();
+    assert_eq!(again, None, "an origin can be taken once");
+    // The client may be gone by now.
+    let _ = stream.write_all(answer.as_bytes());
+}
+
 /// What the kernel knows about a peer, as the stand-ins tell it to the client.
-fn origin_text(origins: &Origins, peer: SocketAddr, protocol: u16) -> String {
-    match origins.take(peer, protocol).unwrap() {
+fn origin_text(seen: Option<OriginSeen>) -> String {
+    match seen {
         Some(seen) => {
             // Session ids of the kernel begin with the time.
             let is_selected = seen.session.as_u64() > u64::from(u32::MAX);
             assert!(is_selected || seen.session == SessionId::from_u64(SESSION));
-            assert!(is_selected || seen.comm.starts_with("python"), "{}", seen.comm);
+            let is_client =
+                ["python", "connect-storm"].iter().any(|name| seen.comm.starts_with(name));
+            assert!(is_selected || is_client, "{}", seen.comm);
             format!("{} pid {} uid {}", seen.destination, seen.pid, seen.uid)
         }
         None => "no origin".to_owned(),
@@ -411,7 +466,7 @@ fn answer_datagrams(socket: &UdpSocket, origins: &Origins, stop: &AtomicBool) {
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        let answer = origin_text(origins, peer, PROTOCOL_UDP);
+        let answer = origin_text(origins.of_query(peer).unwrap());
         let _ = socket.send_to(answer.as_bytes(), peer);
     }
 }

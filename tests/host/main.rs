@@ -10,12 +10,15 @@
 
 mod child;
 mod datagram;
+mod descent;
 mod egress;
 mod lab;
 mod label;
 mod lifecycle;
 mod log;
+mod origin;
 mod redirect;
 mod select;
 mod socket_kind;
+mod storm;
 mod wire;

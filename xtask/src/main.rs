@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "commands tell a person what they do")]
 
+mod bench;
 mod check;
 mod clients;
 mod demo;
@@ -27,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what the programs cost an ordinary process; needs root.
+    Bench,
     /// Check formatting, lints and the repository's own rules; changes nothing.
     Check,
     /// Install the SDKs that the demo and the suites run, into the target folder.
@@ -45,6 +48,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Bench => bench::run(),
         Command::Check => check::run(),
         Command::Clients => clients::ensure(),
         Command::Demo => return demo::run(),

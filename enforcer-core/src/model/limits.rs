@@ -5,6 +5,9 @@ use std::time::Duration;
 
 /// Connections served at once; more wait in the kernel's accept queue.
 pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections that wait in each listener's accept queue, as many as the kernel takes by default. Beyond it the
+/// kernel may answer with SYN cookies, which keep nothing by which an origin is found: such a connection is refused.
+pub const ACCEPT_QUEUE_MAX: u32 = 4096;
 /// Time for a client to show what it speaks and to finish its TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the first flight that are looked at to tell the protocol; RFC 8446 caps a hello far above use.

@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use enforcer_common::{FileId, Label, PROTOCOL_TCP, PROTOCOL_UDP, SessionStart};
+use enforcer_common::{FileId, Label, SessionStart};
 use enforcer_core::model::{AgentName, Launch, SessionId};
 use enforcer_core::policy::Policy;
 use enforcer_core::record::{EventBody, Process};
+use tokio::net::TcpStream;
 
 use super::programs::Programs;
 use super::select;
@@ -168,17 +169,20 @@ impl KernelOrigins {
         }
     }
 
-    fn seen(&self, peer: SocketAddr, protocol: u16) -> Option<OriginSeen> {
-        self.origins.take(peer, protocol).unwrap_or_else(|error| {
-            tracing::error!(%peer, %error, "origin not readable");
-            None
-        })
+    fn of_query(&self, peer: SocketAddr) -> Option<OriginSeen> {
+        self.origins.of_query(peer).unwrap_or_else(|error| unreadable(peer, &error))
     }
 }
 
+fn unreadable(peer: SocketAddr, error: &kernel::Error) -> Option<OriginSeen> {
+    tracing::error!(%peer, %error, "origin not readable");
+    None
+}
+
 impl intake::Origins for KernelOrigins {
-    fn take(&self, peer: SocketAddr) -> Option<Origin> {
-        let seen = self.seen(peer, PROTOCOL_TCP)?;
+    fn take(&self, connection: &TcpStream, peer: SocketAddr) -> Option<Origin> {
+        let seen = self.origins.take(connection, peer);
+        let seen = seen.unwrap_or_else(|error| unreadable(peer, &error))?;
         let session = self.session(seen.session)?;
         let process = self.programs.process(&seen);
         Some(Origin {
@@ -206,7 +210,7 @@ impl AsRef<AgentName> for Asker {
 impl KernelOrigins {
     /// Who sent a query from this address.
     pub(super) fn asker(&self, peer: SocketAddr) -> Option<Asker> {
-        let seen = self.seen(peer, PROTOCOL_UDP)?;
+        let seen = self.of_query(peer)?;
         let agent = self.session(seen.session)?.agent.clone();
         let process = self.programs.process(&seen);
         Some(Asker { agent, session: seen.session, process })

@@ -63,6 +63,7 @@ pub(super) fn of_this_kernel() -> Result<Settings, Error> {
         root_hierarchy: offset("cgroup_root", "hierarchy_id")?,
         node_id: offset("kernfs_node", "id")?,
         node_name: offset("kernfs_node", "name")?,
+        tcp_write_seq: offset("tcp_sock", "write_seq")?,
         ..Settings::default()
     })
 }
@@ -89,5 +90,6 @@ mod tests {
         assert_ne!(settings.mm_exe_file, 0);
         assert_ne!(settings.inode_number, settings.inode_super);
         assert_ne!(settings.node_id, settings.node_name);
+        assert_ne!(settings.tcp_write_seq, 0);
     }
 }

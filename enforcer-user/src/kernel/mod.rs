@@ -20,6 +20,7 @@ mod origins;
 mod pin;
 mod preflight;
 mod select;
+mod syn;
 #[expect(unsafe_code, reason = "a few bpf(2) commands that aya does not offer")]
 mod sys;
 
@@ -40,6 +41,7 @@ pub use self::events::Events;
 pub use self::mounts::find_cgroup2;
 pub use self::origins::{OriginSeen, Origins};
 pub use self::select::file_id;
+pub use self::syn::keep_syn;
 
 /// A name that a bundle may use has room in a label.
 const _: () = assert!(enforcer_core::model::limits::NAME_BYTES_MAX <= AGENT_NAME_BYTES);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The few kernel calls for which aya 0.14 has no safe function: replacing the program of a pinned link,
-//! reading a link, lookup-and-delete in one step, and the cookie of a network namespace.
+//! reading a link, lookup-and-delete in one step, the cookie of a network namespace, and the SYN of a connection.
 
 use std::ffi::CString;
 use std::io;
@@ -197,6 +197,43 @@ pub(super) fn element<K: Pod, V: Pod>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Has a listener keep the SYN of each connection until it is asked for.
+pub(super) fn save_syn(listener: BorrowedFd<'_>) -> io::Result<()> {
+    let yes: libc::c_int = 1;
+    let bytes = libc::socklen_t::try_from(size_of_val(&yes)).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open for the call, and the pointer is to a live value of its size.
+    let failed = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_SAVE_SYN,
+            ptr::from_ref(&yes).cast(),
+            bytes,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Writes the SYN of a connection, from its IP header on, and returns its length: zero when it was not saved,
+/// or was read already.
+pub(super) fn saved_syn(connection: BorrowedFd<'_>, syn: &mut [u8]) -> io::Result<usize> {
+    let mut bytes = libc::socklen_t::try_from(syn.len()).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open for the call, and the kernel writes at most the given length.
+    let failed = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_SAVED_SYN,
+            syn.as_mut_ptr().cast(),
+            &raw mut bytes,
+        )
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    usize::try_from(bytes).map_err(io::Error::other)
 }
 
 /// Has the runtime of this task tell when a descriptor becomes readable.
