@@ -66,6 +66,8 @@ pub mod program {
     pub const ESTABLISHED: &str = "established";
     /// `cgroup_skb/egress`: what is not on the loopback device does not leave.
     pub const EGRESS: &str = "egress";
+    /// `cgroup_skb/ingress`: nobody outside reaches a guarded socket.
+    pub const INGRESS: &str = "ingress";
     /// `cgroup/setsockopt`: options that lead past the redirect or make the kernel send by itself.
     pub const SETSOCKOPT: &str = "setsockopt";
     /// `cgroup/bind4`: nobody guarded takes the place of the proxy or the resolver.
@@ -81,11 +83,12 @@ pub mod program {
 
     /// Every program, in the order in which they are attached: first what only refuses or hides, then
     /// what redirects, so that no moment exists in which a redirect has no backstop.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 18] = [
         EXIT,
         FORK,
         EXEC,
         EGRESS,
+        INGRESS,
         SETSOCKOPT,
         BIND4,
         BIND6,
@@ -306,6 +309,8 @@ pub enum Hook {
     Bind = 6,
     /// `tp_btf/sched_process_fork`.
     Fork = 7,
+    /// `cgroup_skb/ingress`; the address of such an event is the sender's.
+    Ingress = 8,
 }
 
 /// In place of a [`Refusal`]: a socket was made in a network namespace without a door, and the daemon is
@@ -332,6 +337,8 @@ pub enum Refusal {
     SocketOption = 7,
     /// There was no room for the label of a guarded process: it is refused everything.
     NoLabel = 8,
+    /// A connect to a listener of the same session that would reach somebody else's on the same port.
+    Stranger = 9,
 }
 
 /// One refused attempt, as put on the ring.
@@ -381,6 +388,7 @@ impl TryFrom<u32> for Hook {
             5 => Ok(Self::Setsockopt),
             6 => Ok(Self::Bind),
             7 => Ok(Self::Fork),
+            8 => Ok(Self::Ingress),
             other => Err(other),
         }
     }
@@ -398,6 +406,7 @@ impl TryFrom<u32> for Refusal {
             6 => Ok(Self::NotReady),
             7 => Ok(Self::SocketOption),
             8 => Ok(Self::NoLabel),
+            9 => Ok(Self::Stranger),
             other => Err(other),
         }
     }

@@ -3,7 +3,7 @@
 
 use enforcer_common::{Hook, PROTOCOL_TCP, Refusal};
 
-use crate::lab::{Lab, isolated};
+use enforcer_tests::lab::{Lab, isolated};
 
 /// Runs a client and expects the proxy's word and `getpeername` to name the destination.
 fn check(lab: &Lab, client: &str, destination: &str, peer: &str) {
@@ -120,7 +120,7 @@ show(outcome(udp.sendto, b"x", ("10.99.0.2", 443)), outcome(udp.connect, ("10.99
 show(outcome(lambda: socket_(AF_INET, SOCK_RAW, 253).family.name))
 show(outcome(lambda: socket_(AF_INET, SOCK_DGRAM, 136).family.name))
 "#;
-        let outside = crate::child::run(None, script);
+        let outside = enforcer_tests::lab::child::run(None, script);
         assert_eq!(outside[1], "ECONNREFUSED ENETUNREACH ENETUNREACH");
         assert_eq!(lab.beside(script), outside);
         assert!(!lab.has_event());

@@ -2,6 +2,11 @@
 //! A place to attach the programs to: an own network namespace, cgroup and pin folder, a stand-in for the
 //! proxy and for the resolver, one guarded session. All of it is gone afterwards, or the test fails.
 
+pub mod child;
+pub mod log;
+pub mod wire;
+
+use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,24 +23,27 @@ use enforcer_common::{
     Event, Hook, NOTHING_REFUSED, PROTOCOL_TCP, PROTOCOL_UDP, RESOLVER_PORTS, Refusal,
 };
 use enforcer_core::model::{AgentName, SessionId};
-use enforcer_user::kernel::{self, Config, Events, Kernel, Origins, Ports};
+use enforcer_user::kernel::{self, Config, Events, Kernel, OriginSeen, Origins, Ports};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::child::{self, Script};
-use crate::log;
+use crate::residue;
 
-pub(crate) const SESSION: u64 = 0x1234_5678;
-pub(crate) const AGENT: &str = "support";
+use self::child::Script;
+
+/// Id of the guarded session.
+pub const SESSION: u64 = 0x1234_5678;
+/// Name of its agent.
+pub const AGENT: &str = "support";
 
 /// Longest a test waits for something that has to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a test in network and mount namespaces of its own; threads and children it starts are in them too.
-pub(crate) fn isolated(test: impl FnOnce() + Send + 'static) {
+pub fn isolated(test: impl FnOnce() + Send + 'static) {
     assert!(geteuid().is_root(), "needs root: cargo xtask test");
     log::install();
     let inside = move || {
@@ -50,7 +59,7 @@ pub(crate) fn isolated(test: impl FnOnce() + Send + 'static) {
 }
 
 /// Runs `ip` with arguments that contain no spaces.
-pub(crate) fn ip(arguments: &str) {
+pub fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "ip {arguments}");
 }
@@ -62,31 +71,57 @@ struct Place {
     _dir: TempDir,
 }
 
+/// What arrived at one of the stand-ins.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
+    pub protocol: u16,
+    /// Who sent it and where to; none when the kernel remembers nothing.
+    pub origin: Option<OriginSeen>,
+}
+
 /// The programs in force for one guarded session.
-pub(crate) struct Lab {
+pub struct Lab {
     kernel: Option<Kernel>,
     events: Option<Events>,
     runtime: Runtime,
+    arrivals: Receiver<Arrival>,
     proxy: Proxy,
     resolver: Resolver,
     place: Place,
 }
 
+impl fmt::Debug for Lab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lab").field("config", &self.place.config).finish_non_exhaustive()
+    }
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Lab {
-    pub(crate) fn new() -> Self {
+    /// A lab in this test's namespaces.
+    #[must_use]
+    pub fn new() -> Self {
         Self::pinned_at(None)
     }
 
     /// A lab whose pin folder is not in the folder that a test gets for itself.
-    pub(crate) fn pinned_at(bpffs: Option<&Path>) -> Self {
+    pub fn pinned_at(bpffs: Option<&Path>) -> Self {
         let mut place = Place::new();
         if let Some(bpffs) = bpffs {
             place.config.bpffs = bpffs.to_owned();
         }
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let proxy = Proxy::bind();
-        let resolver = Resolver::bind();
-        let mut lab = Self { kernel: None, events: None, runtime, proxy, resolver, place };
+        let (tell, arrivals) = mpsc::channel();
+        let proxy = Proxy::bind(tell.clone());
+        let resolver = Resolver::bind(tell);
+        let mut lab =
+            Self { kernel: None, events: None, runtime, arrivals, proxy, resolver, place };
         fs::create_dir_all(lab.session()).unwrap();
         lab.attach();
         lab.guard(SESSION, AGENT);
@@ -94,7 +129,7 @@ impl Lab {
     }
 
     /// Puts the programs in force, newly or by taking over, and starts the stand-ins if need be.
-    pub(crate) fn attach(&mut self) {
+    pub fn attach(&mut self) {
         let kernel = Kernel::attach(&self.place.config, self.ports()).unwrap();
         self.proxy.serve(kernel.origins());
         self.resolver.serve(kernel.origins());
@@ -103,15 +138,21 @@ impl Lab {
     }
 
     /// What `kill -9` of the daemon leaves: pins, and nobody listening.
-    pub(crate) fn crash(&mut self) {
+    pub fn crash(&mut self) {
         self.events = None;
         self.kernel = None;
         self.proxy.stop();
         self.resolver.stop();
     }
 
+    /// Nobody listens on the ports any more, as after [`Self::crash`]; events can still be read.
+    pub fn close_doors(&mut self) {
+        self.proxy.stop();
+        self.resolver.stop();
+    }
+
     /// A new daemon on the ports that the pinned settings name.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         let ports = kernel::recorded_ports(&self.place.config).unwrap();
         assert_eq!(ports, self.ports());
         self.proxy.listen_again();
@@ -119,15 +160,45 @@ impl Lab {
         self.attach();
     }
 
-    pub(crate) fn kernel(&self) -> &Kernel {
+    /// Takes one program out of force, as a mutation of the mechanism would, and waits until it is gone.
+    ///
+    /// # Panics
+    /// When the kernel keeps it.
+    pub fn switch_off(&self, program: &str) {
+        let state = self.kernel().programs().into_iter().find(|state| state.name == program);
+        let id = state.and_then(|state| state.program).expect("it is in force");
+        fs::remove_file(self.link(program)).unwrap();
+        // The kernel releases a link a moment after its last pin, and frees the program last.
+        let deadline = Instant::now() + PATIENCE;
+        while residue::programs().iter().any(|(loaded, _)| *loaded == id) {
+            assert!(Instant::now() < deadline, "`{program}` stays in force");
+            thread::yield_now();
+        }
+    }
+
+    fn link(&self, program: &str) -> PathBuf {
+        let version = format!("v{}", enforcer_common::ABI_VERSION);
+        self.place.config.bpffs.join(version).join("links").join(program)
+    }
+
+    /// The handle of the programs.
+    ///
+    /// # Panics
+    /// After [`Self::crash`].
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
         self.kernel.as_ref().unwrap()
     }
 
-    pub(crate) fn config(&self) -> &Config {
+    /// Where the programs attach and are pinned.
+    #[must_use]
+    pub fn config(&self) -> &Config {
         &self.place.config
     }
 
-    pub(crate) fn ports(&self) -> Ports {
+    /// Where the stand-ins listen.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
         Ports { proxy: self.proxy.port, resolver: self.resolver.port }
     }
 
@@ -138,58 +209,83 @@ impl Lab {
     }
 
     /// Labels a process that runs already, wherever it is.
-    pub(crate) fn guard_process(&self, pid: u32) {
+    pub fn guard_process(&self, pid: u32) {
         self.kernel().label(pid, SessionId::from_u64(SESSION)).unwrap();
     }
 
-    pub(crate) fn session_cgroup_id(&self) -> u64 {
+    /// Id of the session's cgroup.
+    #[must_use]
+    pub fn session_cgroup_id(&self) -> u64 {
         fs::metadata(self.session()).unwrap().ino()
     }
 
-    fn session(&self) -> PathBuf {
+    /// Folder of the session's cgroup.
+    #[must_use]
+    pub fn session(&self) -> PathBuf {
         self.place.sessions.join("one")
     }
 
     /// Runs a script as a guarded process.
-    pub(crate) fn guarded(&self, script: &str) -> Vec<String> {
+    pub fn guarded(&self, script: &str) -> Vec<String> {
         child::run(Some(&self.session()), script)
     }
 
     /// Starts a script as a guarded process.
-    pub(crate) fn start_guarded(&self, script: &str) -> Script {
+    #[must_use]
+    pub fn start_guarded(&self, script: &str) -> Script {
         child::start(Some(&self.session()), script)
     }
 
     /// Starts a script below the attached cgroup, but in no session.
-    pub(crate) fn start_beside(&self, script: &str) -> Script {
+    #[must_use]
+    pub fn start_beside(&self, script: &str) -> Script {
         child::start(Some(&self.place.config.cgroup), script)
     }
 
     /// Runs a script below the attached cgroup, but in no session.
-    pub(crate) fn beside(&self, script: &str) -> Vec<String> {
+    pub fn beside(&self, script: &str) -> Vec<String> {
         child::run(Some(&self.place.config.cgroup), script)
     }
 
     /// The next refusal, with its codes checked.
-    pub(crate) fn event(&mut self) -> (Hook, Refusal, Event) {
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn event(&mut self) -> (Hook, Refusal, Event) {
+        self.event_within(PATIENCE).expect("no event")
+    }
+
+    /// The next refusal, or none after `limit`.
+    pub fn event_within(&mut self, limit: Duration) -> Option<(Hook, Refusal, Event)> {
         let events = self.events.as_mut().unwrap();
         let next = async {
             loop {
-                let event = tokio::time::timeout(PATIENCE, events.next()).await;
-                let event = event.expect("no event").unwrap();
+                let event = events.next().await.unwrap();
                 if event.refusal != NOTHING_REFUSED {
                     return event;
                 }
             }
         };
-        let event = self.runtime.block_on(next);
+        let next = async { tokio::time::timeout(limit, next).await };
+        let event = self.runtime.block_on(next).ok()?;
         assert_eq!(event.session, SESSION);
         let hook = Hook::try_from(event.hook).unwrap();
-        (hook, Refusal::try_from(event.refusal).unwrap(), event)
+        Some((hook, Refusal::try_from(event.refusal).unwrap(), event))
+    }
+
+    /// Drops every event and arrival that is there.
+    pub fn forget_what_came(&mut self) {
+        while self.has_event() {}
+        while self.arrivals.try_recv().is_ok() {}
+    }
+
+    /// The next arrival at the proxy or the resolver, or none after `limit`.
+    pub fn arrival_within(&self, limit: Duration) -> Option<Arrival> {
+        self.arrivals.recv_timeout(limit).ok()
     }
 
     /// Polls the kernel side until something has happened; events that come meanwhile are dropped.
-    pub(crate) fn poll_until(&mut self, has_happened: impl Fn() -> bool) {
+    pub fn poll_until(&mut self, has_happened: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !has_happened() {
             assert!(Instant::now() < deadline, "it does not happen");
@@ -198,7 +294,7 @@ impl Lab {
     }
 
     /// Whether an event is there now.
-    pub(crate) fn has_event(&mut self) -> bool {
+    pub fn has_event(&mut self) -> bool {
         let events = self.events.as_mut().unwrap();
         let now = async { tokio::time::timeout(Duration::ZERO, events.next()).await };
         self.runtime.block_on(now).is_ok()
@@ -227,7 +323,14 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let detached = kernel::detach(&self.config);
+        // A process that another test is starting has our descriptors until it has become its program.
+        let deadline = Instant::now() + PATIENCE;
+        let detached = loop {
+            match kernel::detach(&self.config) {
+                Err(_) if Instant::now() < deadline => thread::yield_now(),
+                end => break end,
+            }
+        };
         let sessions = fs::read_dir(&self.sessions).into_iter().flatten().flatten();
         let folders = sessions.map(|entry| entry.path()).filter(|path| path.is_dir());
         for folder in folders.collect::<Vec<_>>() {
@@ -255,7 +358,7 @@ fn remove_cgroup(path: &Path) {
 }
 
 /// No pin, no mount, no folder and no cgroup is left; that no program is, `detach` has made sure of.
-pub(crate) fn assert_no_residue(config: &Config) {
+pub fn assert_no_residue(config: &Config) {
     assert!(!config.bpffs.exists(), "`{}` is left", config.bpffs.display());
     assert!(!config.cgroup.exists(), "`{}` is left", config.cgroup.display());
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
@@ -263,8 +366,13 @@ pub(crate) fn assert_no_residue(config: &Config) {
     assert_eq!(kernel::detach(config).unwrap(), Vec::<String>::new());
 }
 
+/// Ports of the proxy and the resolver: below 1024 like those of the daemon, so that the kernel gives them
+/// to nobody by itself.
+pub const DOORS: (u16, u16) = (914, 915);
+
 /// Answers each connection with the destination that the kernel remembered, then closes it.
 struct Proxy {
+    tell: Sender<Arrival>,
     port: u16,
     listeners: Vec<TcpListener>,
     stop: Arc<AtomicBool>,
@@ -272,12 +380,12 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn bind() -> Self {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        let second = TcpListener::bind(("::1", port)).unwrap();
+    fn bind(tell: Sender<Arrival>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        Self { port, listeners: vec![first, second], stop, threads: Vec::new() }
+        let (listeners, threads) = (Vec::new(), Vec::new());
+        let mut proxy = Self { tell, port: DOORS.0, listeners, stop, threads };
+        proxy.listen_again();
+        proxy
     }
 
     fn listen_again(&mut self) {
@@ -290,9 +398,10 @@ impl Proxy {
             self.stop = Arc::new(AtomicBool::new(false));
         }
         for listener in self.listeners.drain(..) {
-            let (origins, stop) = (origins.clone(), Arc::clone(&self.stop));
-            self.threads
-                .push(thread::spawn(move || answer_connections(&listener, &origins, &stop)));
+            let (tell, origins, stop) =
+                (self.tell.clone(), origins.clone(), Arc::clone(&self.stop));
+            let serve = move || answer_connections(&listener, &origins, &tell, &stop);
+            self.threads.push(thread::spawn(serve));
         }
     }
 
@@ -310,12 +419,17 @@ impl Proxy {
     }
 }
 
-fn answer_connections(listener: &TcpListener, origins: &Origins, stop: &AtomicBool) {
+fn answer_connections(
+    listener: &TcpListener,
+    origins: &Origins,
+    tell: &Sender<Arrival>,
+    stop: &AtomicBool,
+) {
     while let Ok((mut stream, peer)) = listener.accept() {
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        let answer = origin_text(origins, peer, PROTOCOL_TCP);
+        let answer = origin_text(origins, peer, PROTOCOL_TCP, tell);
         let again = origins.take(peer, PROTOCOL_TCP).unwrap();
         assert_eq!(again, None, "an origin can be taken once");
         // The client may be gone by now.
@@ -323,12 +437,20 @@ fn answer_connections(listener: &TcpListener, origins: &Origins, stop: &AtomicBo
     }
 }
 
-/// What the kernel knows about a peer, as the stand-ins tell it to the client.
-fn origin_text(origins: &Origins, peer: SocketAddr, protocol: u16) -> String {
-    match origins.take(peer, protocol).unwrap() {
+/// What the kernel knows about a peer, as the stand-ins tell it to the client and to the test.
+fn origin_text(
+    origins: &Origins,
+    peer: SocketAddr,
+    protocol: u16,
+    tell: &Sender<Arrival>,
+) -> String {
+    let origin = origins.take(peer, protocol).unwrap();
+    // The test may be over.
+    let _ = tell.send(Arrival { protocol, origin: origin.clone() });
+    match origin {
         Some(seen) => {
             assert_eq!(seen.session, SessionId::from_u64(SESSION));
-            assert!(seen.comm.starts_with("python"), "{}", seen.comm);
+            assert!(!seen.comm.is_empty());
             format!("{} pid {} uid {}", seen.destination, seen.pid, seen.uid)
         }
         None => "no origin".to_owned(),
@@ -337,6 +459,7 @@ fn origin_text(origins: &Origins, peer: SocketAddr, protocol: u16) -> String {
 
 /// Answers each datagram with the server that the kernel remembered.
 struct Resolver {
+    tell: Sender<Arrival>,
     port: u16,
     sockets: Vec<UdpSocket>,
     stop: Arc<AtomicBool>,
@@ -344,18 +467,12 @@ struct Resolver {
 }
 
 impl Resolver {
-    fn bind() -> Self {
+    fn bind(tell: Sender<Arrival>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let sockets = |first: u16| {
-            (first..first + RESOLVER_PORTS)
-                .flat_map(|port| [("127.0.0.1", port), ("::1", port)])
-                .map(UdpSocket::bind)
-                .collect::<Result<Vec<_>, _>>()
-        };
-        // Ports in a row that nobody else has.
-        let (port, sockets) =
-            (20_000..30_000).find_map(|first| Some((first, sockets(first).ok()?))).unwrap();
-        Self { port, sockets, stop, threads: Vec::new() }
+        let (sockets, threads) = (Vec::new(), Vec::new());
+        let mut resolver = Self { tell, port: DOORS.1, sockets, stop, threads };
+        resolver.listen_again();
+        resolver
     }
 
     fn listen_again(&mut self) {
@@ -369,8 +486,10 @@ impl Resolver {
             self.stop = Arc::new(AtomicBool::new(false));
         }
         for socket in self.sockets.drain(..) {
-            let (origins, stop) = (origins.clone(), Arc::clone(&self.stop));
-            self.threads.push(thread::spawn(move || answer_datagrams(&socket, &origins, &stop)));
+            let (tell, origins, stop) =
+                (self.tell.clone(), origins.clone(), Arc::clone(&self.stop));
+            let serve = move || answer_datagrams(&socket, &origins, &tell, &stop);
+            self.threads.push(thread::spawn(serve));
         }
     }
 
@@ -390,13 +509,18 @@ impl Resolver {
     }
 }
 
-fn answer_datagrams(socket: &UdpSocket, origins: &Origins, stop: &AtomicBool) {
+fn answer_datagrams(
+    socket: &UdpSocket,
+    origins: &Origins,
+    tell: &Sender<Arrival>,
+    stop: &AtomicBool,
+) {
     let mut buffer = [0; 512];
     while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        let answer = origin_text(origins, peer, PROTOCOL_UDP);
+        let answer = origin_text(origins, peer, PROTOCOL_UDP, tell);
         let _ = socket.send_to(answer.as_bytes(), peer);
     }
 }
