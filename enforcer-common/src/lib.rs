@@ -82,6 +82,8 @@ pub mod program {
     pub const ESTABLISHED: &str = "established";
     /// `cgroup_skb/egress`: what is not on the loopback device does not leave.
     pub const EGRESS: &str = "egress";
+    /// `cgroup_skb/ingress`: nobody outside reaches a guarded socket.
+    pub const INGRESS: &str = "ingress";
     /// `cgroup/setsockopt`: options that lead past the redirect or make the kernel send by itself.
     pub const SETSOCKOPT: &str = "setsockopt";
     /// `cgroup/bind4`: nobody guarded takes the place of the proxy or the resolver.
@@ -100,12 +102,13 @@ pub mod program {
 
     /// Every program, in the order in which they are attached: first what only refuses or hides, then
     /// what redirects, so that no moment exists in which a redirect has no backstop.
-    pub const ALL: [&str; 18] = [
+    pub const ALL: [&str; 19] = [
         EXIT,
         FORK,
         MKDIR,
         EXEC,
         EGRESS,
+        INGRESS,
         SETSOCKOPT,
         BIND4,
         BIND6,
@@ -372,6 +375,8 @@ pub enum Hook {
     Fork = 7,
     /// `tp_btf/sched_process_exec`.
     Exec = 8,
+    /// `cgroup_skb/ingress`; the address of such an event is the sender's.
+    Ingress = 9,
 }
 
 /// In place of a [`Refusal`], what the daemon should know: by [`Hook::SockCreate`] that a socket was made in a
@@ -398,6 +403,8 @@ pub enum Refusal {
     SocketOption = 7,
     /// There was no room for the label of a guarded process: it is refused everything.
     NoLabel = 8,
+    /// A connect to a listener of the same session that would reach somebody else's on the same port.
+    Stranger = 9,
 }
 
 /// One refused attempt, as put on the ring.
@@ -448,6 +455,7 @@ impl TryFrom<u32> for Hook {
             6 => Ok(Self::Bind),
             7 => Ok(Self::Fork),
             8 => Ok(Self::Exec),
+            9 => Ok(Self::Ingress),
             other => Err(other),
         }
     }
@@ -465,6 +473,7 @@ impl TryFrom<u32> for Refusal {
             6 => Ok(Self::NotReady),
             7 => Ok(Self::SocketOption),
             8 => Ok(Self::NoLabel),
+            9 => Ok(Self::Stranger),
             other => Err(other),
         }
     }

@@ -64,8 +64,11 @@ fn decide(
     match (attempt.socket_type, attempt.protocol) {
         (SOCK_STREAM, PROTOCOL_TCP) => {
             unbind_device(ctx)?;
-            if task.session != NO_SESSION && local::is_own_listener(ctx, task, attempt) {
+            if task.session != NO_SESSION
+                && let Some(listener) = local::own_listener(ctx, task, attempt)
+            {
                 maps::forget(address::socket(ctx));
+                address::rewrite(ctx, family, &listener, attempt.port);
                 return Ok(());
             }
             redirect(ctx, family, settings, task, attempt)

@@ -124,6 +124,11 @@ pub fn egress(ctx: SkBuffContext) -> i32 {
     egress::packet(&ctx)
 }
 
+#[cgroup_skb(ingress)]
+pub fn ingress(ctx: SkBuffContext) -> i32 {
+    egress::arriving(&ctx)
+}
+
 #[sock_ops]
 pub fn established(ctx: SockOpsContext) -> u32 {
     established::hand_over(&ctx);

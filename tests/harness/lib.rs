@@ -5,6 +5,13 @@
 pub mod cgroup;
 pub mod command;
 pub mod host;
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first thing that is not as expected"
+)]
+pub mod lab;
 pub mod provider;
 pub mod residue;
 

@@ -6,9 +6,9 @@ use aya::maps::{HashMap, Map, MapData};
 use enforcer_common::{Hook, NO_SESSION, ProcessLabel, Refusal, capacity, map};
 use enforcer_core::model::SessionId;
 
-use crate::child::Script;
-use crate::lab::{Lab, SESSION, isolated};
 use crate::storm::CLIENT;
+use enforcer_tests::lab::child::Script;
+use enforcer_tests::lab::{Lab, SESSION, isolated};
 
 /// Each descendant asks the proxy who it is; what it says goes up as exit status.
 const STORMS: &str = r#"

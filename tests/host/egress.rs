@@ -3,9 +3,9 @@
 
 use enforcer_common::{Hook, Refusal};
 
-use crate::child;
-use crate::lab::{Lab, isolated};
-use crate::wire::{MARKER, World, contains};
+use enforcer_tests::lab::child;
+use enforcer_tests::lab::wire::{MARKER, World, contains};
+use enforcer_tests::lab::{Lab, isolated};
 
 /// Fast Open with payload in the SYN, out of a chosen device; anybody may do that.
 const BOUND_DEVICE: &str = r#"
@@ -91,7 +91,7 @@ fn a_guarded_listener_cannot_be_dialled_from_outside() {
         assert_eq!(listener.line(), "ready");
         world.dial("10.99.0.1:8080");
         let (hook, refusal, _) = lab.event();
-        assert_eq!((hook, refusal), (Hook::Egress, Refusal::Device));
+        assert_eq!((hook, refusal), (Hook::Ingress, Refusal::Device));
         listener.go_on();
         listener.finish();
         let answers = world.arrived().into_iter().filter(|frame| frame.get(23) == Some(&6));

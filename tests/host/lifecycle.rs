@@ -9,8 +9,8 @@ use enforcer_core::model::{AgentName, SessionId};
 use enforcer_user::kernel::{self, Error, Kernel};
 use nix::mount::umount;
 
-use crate::lab::{AGENT, Lab, SESSION, isolated};
-use crate::log;
+use enforcer_tests::lab::log;
+use enforcer_tests::lab::{AGENT, Lab, SESSION, isolated};
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]

@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 
 use enforcer_user::kernel::{OriginSeen, Origins};
 
-use crate::lab::{Answer, Lab, PATIENCE, isolated};
 use crate::storm;
+use enforcer_tests::lab::{Answer, Lab, PATIENCE, isolated};
 
 /// A connection, with what the kernel knows about it.
 type Taken = (TcpStream, Option<OriginSeen>);

@@ -3,8 +3,8 @@
 
 use enforcer_common::{Hook, Refusal};
 
-use crate::lab::{Lab, ip, isolated};
-use crate::wire::World;
+use enforcer_tests::lab::wire::World;
+use enforcer_tests::lab::{Lab, child, ip, isolated};
 
 /// Runs a client and expects the proxy's word and `getpeername` to name the destination.
 fn check(lab: &Lab, client: &str, destination: &str, peer: &str) {
@@ -181,7 +181,7 @@ fn an_unguarded_process_meets_the_same_peers_and_the_same_errors() {
         // Nobody answers there, and that is known at once.
         ip("neighbor add 10.99.0.9 dev near nud failed");
         let mut lab = Lab::new();
-        let outside = crate::child::run(None, EVERYTHING);
+        let outside = child::run(None, EVERYTHING);
         assert_eq!(lab.beside(EVERYTHING), outside);
         assert!(!lab.has_event());
         let text = outside.join("\n");

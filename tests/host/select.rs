@@ -12,8 +12,8 @@ use enforcer_core::model::{AgentName, SessionId, UnixMillis};
 use enforcer_user::kernel;
 use tempfile::TempDir;
 
-use crate::child;
-use crate::lab::{Lab, isolated};
+use enforcer_tests::lab::child;
+use enforcer_tests::lab::{Lab, isolated};
 
 /// Whether the caller is guarded, in one word: guarded connects reach the proxy, others find no route.
 const ASK: &str = r#"
@@ -289,7 +289,7 @@ show(len(listener.accept()))
         let port: u16 = process.line().parse().unwrap();
         let pid = process.pid();
         lab.guard_process(pid);
-        let session = SessionId::from_u64(crate::lab::SESSION);
+        let session = SessionId::from_u64(enforcer_tests::lab::SESSION);
         assert_eq!(lab.kernel().cut(pid, 0, session).unwrap(), 4);
         assert_eq!(lab.kernel().cut(pid, 0, session).unwrap(), 0, "all of them are ended");
         process.go_on();

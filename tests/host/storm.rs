@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::child::Script;
-use crate::lab::{Lab, isolated};
-use crate::wire::{World, contains};
+use enforcer_tests::lab::child::Script;
+use enforcer_tests::lab::wire::{World, contains};
+use enforcer_tests::lab::{Lab, isolated};
 
 /// The program that connects as often as it is told.
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_connect-storm");

@@ -12,6 +12,7 @@ use crate::{check, demo, step};
 
 const PACKAGES: &[Package] = &[
     Package { name: "iproute2", probe: Probe::Program("ip") },
+    Package { name: "nftables", probe: Probe::Program("nft") },
     Package { name: "nodejs", probe: Probe::Program("node") },
 ];
 

@@ -87,6 +87,7 @@ fn hook(number: u32) -> &'static str {
         Ok(Hook::Bind) => "bind",
         Ok(Hook::Fork) => "fork",
         Ok(Hook::Exec) => "exec",
+        Ok(Hook::Ingress) => "ingress",
         Err(_) => "unknown",
     }
 }
@@ -101,6 +102,7 @@ fn refusal(number: u32) -> &'static str {
         Ok(Refusal::NotReady) => "not_ready",
         Ok(Refusal::SocketOption) => "socket_option",
         Ok(Refusal::NoLabel) => "no_label",
+        Ok(Refusal::Stranger) => "stranger",
         Err(_) => "unknown",
     }
 }

@@ -5,7 +5,7 @@
 //! it is what the source says.
 
 use aya::programs::links::FdLink;
-use aya::programs::{CgroupAttachMode, Program, ProgramError};
+use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use enforcer_common::{map, program};
 
@@ -103,8 +103,12 @@ pub(super) fn attach(
             Ok(FdLink::from(program.take_link(id).map_err(failed)?))
         }
         Program::CgroupSkb(program) => {
-            let egress = aya::programs::CgroupSkbAttachType::Egress;
-            let id = program.attach(cgroup, egress, mode).map_err(failed)?;
+            let direction = if name == program::INGRESS {
+                CgroupSkbAttachType::Ingress
+            } else {
+                CgroupSkbAttachType::Egress
+            };
+            let id = program.attach(cgroup, direction, mode).map_err(failed)?;
             FdLink::try_from(program.take_link(id).map_err(failed)?)
         }
         Program::CgroupSock(program) => {

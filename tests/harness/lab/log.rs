@@ -23,14 +23,15 @@ impl Log for Kept {
 }
 
 /// Starts keeping lines; before the first program is loaded.
-pub(crate) fn install() {
+pub fn install() {
     // Another test of this process was first: fine.
     let _ = ::log::set_logger(&KEPT);
     ::log::set_max_level(LevelFilter::Debug);
 }
 
 /// Whether a line with this text was logged.
-pub(crate) fn has(text: &str) -> bool {
+#[must_use]
+pub fn has(text: &str) -> bool {
     let lines = KEPT.0.lock().unwrap_or_else(PoisonError::into_inner);
     lines.iter().any(|line| line.contains(text))
 }

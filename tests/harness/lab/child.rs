@@ -36,21 +36,23 @@ def as_nobody():
 "#;
 
 /// A running script; killed when it is dropped.
-pub(crate) struct Script {
+#[derive(Debug)]
+pub struct Script {
     child: Child,
     input: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 /// Starts a script, in a cgroup or outside any.
-pub(crate) fn start(cgroup: Option<&Path>, script: &str) -> Script {
+#[must_use]
+pub fn start(cgroup: Option<&Path>, script: &str) -> Script {
     let python =
         if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
     program(cgroup, python, &["-c", &format!("{PRELUDE}\n{script}")])
 }
 
 /// Starts a program, in a cgroup or outside any.
-pub(crate) fn program(cgroup: Option<&Path>, path: &str, arguments: &[&str]) -> Script {
+pub fn program(cgroup: Option<&Path>, path: &str, arguments: &[&str]) -> Script {
     let mut command = match cgroup {
         Some(cgroup) => {
             let mut command = Command::new("sh");
@@ -68,32 +70,34 @@ pub(crate) fn program(cgroup: Option<&Path>, path: &str, arguments: &[&str]) -> 
 }
 
 /// Runs a script to its end and returns its lines.
-pub(crate) fn run(cgroup: Option<&Path>, script: &str) -> Vec<String> {
+pub fn run(cgroup: Option<&Path>, script: &str) -> Vec<String> {
     start(cgroup, script).finish()
 }
 
 impl Script {
-    pub(crate) fn pid(&self) -> u32 {
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line, without its end.
-    pub(crate) fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         self.lines.next().expect("the script ended early").unwrap()
     }
 
     /// Lets a script go on that waits in `input()`.
-    pub(crate) fn go_on(&mut self) {
+    pub fn go_on(&mut self) {
         self.input.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     /// Gives a script a line.
-    pub(crate) fn say(&mut self, line: &str) {
+    pub fn say(&mut self, line: &str) {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// The remaining lines of a script that has to end well.
-    pub(crate) fn finish(mut self) -> Vec<String> {
+    pub fn finish(mut self) -> Vec<String> {
         drop(self.input.take());
         let lines: Vec<_> = self.lines.by_ref().map(Result::unwrap).collect();
         let status = self.child.wait().unwrap();
