@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use enforcer_common::{
     Event, Hook, NOTHING_REFUSED, PROTOCOL_TCP, PROTOCOL_UDP, RESOLVER_PORTS, Refusal,
 };
 use enforcer_core::model::{AgentName, SessionId};
+use enforcer_tests::slowed;
 use enforcer_user::kernel::{self, Config, Events, Kernel, Origins, Ports};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -31,7 +32,7 @@ pub(crate) const SESSION: u64 = 0x1234_5678;
 pub(crate) const AGENT: &str = "support";
 
 /// Longest a test waits for something that has to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) static PATIENCE: LazyLock<Duration> = LazyLock::new(|| slowed(Duration::from_secs(20)));
 
 /// Runs a test in network and mount namespaces of its own; threads and children it starts are in them too.
 pub(crate) fn isolated(test: impl FnOnce() + Send + 'static) {
@@ -175,7 +176,7 @@ impl Lab {
         let events = self.events.as_mut().unwrap();
         let next = async {
             loop {
-                let event = tokio::time::timeout(PATIENCE, events.next()).await;
+                let event = tokio::time::timeout(*PATIENCE, events.next()).await;
                 let event = event.expect("no event").unwrap();
                 if event.refusal != NOTHING_REFUSED {
                     return event;
@@ -190,7 +191,7 @@ impl Lab {
 
     /// Polls the kernel side until something has happened; events that come meanwhile are dropped.
     pub(crate) fn poll_until(&mut self, has_happened: impl Fn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         while !has_happened() {
             assert!(Instant::now() < deadline, "it does not happen");
             self.has_event();
@@ -244,7 +245,7 @@ impl Drop for Place {
 
 /// A cgroup becomes empty a moment after its last process has been waited for.
 fn remove_cgroup(path: &Path) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + *PATIENCE;
     while let Err(error) = fs::remove_dir(path) {
         let is_busy = error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline;
         if !is_busy {

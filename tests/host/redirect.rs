@@ -40,7 +40,7 @@ fn a_connect_that_does_not_wait_and_one_that_sends_at_once_are_redirected() {
 import select
 s = socket_(); s.setblocking(False)
 show(errno.errorcode[s.connect_ex(("10.99.0.2", 8080))])
-select.select([], [s], [], 20); s.setblocking(True)
+select.select([], [s], [], PATIENCE); s.setblocking(True)
 show(s.recv(200).decode().split()[0], at(s.getpeername()))
 t = socket_()
 show(t.sendto(b"hello", 0x20000000, ("10.99.0.3", 80)))
@@ -111,7 +111,7 @@ fn an_unguarded_process_notices_nothing() {
         let script = r#"
 def tcp(address, family=AF_INET):
     with socket_(family) as s:
-        s.settimeout(20); s.connect(address); return at(s.getpeername())
+        s.settimeout(PATIENCE); s.connect(address); return at(s.getpeername())
 listener = socket_(); listener.bind(("127.0.0.1", 0)); listener.listen()
 show(tcp(listener.getsockname()) == at(listener.getsockname()))
 show(outcome(tcp, ("127.0.0.1", 1)), outcome(tcp, ("10.99.0.2", 80)), outcome(tcp, ("fd99::2", 80), AF_INET6))

@@ -52,13 +52,13 @@ impl World {
                 }
             }
         });
-        let tid = tid.recv_timeout(PATIENCE).unwrap();
+        let tid = tid.recv_timeout(*PATIENCE).unwrap();
         ip(&format!("link add near type veth peer name far netns {tid}"));
         ip("address add 10.99.0.1/24 dev near");
         ip("address add fd99::1/64 dev near nodad");
         ip("link set near up");
         go_on.send(()).unwrap();
-        ready.recv_timeout(PATIENCE).unwrap();
+        ready.recv_timeout(*PATIENCE).unwrap();
         let world = Self { frames, dial, ends: Cell::new(0) };
         world.wait_until_wired();
         world
@@ -66,7 +66,7 @@ impl World {
 
     /// IPv6 starts a moment after the link has come up, and tells nobody.
     fn wait_until_wired(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         loop {
             let end = self.next_end();
             let sent = UdpSocket::bind("[fd99::1]:0")
@@ -97,7 +97,7 @@ impl World {
         socket.send_to(end.as_bytes(), ("10.99.0.2", END_PORT)).unwrap();
         let mut arrived = Vec::new();
         loop {
-            let frame = self.frames.recv_timeout(PATIENCE).expect("the wire is dead");
+            let frame = self.frames.recv_timeout(*PATIENCE).expect("the wire is dead");
             if contains(&frame, &end) {
                 return arrived;
             }
@@ -124,7 +124,7 @@ fn is_traffic(frame: &[u8]) -> bool {
 
 fn dial_all(addresses: &Receiver<SocketAddr>) {
     while let Ok(address) = addresses.recv() {
-        let _ = TcpStream::connect_timeout(&address, PATIENCE);
+        let _ = TcpStream::connect_timeout(&address, *PATIENCE);
     }
 }
 
