@@ -147,7 +147,8 @@ impl Lab {
         fs::metadata(self.session()).unwrap().ino()
     }
 
-    fn session(&self) -> PathBuf {
+    /// The cgroup of the session.
+    pub(crate) fn session(&self) -> PathBuf {
         self.place.sessions.join("one")
     }
 

@@ -11,6 +11,7 @@
 mod child;
 mod datagram;
 mod egress;
+mod hardened;
 mod lab;
 mod label;
 mod lifecycle;

@@ -149,7 +149,9 @@ fn place(file: &Path, root: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::copy(file, &to).with_context(|| format!("failed to copy `{}`", file.display()))?;
-    Ok(())
+    // Python takes what it compiled earlier only if the source is as old as it was then.
+    let modified = fs::metadata(file)?.modified()?;
+    Ok(File::options().append(true).open(&to)?.set_modified(modified)?)
 }
 
 /// Debug information makes most of a test program, and fills the machine's memory.

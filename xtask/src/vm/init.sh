@@ -18,7 +18,11 @@ echo "vm: kernel $(uname -r), lsm $(cat /sys/kernel/security/lsm)"
 for module in /modules/*.ko; do
     insmod "$module" || echo "vm: $module does not load"
 done
+# Else Yama refuses first, on hosts that have it.
+echo 0 >/proc/sys/kernel/yama/ptrace_scope
 export ENFORCER_TEST_SLOWNESS=@SLOWNESS@ RUST_BACKTRACE=1
+# Without `bpf` in its list a kernel is not hardened, and the suites must say so.
+if grep -qw bpf /sys/kernel/security/lsm; then export ENFORCER_TEST_HARDENED=1; fi
 cd @REPOSITORY@/tests
 @RUN@
 echo "vm: all suites ended"
