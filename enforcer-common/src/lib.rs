@@ -52,6 +52,12 @@ pub mod map {
     pub const SOCKET_SERVERS: &str = "SOCKET_SERVERS";
     /// `SK_STORAGE` of [`super::SocketLabel`], copied to accepted sockets: who made a socket.
     pub const SOCKET_LABEL: &str = "SOCKET_LABEL";
+    /// `ARRAY[1]` of [`super::Hardening`].
+    pub const HARDENING: &str = "HARDENING";
+    /// `HASH` path of a Unix socket, padded with zero bytes → a byte: sockets of others that are no way out.
+    pub const UNIX_ALLOWED: &str = "UNIX_ALLOWED";
+    /// `ARRAY[1]` of `u64`: calls of bpf(2) by the daemon, as the security hook saw them.
+    pub const LSM_CALLS: &str = "LSM_CALLS";
     /// `RINGBUF` of [`super::Event`].
     pub const EVENTS: &str = "EVENTS";
     /// `PERCPU_ARRAY[1]` of `u64`: events that found the ring full. Never changes a verdict.
@@ -123,6 +129,51 @@ pub mod program {
         CONNECT4,
         CONNECT6,
     ];
+
+    /// LSM `socket_post_create`: Unix sockets are labeled.
+    pub const SOCKET_POST_CREATE: &str = "socket_post_create";
+    /// LSM `socket_create`: families other than Unix, internet and netlink are refused.
+    pub const SOCKET_CREATE: &str = "socket_create";
+    /// LSM `socket_sendmsg`: nothing is sent on an internet socket that the session did not make.
+    pub const SOCKET_SENDMSG: &str = "socket_sendmsg";
+    /// LSM `file_receive`: nor is such a socket received.
+    pub const FILE_RECEIVE: &str = "file_receive";
+    /// LSM `unix_stream_connect`: no helper behind a Unix socket.
+    pub const UNIX_STREAM_CONNECT: &str = "unix_stream_connect";
+    /// LSM `unix_may_send`: the same for datagrams.
+    pub const UNIX_MAY_SEND: &str = "unix_may_send";
+    /// LSM `ptrace_access_check`: no other process is written to or robbed of a descriptor.
+    pub const PTRACE_ACCESS_CHECK: &str = "ptrace_access_check";
+    /// LSM `bpf`: no call of bpf(2).
+    pub const BPF: &str = "bpf";
+    /// LSM `task_kill`: no signal to the daemon.
+    pub const TASK_KILL: &str = "task_kill";
+    /// LSM `inode_unlink`: the pins stay.
+    pub const INODE_UNLINK: &str = "inode_unlink";
+    /// LSM `inode_rmdir`: their folders stay.
+    pub const INODE_RMDIR: &str = "inode_rmdir";
+    /// LSM `inode_rename`: they keep their names.
+    pub const INODE_RENAME: &str = "inode_rename";
+    /// LSM `sb_umount`: their file system stays.
+    pub const SB_UMOUNT: &str = "sb_umount";
+
+    /// The programs of the hardened tier, in the order in which they are attached: each is named as its hook.
+    /// They are attached all or not at all.
+    pub const HARDENED: [&str; 13] = [
+        SOCKET_POST_CREATE,
+        SOCKET_CREATE,
+        SOCKET_SENDMSG,
+        FILE_RECEIVE,
+        UNIX_STREAM_CONNECT,
+        UNIX_MAY_SEND,
+        PTRACE_ACCESS_CHECK,
+        BPF,
+        TASK_KILL,
+        INODE_UNLINK,
+        INODE_RMDIR,
+        INODE_RENAME,
+        SB_UMOUNT,
+    ];
 }
 
 /// Capacities of the maps, in entries (the ring: in bytes).
@@ -147,6 +198,8 @@ pub mod capacity {
     pub const DOORS: u32 = 1024;
     /// Redirected connections whose origin was not taken yet; an evicted one is refused, never guessed.
     pub const ORIGINS: u32 = 65_536;
+    /// Allowed paths of Unix sockets.
+    pub const UNIX_ALLOWED: u32 = 64;
     /// Bytes of the event ring; a power of two and a multiple of the page size.
     pub const EVENTS_BYTES: u32 = 512 * 1024;
 }
@@ -199,6 +252,33 @@ pub struct Settings {
     pub attach_cgroup: u64,
     /// When the host booted, in milliseconds since the Unix epoch; session ids begin with a time.
     pub booted_unix_ms: u64,
+}
+
+/// Longest path of a Unix socket, in bytes: `sun_path` of `struct sockaddr_un`.
+pub const UNIX_PATH_BYTES: usize = 108;
+
+/// What the programs of the hardened tier need to know besides.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hardening {
+    /// Process id (thread group) of the daemon, in the initial namespace.
+    pub daemon: u32,
+    /// Device of the file system of the pins, as the kernel writes it: major number times 2^20, plus minor.
+    pub pins_device: u32,
+    /// Offset of `file` in `struct socket`, from the kernel's BTF; so are those below.
+    pub socket_file: u32,
+    /// Offset of `skc_family` in `struct sock_common`, which is the head of `struct sock`.
+    pub sock_family: u32,
+    /// Offset of `i_sb` in `struct inode`.
+    pub inode_super: u32,
+    /// Offset of `s_dev` in `struct super_block`.
+    pub super_device: u32,
+    /// Offset of `mnt_sb` in `struct vfsmount`.
+    pub mount_super: u32,
+    /// Offset of `addr` in `struct unix_sock`.
+    pub unix_address: u32,
+    /// Offset of the path in `struct unix_address`.
+    pub address_path: u32,
 }
 
 /// Where the daemon listens in one network namespace, on 127.0.0.1 and ::1. Without one every guarded
@@ -377,6 +457,26 @@ pub enum Hook {
     Exec = 8,
     /// `cgroup_skb/ingress`; the address of such an event is the sender's.
     Ingress = 9,
+    /// LSM `socket_create` and `socket_post_create`.
+    SocketCreate = 10,
+    /// LSM `socket_sendmsg`.
+    SocketSend = 11,
+    /// LSM `file_receive`.
+    FileReceive = 12,
+    /// LSM `unix_stream_connect`.
+    UnixConnect = 13,
+    /// LSM `unix_may_send`.
+    UnixSend = 14,
+    /// LSM `ptrace_access_check`.
+    Ptrace = 15,
+    /// LSM `bpf`.
+    Bpf = 16,
+    /// LSM `task_kill`.
+    Kill = 17,
+    /// LSM `inode_unlink`, `inode_rmdir` and `inode_rename`.
+    Unlink = 18,
+    /// LSM `sb_umount`.
+    Unmount = 19,
 }
 
 /// In place of a [`Refusal`], what the daemon should know: by [`Hook::SockCreate`] that a socket was made in a
@@ -405,6 +505,20 @@ pub enum Refusal {
     NoLabel = 8,
     /// A connect to a listener of the same session that would reach somebody else's on the same port.
     Stranger = 9,
+    /// A socket of a family outside the allow-list.
+    Family = 10,
+    /// An internet socket that the session did not make.
+    ForeignSocket = 11,
+    /// A Unix socket behind which an unguarded process, or another session, answers.
+    Helper = 12,
+    /// The memory or the descriptors of a process outside the session.
+    OtherProcess = 13,
+    /// A call of bpf(2).
+    Programs = 14,
+    /// A signal to the daemon.
+    Daemon = 15,
+    /// The pins, or the file system they are on.
+    Pins = 16,
 }
 
 /// One refused attempt, as put on the ring.
@@ -456,6 +570,16 @@ impl TryFrom<u32> for Hook {
             7 => Ok(Self::Fork),
             8 => Ok(Self::Exec),
             9 => Ok(Self::Ingress),
+            10 => Ok(Self::SocketCreate),
+            11 => Ok(Self::SocketSend),
+            12 => Ok(Self::FileReceive),
+            13 => Ok(Self::UnixConnect),
+            14 => Ok(Self::UnixSend),
+            15 => Ok(Self::Ptrace),
+            16 => Ok(Self::Bpf),
+            17 => Ok(Self::Kill),
+            18 => Ok(Self::Unlink),
+            19 => Ok(Self::Unmount),
             other => Err(other),
         }
     }
@@ -474,6 +598,13 @@ impl TryFrom<u32> for Refusal {
             7 => Ok(Self::SocketOption),
             8 => Ok(Self::NoLabel),
             9 => Ok(Self::Stranger),
+            10 => Ok(Self::Family),
+            11 => Ok(Self::ForeignSocket),
+            12 => Ok(Self::Helper),
+            13 => Ok(Self::OtherProcess),
+            14 => Ok(Self::Programs),
+            15 => Ok(Self::Daemon),
+            16 => Ok(Self::Pins),
             other => Err(other),
         }
     }
@@ -488,6 +619,7 @@ pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
 }
 
 const _: () = assert!(size_of::<Settings>() == 96);
+const _: () = assert!(size_of::<Hardening>() == 36);
 const _: () = assert!(size_of::<Door>() == 4);
 const _: () = assert!(size_of::<Servers>() == 104);
 const _: () = assert!(size_of::<Label>() == 64);
@@ -510,6 +642,8 @@ mod pod {
     unsafe impl aya::Pod for super::SessionStart {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::SocketLabel {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Hardening {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Door {}
     // SAFETY: as above.

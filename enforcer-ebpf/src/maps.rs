@@ -13,8 +13,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkSto
 use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;
 use enforcer_common::{
-    CgroupName, Door, Event, Label, Origin, OriginKey, ProcessLabel, Selector, Servers, SessionStart,
-    Settings, SocketLabel, capacity,
+    CgroupName, Door, Event, Hardening, Label, Origin, OriginKey, ProcessLabel, Selector, Servers,
+    SessionStart, Settings, SocketLabel, UNIX_PATH_BYTES, capacity,
 };
 
 #[btf_map]
@@ -90,6 +90,19 @@ pub(crate) static EVENTS: RingBuf<Event, { capacity::EVENTS_BYTES as usize }> = 
 
 #[btf_map]
 pub(crate) static EVENTS_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+#[btf_map]
+pub(crate) static HARDENING: Array<Hardening, 1> = Array::new();
+
+#[btf_map]
+pub(crate) static UNIX_ALLOWED: HashMap<
+    [u8; UNIX_PATH_BYTES],
+    u8,
+    { capacity::UNIX_ALLOWED as usize },
+> = HashMap::new();
+
+#[btf_map]
+pub(crate) static LSM_CALLS: Array<u64, 1> = Array::new();
 
 /// The origin remembered on a socket; none for a null socket and for one that was never redirected.
 #[inline(always)]

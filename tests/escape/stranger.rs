@@ -59,7 +59,7 @@ impl Stranger {
         let mut received = Vec::new();
         let mut ends = STREAMS.len() + DATAGRAMS.len();
         while ends > 0 {
-            let text = self.texts.recv_timeout(PATIENCE).expect("the strangers are dead");
+            let text = self.texts.recv_timeout(*PATIENCE).expect("the strangers are dead");
             if text.ends_with(END) { ends -= 1 } else { received.push(text) }
         }
         received
@@ -83,7 +83,7 @@ impl Stranger {
 fn take_streams(listener: &TcpListener, tell: &Sender<String>) {
     while let Ok((mut stream, peer)) = listener.accept() {
         let mut bytes = Vec::new();
-        let _ = stream.set_read_timeout(Some(PATIENCE));
+        let _ = stream.set_read_timeout(Some(*PATIENCE));
         let _ = stream.read_to_end(&mut bytes);
         if tell.send(format!("{peer} {}", String::from_utf8_lossy(&bytes))).is_err() {
             return;

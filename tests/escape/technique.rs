@@ -385,7 +385,7 @@ impl Stage {
 
     fn is_recorded(&mut self, user: User, lines: &[String]) {
         let expected = self.outcome(user);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         let mut seen = Vec::new();
         let lab = self.lab.as_mut().unwrap();
         while Instant::now() < deadline {

@@ -39,10 +39,10 @@ fn a_name_query_reaches_the_resolver_and_its_answer_comes_from_the_server() {
             let lines = lab.guarded(&format!(
                 r#"
 show(os.getpid())
-s = socket_({family}, SOCK_DGRAM); s.settimeout(20)
+s = socket_({family}, SOCK_DGRAM); s.settimeout(PATIENCE)
 s.sendto(b"q", ("{server}", 53)); answer, server = s.recvfrom(200)
 show(answer.decode(), at(server))
-c = socket_({family}, SOCK_DGRAM); c.settimeout(20)
+c = socket_({family}, SOCK_DGRAM); c.settimeout(PATIENCE)
 c.connect(("{server}", 53)); c.send(b"q1"); c.send(b"q2")
 for _ in range(2):
     answer, server = c.recvfrom(200)

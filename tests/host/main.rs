@@ -10,6 +10,7 @@
 mod datagram;
 mod descent;
 mod egress;
+mod hardened;
 mod label;
 mod lifecycle;
 mod origin;

@@ -31,7 +31,7 @@ struct Judge {
 
 impl Judge {
     fn judge(&self, (mut stream, seen): Taken) {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(*PATIENCE)).unwrap();
         let mut said = String::new();
         // A reset leaves what came before it readable.
         let _ = stream.read_to_string(&mut said);
@@ -143,7 +143,7 @@ fn a_connection_that_is_reset_in_the_queue_does_not_take_the_origin_of_the_next_
         let (gate, take_at_once) = (Mutex::new(gate), judges.at_once());
         let answer = move |stream, peer, origins: &Origins| {
             // Open for good once the test has dropped its end.
-            let _ = gate.lock().unwrap().recv_timeout(PATIENCE);
+            let _ = gate.lock().unwrap().recv_timeout(*PATIENCE);
             take_at_once(stream, peer, origins);
         };
         let lab = Lab::answering(None, Arc::new(answer));

@@ -13,6 +13,7 @@ mod packages;
 mod step;
 mod test;
 mod traces;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -41,8 +42,10 @@ enum Command {
     /// Run everything: checks, all suites, on the real kernel where root is there.
     Test {
         /// Leave out what needs root.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "vm")]
         quick: bool,
+        #[command(flatten)]
+        vm: vm::Arguments,
     },
 }
 
@@ -53,7 +56,8 @@ fn main() -> ExitCode {
         Command::Clients => clients::ensure(),
         Command::Demo => return demo::run(),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
-        Command::Test { quick } => test::run(quick),
+        Command::Test { vm, .. } if vm.vm.is_some() => vm::run(&vm),
+        Command::Test { quick, .. } => test::run(quick),
     };
     step::exit_code(done)
 }

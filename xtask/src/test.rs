@@ -41,7 +41,7 @@ pub(crate) fn run(is_quick: bool) -> Result<()> {
 
 /// Sums over all suites.
 #[derive(Debug, Default)]
-struct Tally {
+pub(crate) struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
@@ -54,8 +54,18 @@ impl std::fmt::Display for Tally {
 }
 
 impl Tally {
+    /// Whether a test failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed > 0
+    }
+
+    /// Whether a test passed.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.passed > 0
+    }
+
     /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
-    fn add(&mut self, line: &str) {
+    pub(crate) fn add(&mut self, line: &str) {
         let Some((_, counts)) =
             line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {

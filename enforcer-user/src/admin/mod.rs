@@ -56,6 +56,11 @@ pub struct Status {
     /// Network namespaces in which guarded processes are served, besides the daemon's own.
     #[serde(default)]
     pub namespaces: usize,
+    /// How much of what a guarded process may try is stopped: `kernel` or `hardened`.
+    pub tier: String,
+    /// Why the tier is not `hardened`, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier_reason: Option<String>,
     /// Kernel events that were lost because the ring was full; verdicts were not.
     pub kernel_events_lost: u64,
     /// Where the programs attach.

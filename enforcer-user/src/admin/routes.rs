@@ -147,6 +147,8 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
         },
         programs,
         namespaces: host.namespaces.load(Ordering::Relaxed),
+        tier: host.kernel.tier().name().to_owned(),
+        tier_reason: host.kernel.tier().reason().map(str::to_owned),
         kernel_events_lost: host.kernel.events_lost().unwrap_or(0),
         cgroup: host.cgroup.clone(),
         sessions: sessions

@@ -56,6 +56,10 @@ fn render(status: &Status) -> String {
             status.namespaces
         ));
     }
+    lines.push(match &status.tier_reason {
+        Some(reason) => format!("tier      {}, because {reason}", status.tier),
+        None => format!("tier      {}", status.tier),
+    });
     lines.push(format!("sessions  {} alive", status.sessions.len()));
     for session in &status.sessions {
         let launch =

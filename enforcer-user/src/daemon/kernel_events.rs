@@ -88,6 +88,16 @@ fn hook(number: u32) -> &'static str {
         Ok(Hook::Fork) => "fork",
         Ok(Hook::Exec) => "exec",
         Ok(Hook::Ingress) => "ingress",
+        Ok(Hook::SocketCreate) => "socket_create",
+        Ok(Hook::SocketSend) => "socket_sendmsg",
+        Ok(Hook::FileReceive) => "file_receive",
+        Ok(Hook::UnixConnect) => "unix_stream_connect",
+        Ok(Hook::UnixSend) => "unix_may_send",
+        Ok(Hook::Ptrace) => "ptrace_access_check",
+        Ok(Hook::Bpf) => "bpf",
+        Ok(Hook::Kill) => "task_kill",
+        Ok(Hook::Unlink) => "inode_unlink",
+        Ok(Hook::Unmount) => "sb_umount",
         Err(_) => "unknown",
     }
 }
@@ -103,6 +113,13 @@ fn refusal(number: u32) -> &'static str {
         Ok(Refusal::SocketOption) => "socket_option",
         Ok(Refusal::NoLabel) => "no_label",
         Ok(Refusal::Stranger) => "stranger",
+        Ok(Refusal::Family) => "family",
+        Ok(Refusal::ForeignSocket) => "foreign_socket",
+        Ok(Refusal::Helper) => "helper",
+        Ok(Refusal::OtherProcess) => "other_process",
+        Ok(Refusal::Programs) => "programs",
+        Ok(Refusal::Daemon) => "daemon",
+        Ok(Refusal::Pins) => "pins",
         Err(_) => "unknown",
     }
 }

@@ -21,7 +21,8 @@ use nix::time::{ClockId, clock_gettime};
 use super::preflight::Host;
 use super::select::Selection;
 use super::{
-    Config, Error, Kernel, Origins, Ports, ProgramState, bpffs, layout, load, pin, preflight, sys,
+    Config, Error, Kernel, Origins, Ports, ProgramState, Tier, bpffs, hardened, layout, load, pin,
+    preflight, sys,
 };
 use crate::runtime::Clock;
 
@@ -30,14 +31,15 @@ pub(super) fn attach(config: &Config, ports: Ports) -> Result<Kernel, Error> {
     let host = preflight::check(config)?;
     bpffs::ensure(config)?;
     pin::make_folders(config)?;
-    let mut ebpf = load::load(config)?;
+    let (mut ebpf, btf) = load::load(config)?;
     write_settings(&mut ebpf, host)?;
-    let kernel_maps = handle(&mut ebpf, config, host)?;
+    let mut kernel_maps = handle(&mut ebpf, config, host)?;
     if kernel_maps.labeled(std::process::id())?.is_some() {
         return Err(Error::GuardedProcess);
     }
     kernel_maps.open_door(host.netns_cookie, ports)?;
     attach_all(&mut ebpf, config, host)?;
+    kernel_maps.tier = hardened::attach(&mut ebpf, config, &btf);
     Ok(kernel_maps)
 }
 
@@ -51,7 +53,7 @@ pub fn recorded_ports(config: &Config) -> Option<Ports> {
 }
 
 /// What the pinned links say.
-pub(super) fn programs(config: &Config) -> Vec<ProgramState> {
+pub(super) fn programs(config: &Config, tier: &Tier) -> Vec<ProgramState> {
     let state = |name| {
         let info =
             sys::open_link(&pin::link(config, name)).and_then(|fd| sys::link_info(fd.as_fd()));
@@ -62,7 +64,11 @@ pub(super) fn programs(config: &Config) -> Vec<ProgramState> {
             program: attached.map(|info| info.program),
         }
     };
-    program::ALL.map(state).to_vec()
+    let hardened = match tier {
+        Tier::Hardened => program::HARDENED.as_slice(),
+        Tier::Kernel { .. } => &[],
+    };
+    program::ALL.iter().chain(hardened).copied().map(state).collect()
 }
 
 fn write_settings(ebpf: &mut Ebpf, host: Host) -> Result<(), Error> {
@@ -74,7 +80,7 @@ fn write_settings(ebpf: &mut Ebpf, host: Host) -> Result<(), Error> {
         session_level: host.session_level,
         attach_cgroup: host.cgroup_id,
         booted_unix_ms: booted_unix_ms()?,
-        ..layout::of_this_kernel()?
+        ..layout::settings()?
     };
     array.set(0, settings, 0).map_err(|source| Error::map("write", name, source))
 }
@@ -138,7 +144,7 @@ fn take_over(
 
 /// Attaches the new program of a tracepoint beside the old one, then drops that: a moment with both labels
 /// twice, which is harmless; one with neither would lose a label.
-fn replace(ebpf: &mut Ebpf, config: &Config, name: &'static str) -> Result<(), Error> {
+pub(super) fn replace(ebpf: &mut Ebpf, config: &Config, name: &'static str) -> Result<(), Error> {
     let path = pin::link(config, name);
     // A pin's name may have no dot.
     let next = pin::link(config, &format!("{name}_next"));
@@ -156,7 +162,7 @@ fn replace(ebpf: &mut Ebpf, config: &Config, name: &'static str) -> Result<(), E
 }
 
 /// Unpins what this call attached when it does not come to its end.
-struct Unpin(Vec<PathBuf>);
+pub(super) struct Unpin(pub(super) Vec<PathBuf>);
 
 impl Drop for Unpin {
     fn drop(&mut self) {
@@ -189,6 +195,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
         netns: host.netns_cookie,
         origins: Origins::open(config, host.netns_cookie)?,
         log: Mutex::new(log),
+        tier: Tier::Kernel { reason: "not tried yet".to_owned() },
     })
 }
 

@@ -13,6 +13,7 @@ mod cut;
 mod detach;
 mod error;
 mod events;
+mod hardened;
 mod layout;
 mod load;
 mod mounts;
@@ -38,6 +39,7 @@ pub use self::attach::recorded_ports;
 pub use self::detach::detach;
 pub use self::error::Error;
 pub use self::events::Events;
+pub use self::hardened::{Tier, probe_tier};
 pub use self::mounts::find_cgroup2;
 pub use self::origins::{OriginSeen, Origins};
 pub use self::select::file_id;
@@ -115,6 +117,7 @@ pub struct Kernel {
     netns: u64,
     origins: Origins,
     log: Mutex<Option<EbpfLogger<&'static dyn log::Log>>>,
+    tier: Tier,
 }
 
 impl fmt::Debug for Kernel {
@@ -289,10 +292,16 @@ impl Kernel {
         Ok(slots.iter().sum())
     }
 
+    /// How much is stopped on this host.
+    #[must_use]
+    pub fn tier(&self) -> &Tier {
+        &self.tier
+    }
+
     /// Each program, with the link that keeps it attached.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramState> {
-        attach::programs(&self.config)
+        attach::programs(&self.config, &self.tier)
     }
 }
 

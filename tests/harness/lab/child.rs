@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 const PRELUDE: &str = r#"
 import errno, os, socket, struct, sys, time
 from socket import *
+PATIENCE = 20 * int(os.environ.get("ENFORCER_TEST_SLOWNESS", 1))
 socket_ = socket
 def show(*words):
     print(*words, flush=True)
@@ -24,7 +25,7 @@ def at(name):
 def ask(family, address, bind=None, options=()):
     "Connects, and returns what the proxy says the destination was, next to what getpeername says."
     with socket_(family, SOCK_STREAM) as s:
-        s.settimeout(20)
+        s.settimeout(PATIENCE)
         for option in options:
             s.setsockopt(*option)
         if bind:

@@ -13,9 +13,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::residue;
+use crate::{residue, slowed};
 
 use self::child::Script;
 
@@ -44,7 +44,7 @@ pub const SESSION: u64 = 0x1234_5678;
 pub const AGENT: &str = "support";
 
 /// Longest a test waits for something that has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub static PATIENCE: LazyLock<Duration> = LazyLock::new(|| slowed(Duration::from_secs(20)));
 
 /// Runs a test in network and mount namespaces of its own; threads and children it starts are in them too.
 pub fn isolated(test: impl FnOnce() + Send + 'static) {
@@ -182,7 +182,7 @@ impl Lab {
         let id = state.and_then(|state| state.program).expect("it is in force");
         fs::remove_file(self.link(program)).unwrap();
         // The kernel releases a link a moment after its last pin, and frees the program last.
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         while residue::programs().iter().any(|(loaded, _)| *loaded == id) {
             assert!(Instant::now() < deadline, "`{program}` stays in force");
             thread::yield_now();
@@ -298,7 +298,7 @@ impl Lab {
     /// # Panics
     /// When none comes.
     pub fn event(&mut self) -> (Hook, Refusal, Event) {
-        self.event_within(PATIENCE).expect("no event")
+        self.event_within(*PATIENCE).expect("no event")
     }
 
     /// The next refusal, or none after `limit`.
@@ -314,7 +314,7 @@ impl Lab {
     /// # Panics
     /// When none comes.
     pub fn any_event(&mut self) -> Event {
-        self.refusal_within(PATIENCE).expect("no event")
+        self.refusal_within(*PATIENCE).expect("no event")
     }
 
     fn refusal_within(&mut self, limit: Duration) -> Option<Event> {
@@ -337,7 +337,7 @@ impl Lab {
     /// When none comes.
     pub fn raw_event(&mut self) -> Event {
         let events = self.events.as_mut().unwrap();
-        let next = async { tokio::time::timeout(PATIENCE, events.next()).await };
+        let next = async { tokio::time::timeout(*PATIENCE, events.next()).await };
         self.runtime.block_on(next).expect("no event").unwrap()
     }
 
@@ -354,7 +354,7 @@ impl Lab {
 
     /// Polls the kernel side until something has happened; events that come meanwhile are dropped.
     pub fn poll_until(&mut self, has_happened: impl Fn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         while !has_happened() {
             assert!(Instant::now() < deadline, "it does not happen");
             self.has_event();
@@ -392,7 +392,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // A process that another test is starting has our descriptors until it has become its program.
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         let detached = loop {
             match kernel::detach(&self.config) {
                 Err(_) if Instant::now() < deadline => thread::yield_now(),
@@ -413,7 +413,7 @@ fn remove_cgroup(path: &Path) {
     for folder in below.map(|entry| entry.path()).filter(|path| path.is_dir()) {
         remove_cgroup(&folder);
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + *PATIENCE;
     while let Err(error) = fs::remove_dir(path) {
         let is_busy = error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline;
         if !is_busy {

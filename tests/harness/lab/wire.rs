@@ -80,7 +80,7 @@ impl World {
             // The listener would keep the namespace alive.
             shutdown(closer.as_raw_fd(), Shutdown::Both).unwrap();
         });
-        let tid = tid.recv_timeout(PATIENCE).unwrap();
+        let tid = tid.recv_timeout(*PATIENCE).unwrap();
         ip(&format!("link add near type veth peer name far address {FAR} netns {tid}"));
         ip("address add 10.99.0.1/24 dev near");
         ip("address add fd99::1/64 dev near nodad");
@@ -92,7 +92,7 @@ impl World {
             ip(&format!("{kind} neighbor add {address} lladdr {FAR} dev near"));
         }
         go_on.send(()).unwrap();
-        ready.recv_timeout(PATIENCE).unwrap();
+        ready.recv_timeout(*PATIENCE).unwrap();
         let world = Self { frames, dial, ends: Cell::new(0) };
         world.wait_until_wired();
         world
@@ -100,7 +100,7 @@ impl World {
 
     /// IPv6 starts a moment after the link has come up, and tells nobody.
     fn wait_until_wired(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         loop {
             let end = self.next_end();
             let sent = UdpSocket::bind("[fd99::1]:0")
@@ -154,7 +154,7 @@ impl World {
         socket.send_to(end.as_bytes(), ("10.99.0.2", END_PORT)).unwrap();
         let mut arrived = Vec::new();
         loop {
-            let frame = self.frames.recv_timeout(PATIENCE).expect("the wire is dead");
+            let frame = self.frames.recv_timeout(*PATIENCE).expect("the wire is dead");
             if contains(&frame, &end) {
                 return arrived;
             }
@@ -210,7 +210,7 @@ fn pass_on(packets: &OwnedFd, frame: &Sender<Vec<u8>>) {
 fn serve(listener: &TcpListener) {
     while let Ok((mut stream, _)) = listener.accept() {
         thread::spawn(move || {
-            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let _ = stream.set_read_timeout(Some(*PATIENCE));
             while stream.read(&mut [0; 512]).is_ok_and(|bytes| bytes != 0) {}
         });
     }
