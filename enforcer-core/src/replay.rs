@@ -2,21 +2,28 @@
 //! Events and another policy: what it would have decided.
 //!
 //! Judges the facts as they were recorded, with the evaluator of the data path. It does not read bodies:
-//! what the detectors of the recording bundle did not look for is not in the facts, and a policy with
-//! other detectors is judged by what was detected then. An exchange refused for another reason than the
+//! what no detector looked for then is not in the facts, and an exchange about which the other policy asks
+//! for it is counted as undetermined. An exchange refused for another reason than the
 //! policy is judged by its decision only.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::limits::REPLAY_DIFFERENCES_MAX;
-use crate::model::{Decision, Effect, ExchangeId, Facts, MaskName, RecordDepth, UnixMillis};
+use crate::model::{
+    Decision, Effect, ExchangeId, Facts, MaskName, Obligations, RecordDepth, UnixMillis,
+};
 use crate::record::{Event, EventBody, ExchangeOpened};
 
 /// What another policy would have decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Exchanges judged.
+    /// Exchanges judged, and those that could not be.
     pub exchanges: u64,
+    /// Exchanges that could not be judged: the other policy asks for what nobody looked for then.
+    #[serde(default)]
+    pub undetermined: u64,
     /// Exchanges that were allowed and would be denied.
     pub allow_to_deny: u64,
     /// Exchanges that were denied and would be allowed.
@@ -70,6 +77,10 @@ pub enum Change {
     ResponseMaskGained(MaskName),
     /// What comes back would not be masked with this any more.
     ResponseMaskLost(MaskName),
+    /// It would be under this obligation as well.
+    ObligationGained(String),
+    /// It would not be under this obligation any more.
+    ObligationLost(String),
     /// More or less of it would be kept.
     Record {
         /// How much was kept.
@@ -79,10 +90,11 @@ pub enum Change {
     },
 }
 
-/// Judges all exchanges among `events` by `decide`, which is the other policy.
+/// Judges all exchanges among `events` by `decide`, which is the other policy; it says nothing about facts
+/// that it cannot judge.
 pub fn replay<'a>(
     events: impl IntoIterator<Item = &'a Event>,
-    decide: impl FnMut(&Facts) -> Decision,
+    decide: impl FnMut(&Facts) -> Option<Decision>,
 ) -> Report {
     let mut replay = Replay::new(decide);
     for event in events {
@@ -98,7 +110,7 @@ pub struct Replay<F> {
     report: Report,
 }
 
-impl<F: FnMut(&Facts) -> Decision> Replay<F> {
+impl<F: FnMut(&Facts) -> Option<Decision>> Replay<F> {
     /// A replay against the policy that `decide` is.
     pub fn new(decide: F) -> Self {
         Self { decide, report: Report::default() }
@@ -119,7 +131,10 @@ impl<F: FnMut(&Facts) -> Decision> Replay<F> {
 
     fn judge(&mut self, at: UnixMillis, opened: &ExchangeOpened) {
         self.report.exchanges += 1;
-        let replayed = (self.decide)(&opened.facts);
+        let Some(replayed) = (self.decide)(&opened.facts) else {
+            self.report.undetermined += 1;
+            return;
+        };
         let changes = changes(&opened.decision, &replayed);
         match changes.first() {
             None => return,
@@ -161,6 +176,15 @@ fn obligation_changes(recorded: &Decision, replayed: &Decision) -> Vec<Change> {
     changes.extend(lost.cloned().map(Change::ResponseMaskLost));
     let gained = after.mask_response.difference(&before.mask_response);
     changes.extend(gained.cloned().map(Change::ResponseMaskGained));
+    let other = |obligations: &Obligations| -> BTreeSet<String> {
+        let approvals = obligations.approvals.iter().map(|name| format!("approval {name}"));
+        let budgets = obligations.budgets.iter().map(|name| format!("budget {name}"));
+        let credentials = obligations.credentials.iter().map(|name| format!("credential {name}"));
+        approvals.chain(budgets).chain(credentials).collect()
+    };
+    let (old, new) = (other(before), other(after));
+    changes.extend(old.difference(&new).cloned().map(Change::ObligationLost));
+    changes.extend(new.difference(&old).cloned().map(Change::ObligationGained));
     if before.record != after.record {
         changes.push(Change::Record { from: before.record, to: after.record });
     }
@@ -169,11 +193,10 @@ fn obligation_changes(recorded: &Decision, replayed: &Decision) -> Vec<Change> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::model::{
-        AgentName, EndpointName, Http, Obligations, Operation, PolicyVersion, RuleId, SessionId,
+        AgentName, BudgetName, EndpointName, Http, Mode, Operation, PolicyVersion, RuleId,
+        SessionId,
     };
     use crate::record::Process;
 
@@ -185,7 +208,10 @@ mod tests {
                 mask_request: masks(request),
                 mask_response: masks(response),
                 record: RecordDepth::Full,
+                ..Obligations::default()
             },
+            observed: vec![],
+            mode: Mode::Enforce,
             because: vec![RuleId::new("r")],
             errors: vec![],
             message: None,
@@ -205,6 +231,7 @@ mod tests {
                 agent: AgentName::new("a"),
                 endpoint: EndpointName::new("e"),
                 detected: BTreeSet::new(),
+                sought: None,
                 operation: Operation::Http(Http {
                     method: "GET".to_owned(),
                     path: path.to_owned(),
@@ -223,7 +250,7 @@ mod tests {
 
     fn check(recorded: Decision, replayed: Decision, expect: &[Change]) {
         let events = [event(1, "/", recorded)];
-        let report = replay(&events, |_| replayed.clone());
+        let report = replay(&events, |_| Some(replayed.clone()));
         let found = report.differences.first().map_or(&[][..], |d| &d.changes[..]);
         assert_eq!(found, expect);
         assert_eq!(report.changed(), u64::from(!expect.is_empty()));
@@ -246,7 +273,12 @@ mod tests {
         let mut facts_only = allow.clone();
         facts_only.obligations.record = RecordDepth::Facts;
         let less = Change::Record { from: RecordDepth::Full, to: RecordDepth::Facts };
-        check(allow, facts_only, &[less]);
+        check(allow.clone(), facts_only, &[less]);
+        let mut charged = allow.clone();
+        charged.obligations.budgets.insert(BudgetName::new("daily"));
+        let budget = || "budget daily".to_owned();
+        check(allow.clone(), charged.clone(), &[Change::ObligationGained(budget())]);
+        check(charged, allow, &[Change::ObligationLost(budget())]);
     }
 
     #[test]
@@ -265,11 +297,17 @@ mod tests {
             .map(|n| event(n, if n % 5 == 0 { "/b" } else { "/a" }, allow.clone()))
             .collect();
         let report = replay(&events, |facts| match &facts.operation {
-            Operation::Http(http) if http.path == "/b" => decision(Effect::Deny, &[], &[]),
-            _ => allow.clone(),
+            Operation::Http(http) if http.path == "/b" => Some(decision(Effect::Deny, &[], &[])),
+            _ => Some(allow.clone()),
         });
         assert_eq!((report.exchanges, report.allow_to_deny), (20, 4));
         let changed: Vec<u64> = report.differences.iter().map(|d| d.exchange.number).collect();
         assert_eq!(changed, [5, 10, 15, 20]);
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_counted_and_is_no_difference() {
+        let report = replay(&[event(1, "/", decision(Effect::Allow, &[], &[]))], |_| None);
+        assert_eq!((report.exchanges, report.undetermined, report.changed()), (1, 1, 0));
     }
 }

@@ -116,6 +116,7 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
             agent: AgentName::new("support"),
             endpoint: EndpointName::new("openai"),
             detected: BTreeSet::new(),
+            sought: None,
             operation: Operation::Chat(Chat {
                 model: model.to_owned(),
                 stream: false,
@@ -130,6 +131,8 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
             effect,
             obligations: Obligations::default(),
             because: rules,
+            observed: vec![],
+            mode: enforcer_core::model::Mode::Enforce,
             errors: vec![],
             message: None,
             policy: PolicyVersion::new("v1"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MaskName, PolicyVersion, RuleId};
+use super::{ApprovalName, BudgetName, CredentialName, MaskName, PolicyVersion, RuleId};
 
 /// Whether an exchange may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,17 @@ pub enum Effect {
     Allow,
     /// It may not.
     Deny,
+}
+
+/// What becomes of decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// They are carried out.
+    #[default]
+    Enforce,
+    /// They are recorded only, and no byte is changed.
+    Observe,
 }
 
 /// How much of an exchange is kept. The larger one wins a join.
@@ -37,8 +48,53 @@ pub struct Obligations {
     /// Masks for what comes back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub mask_response: BTreeSet<MaskName>,
+    /// Approvals by people; each of them is needed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub approvals: BTreeSet<ApprovalName>,
+    /// Budgets that are charged; each of them must have room.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub budgets: BTreeSet<BudgetName>,
+    /// Credentials that are put in. Two for one header cannot both be carried out, which refuses.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub credentials: BTreeSet<CredentialName>,
     /// How much is kept.
     pub record: RecordDepth,
+}
+
+impl Obligations {
+    /// What owes nothing: the join of no permits.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { record: RecordDepth::Facts, ..Self::default() }
+    }
+
+    /// The join of the lattice: what either demands is demanded. Commutative, associative and idempotent.
+    #[must_use]
+    pub fn join(mut self, other: &Self) -> Self {
+        self.mask_request.extend(other.mask_request.iter().cloned());
+        self.mask_response.extend(other.mask_response.iter().cloned());
+        self.approvals.extend(other.approvals.iter().cloned());
+        self.budgets.extend(other.budgets.iter().cloned());
+        self.credentials.extend(other.credentials.iter().cloned());
+        self.record = self.record.max(other.record);
+        self
+    }
+
+    /// The order of the lattice: whether everything that `other` demands is demanded here.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.mask_request.is_superset(&other.mask_request)
+            && self.mask_response.is_superset(&other.mask_response)
+            && self.approvals.is_superset(&other.approvals)
+            && self.budgets.is_superset(&other.budgets)
+            && self.credentials.is_superset(&other.credentials)
+            && self.record >= other.record
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_enforced(mode: &Mode) -> bool {
+    *mode == Mode::Enforce
 }
 
 /// The answer for one exchange.
@@ -53,9 +109,52 @@ pub struct Decision {
     /// Rules whose evaluation erred; any such rule denies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<RuleId>,
+    /// Rules in observe mode that would have decided otherwise or with more obligations; they decided nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<RuleId>,
+    /// What became of it.
+    #[serde(default, skip_serializing_if = "is_enforced")]
+    pub mode: Mode,
     /// What the operator says to the caller (`@message`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Which policy decided.
     pub policy: PolicyVersion,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Strategy, any, proptest};
+
+    use super::*;
+
+    fn obligations() -> impl Strategy<Value = Obligations> {
+        let names = || proptest::collection::btree_set("[a-c]", 0..3);
+        (names(), names(), names(), names(), names(), any::<bool>()).prop_map(
+            |(request, response, approvals, budgets, credentials, full)| Obligations {
+                mask_request: request.into_iter().map(MaskName::new).collect(),
+                mask_response: response.into_iter().map(MaskName::new).collect(),
+                approvals: approvals.into_iter().map(ApprovalName::new).collect(),
+                budgets: budgets.into_iter().map(BudgetName::new).collect(),
+                credentials: credentials.into_iter().map(CredentialName::new).collect(),
+                record: if full { RecordDepth::Full } else { RecordDepth::Facts },
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_join_is_that_of_a_lattice(a in obligations(), b in obligations(), c in obligations()) {
+            let join = |left: &Obligations, right: &Obligations| left.clone().join(right);
+            assert_eq!(join(&a, &b), join(&b, &a), "commutative");
+            assert_eq!(join(&join(&a, &b), &c), join(&a, &join(&b, &c)), "associative");
+            assert_eq!(join(&a, &a), a, "idempotent");
+            assert_eq!(join(&a, &Obligations::none()), a, "none is the bottom");
+            assert!(join(&a, &b).includes(&a) && join(&a, &b).includes(&b), "an upper bound");
+            if c.includes(&a) && c.includes(&b) {
+                assert!(c.includes(&join(&a, &b)), "the least one");
+            }
+            assert_eq!(a.includes(&b), join(&a, &b) == a, "order and join agree");
+        }
+    }
 }

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentName, DetectorName, EndpointName};
+use super::{
+    AgentName, Batch, DetectorName, Embed, EndpointName, FileRead, FineTune, Image, Speech,
+    TraceExport, Upload,
+};
 
 /// Everything one decision is made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,9 @@ pub struct Facts {
     pub endpoint: EndpointName,
     /// Detectors that found something in the request; `context.detected` in rules.
     pub detected: BTreeSet<DetectorName>,
+    /// Detectors that looked, where not all of the bundle's did: no rule could ask for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sought: Option<BTreeSet<DetectorName>>,
     /// What is asked.
     pub operation: Operation,
 }
@@ -25,14 +31,32 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Operation {
+    /// A batch of requests that the provider works off later.
+    Batch(Batch),
     /// A chat completion.
     Chat(Chat),
     /// A passed-through connection, judged by name only.
     Connect(Connect),
+    /// Embeddings of texts.
+    Embed(Embed),
+    /// A look at files that the provider stores, or at what is in one.
+    FileRead(FileRead),
+    /// A file that the provider is to store.
+    FileUpload(Upload),
+    /// A model that is to be trained further.
+    FineTune(FineTune),
     /// A request that no codec understands.
     Http(Http),
+    /// Pictures made from a text.
+    Image(Image),
     /// A request whose body a codec should understand and cannot.
     Opaque(Opaque),
+    /// Speech made from a text.
+    Speech(Speech),
+    /// Traces of an agent's steps.
+    TraceExport(TraceExport),
+    /// A text made from speech.
+    Transcribe(Upload),
 }
 
 impl Facts {
@@ -45,7 +69,22 @@ impl Facts {
                 chat.tools = chat.tools.iter().map(|tool| mask(tool)).collect();
                 chat.parts = chat.parts.iter().map(|part| mask(part)).collect();
             }
-            Operation::Connect(_) => {}
+            Operation::Batch(batch) => {
+                batch.target = mask(&batch.target);
+                batch.input_file = mask(&batch.input_file);
+            }
+            Operation::Embed(embed) => embed.model = mask(&embed.model),
+            Operation::Image(image) => image.model = mask(&image.model),
+            Operation::Speech(speech) => speech.model = mask(&speech.model),
+            Operation::FileRead(read) => read.path = mask(&read.path),
+            Operation::FineTune(tune) => {
+                tune.model = mask(&tune.model);
+                tune.training_file = mask(&tune.training_file);
+            }
+            Operation::Connect(_)
+            | Operation::FileUpload(_)
+            | Operation::TraceExport(_)
+            | Operation::Transcribe(_) => {}
             Operation::Http(http) => {
                 http.path = mask(&http.path);
                 http.query = mask(&http.query);
@@ -57,14 +96,64 @@ impl Facts {
 }
 
 impl Operation {
+    /// The model that is asked for, where the codec knows it.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Self::Chat(chat) => Some(&chat.model),
+            Self::Embed(embed) => Some(&embed.model),
+            Self::FineTune(tune) => Some(&tune.model),
+            Self::Image(image) => Some(&image.model),
+            Self::Speech(speech) => Some(&speech.model),
+            Self::Batch(_)
+            | Self::Connect(_)
+            | Self::FileRead(_)
+            | Self::FileUpload(_)
+            | Self::Http(_)
+            | Self::Opaque(_)
+            | Self::TraceExport(_)
+            | Self::Transcribe(_) => None,
+        }
+    }
+
+    /// Tokens that the provider is going to charge for the request at most, as far as they are known before:
+    /// those of the request, and those that it allows the answer.
+    #[must_use]
+    pub fn tokens(&self) -> i64 {
+        match self {
+            Self::Chat(chat) => chat.input_tokens.saturating_add(chat.max_tokens.unwrap_or(0)),
+            Self::Embed(embed) => embed.input_tokens,
+            Self::Speech(speech) => speech.input_tokens,
+            Self::Batch(_)
+            | Self::Connect(_)
+            | Self::FileRead(_)
+            | Self::FileUpload(_)
+            | Self::FineTune(_)
+            | Self::Http(_)
+            | Self::Image(_)
+            | Self::Opaque(_)
+            | Self::TraceExport(_)
+            | Self::Transcribe(_) => 0,
+        }
+    }
+
     /// Name of the action in rules.
     #[must_use]
     pub const fn action(&self) -> &'static str {
         match self {
+            Self::Batch(_) => "batch",
             Self::Chat(_) => "chat",
             Self::Connect(_) => "connect",
+            Self::Embed(_) => "embed",
+            Self::FileRead(_) => "file_read",
+            Self::FileUpload(_) => "file_upload",
+            Self::FineTune(_) => "fine_tune",
             Self::Http(_) => "http",
+            Self::Image(_) => "image",
             Self::Opaque(_) => "opaque",
+            Self::Speech(_) => "speech",
+            Self::TraceExport(_) => "trace_export",
+            Self::Transcribe(_) => "transcribe",
         }
     }
 }
@@ -179,6 +268,7 @@ mod tests {
             agent: AgentName::new("support"),
             endpoint: EndpointName::new("openai"),
             detected: BTreeSet::new(),
+            sought: None,
             operation: Operation::Http(http.clone()),
         };
         let masked = facts.with_texts(|text| format!("<{text}>"));

@@ -51,6 +51,18 @@ name!(
     DetectorName
 );
 name!(
+    /// Name of a budget (`[budgets.NAME]`).
+    BudgetName
+);
+name!(
+    /// Name of a kind of approval (`[approvals.NAME]`).
+    ApprovalName
+);
+name!(
+    /// Name of a credential (`[credentials.NAME]`).
+    CredentialName
+);
+name!(
     /// The `@id` of a rule.
     RuleId
 );

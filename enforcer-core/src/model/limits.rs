@@ -163,6 +163,23 @@ pub const RULE_TOKENS_MAX: usize = 4096;
 pub const RULE_DEPTH_MAX: usize = 64;
 /// Characters of a `@message`.
 pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
+/// Shortest window of a budget.
+pub const BUDGET_WINDOW_MIN: Duration = Duration::from_secs(60);
+/// Longest window of a budget.
+pub const BUDGET_WINDOW_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Time a request waits for a person, unless the bundle says otherwise.
+pub const APPROVAL_HOLD: Duration = Duration::from_secs(90);
+/// Shortest time a request waits for a person.
+pub const APPROVAL_HOLD_MIN: Duration = Duration::from_secs(1);
+/// Longest time a request waits for a person; clients give up at 600 s.
+pub const APPROVAL_HOLD_MAX: Duration = Duration::from_secs(540);
+/// Time a question stands, unless the bundle says otherwise.
+pub const APPROVAL_EXPIRE: Duration = Duration::from_secs(1800);
+/// Longest time a question stands.
+pub const APPROVAL_EXPIRE_MAX: Duration = Duration::from_secs(86_400);
+/// Combinations of agent, action and endpoint that have a slice of the rules of their own; beyond it one slice
+/// serves all endpoints of an agent and action.
+pub const SLICES_MAX: usize = 262_144;
 /// Combinations of masks whose masker is kept ready; more are built anew each time.
 pub const MASKERS_MAX: usize = 256;
 /// Bytes of a name in a bundle. The kernel's label of a process has this much room for the agent's name,

@@ -3,6 +3,7 @@
 //!
 //! Every room speaks these; nothing in here does anything.
 
+mod api;
 mod decision;
 mod deny;
 mod facts;
@@ -10,11 +11,12 @@ mod ids;
 mod launch;
 pub mod limits;
 
-pub use decision::{Decision, Effect, Obligations, RecordDepth};
+pub use api::{Batch, Embed, FileRead, FineTune, Image, Speech, TraceExport, Upload};
+pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth};
 pub use deny::{Denied, DenyReason};
 pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Usage};
 pub use ids::{
-    AgentName, DetectorName, EndpointName, ExchangeId, MaskName, PolicyVersion, RuleId, SessionId,
-    UnixMillis,
+    AgentName, ApprovalName, BudgetName, CredentialName, DetectorName, EndpointName, ExchangeId,
+    MaskName, PolicyVersion, RuleId, SessionId, UnixMillis,
 };
 pub use launch::{Lack, Launch, LaunchMode};

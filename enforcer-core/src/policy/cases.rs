@@ -202,6 +202,7 @@ fn read_case(policy: &Policy, sheet: &mut Sheet<'_>, section: &Section<'_>) -> O
             agent: AgentName::new(agent?.text),
             endpoint: EndpointName::new(endpoint?.text),
             detected: detected.into_iter().map(DetectorName::new).collect(),
+            sought: None,
             operation: operation?,
         },
         expect: expect?,

@@ -52,6 +52,73 @@ impl Compared {
     }
 }
 
+/// What a rule reads of the facts. Errs to more: what is not recognized counts as everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reads {
+    /// Names of facts.
+    pub(super) facts: BTreeSet<String>,
+    /// Detectors whose findings are asked for by name.
+    pub(super) detectors: BTreeSet<String>,
+    /// All findings of detectors count.
+    pub(super) all_detectors: bool,
+    /// All facts count.
+    pub(super) all_facts: bool,
+}
+
+/// The fact that holds what the detectors found.
+const DETECTED: &str = "detected";
+
+impl Reads {
+    pub(super) fn join(&mut self, other: &Self) {
+        self.facts.extend(other.facts.iter().cloned());
+        self.detectors.extend(other.detectors.iter().cloned());
+        self.all_detectors |= other.all_detectors;
+        self.all_facts |= other.all_facts;
+    }
+
+    pub(super) fn walk(&mut self, tree: &Value) {
+        if is_context(tree) {
+            self.all_facts = true;
+            self.all_detectors = true;
+            return;
+        }
+        if let Some(names) = asked_detectors(tree) {
+            self.facts.insert(DETECTED.to_owned());
+            self.detectors.extend(names);
+            return;
+        }
+        let access = tree.get(".").or_else(|| tree.get("has"));
+        let attribute = access.and_then(|access| access.get("attr")).and_then(Value::as_str);
+        if let (Some(access), Some(name)) = (access, attribute)
+            && access.get("left").is_some_and(is_context)
+        {
+            self.all_detectors |= name == DETECTED && tree.get(".").is_some();
+            self.facts.insert(name.to_owned());
+            return;
+        }
+        match tree {
+            Value::Array(items) => items.iter().for_each(|item| self.walk(item)),
+            Value::Object(fields) => fields.values().for_each(|value| self.walk(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+/// The names in `context.detected.contains("NAME")` and its kin, if this is one with nothing but literals.
+fn asked_detectors(tree: &Value) -> Option<Vec<String>> {
+    let call = ["contains", "containsAll", "containsAny"].iter().find_map(|name| tree.get(name))?;
+    if call.get("left").and_then(fact_name).as_deref() != Some(DETECTED) {
+        return None;
+    }
+    let right = call.get("right")?;
+    let items = match right.get("Set").and_then(Value::as_array) {
+        Some(items) => items.iter().collect(),
+        None => vec![right],
+    };
+    let text = |item: &&Value| Some(item.get("Value")?.as_str()?.to_owned());
+    items.iter().map(text).collect()
+}
+
 fn is_context(tree: &Value) -> bool {
     tree.get("Var").and_then(Value::as_str) == Some("context")
 }

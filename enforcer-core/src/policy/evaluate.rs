@@ -1,39 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The compiled policy and its one function from facts to a decision.
 //!
-//! Rules are sliced by action and agent when the policy is built, so that a decision costs what the few
-//! rules that could apply cost. A slice only leaves out rules whose scope cannot match: the answer is the
-//! same as with all rules.
+//! Asks Cedar about the rules of one slice, and joins what the satisfied permits oblige to.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Decision as CedarDecision, Entities, Entity, EntityId,
-    EntityTypeName, EntityUid, PolicyId, PolicySet, PrincipalConstraint, Request,
-    ResourceConstraint, Schema,
+    Authorizer, Decision as CedarDecision, Entities, Entity, EntityId, EntityTypeName, EntityUid,
+    PolicyId, PolicySet, Request, Schema,
 };
 
 use crate::mask::{DetectorSet, Masker};
 use crate::model::{
-    AgentName, Decision, Effect, EndpointName, Facts, LaunchMode, MaskName, Obligations,
-    PolicyVersion, RecordDepth, RuleId,
+    AgentName, ApprovalName, BudgetName, CredentialName, Decision, DetectorName, Effect,
+    EndpointName, Facts, LaunchMode, MaskName, Mode, Obligations, PolicyVersion, RuleId,
 };
 
 use super::inventory::{Endpoint, Inventory};
 use super::masks::{Maskers, detectors};
 use super::rules::Rule;
 use super::schema;
+use super::sections::{Approval, Budget, Credential};
 use super::selector::Selector;
-
-/// What a bundle does with its decisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// They are carried out.
-    Enforce,
-    /// They are recorded only. No bundle of this version can ask for it.
-    Observe,
-}
+use super::slices::{Slice, Slices};
 
 /// A compiled bundle. Immutable; shared by all exchanges that started with it.
 #[derive(Debug)]
@@ -41,13 +30,38 @@ pub struct Policy {
     version: PolicyVersion,
     inventory: Inventory,
     pub(super) rules: Vec<Rule>,
-    slices: BTreeMap<AgentName, BTreeMap<&'static str, Arc<PolicySet>>>,
+    slices: Slices,
     /// Endpoints that some permit could let an agent use, by index.
     reach: BTreeMap<AgentName, BTreeSet<usize>>,
     pub(super) entities: Entities,
     pub(super) authorizer: Authorizer,
+    names: Names,
     detectors: DetectorSet,
     maskers: Maskers,
+}
+
+/// What requests are about, as Cedar names it; made once.
+#[derive(Debug)]
+struct Names {
+    agents: BTreeMap<AgentName, EntityUid>,
+    actions: BTreeMap<&'static str, EntityUid>,
+    endpoints: BTreeMap<EndpointName, EntityUid>,
+}
+
+impl Names {
+    fn new(inventory: &Inventory) -> Option<Self> {
+        let agents = inventory.agents.keys();
+        let agents = agents.map(|name| Some((name.clone(), uid("Agent", name.as_str())?)));
+        let actions = schema::ACTIONS.iter();
+        let actions = actions.map(|action| Some((action.name, uid("Action", action.name)?)));
+        let endpoints = inventory.endpoints.iter().map(|endpoint| &endpoint.name);
+        let endpoints = endpoints.map(|name| Some((name.clone(), uid("Endpoint", name.as_str())?)));
+        Some(Self {
+            agents: agents.collect::<Option<_>>()?,
+            actions: actions.collect::<Option<_>>()?,
+            endpoints: endpoints.collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// What the rules of one slice said.
@@ -56,6 +70,7 @@ struct Verdict<'p> {
     is_allowed: bool,
     because: Vec<&'p Rule>,
     errors: Vec<&'p Rule>,
+    observed: Vec<&'p Rule>,
 }
 
 impl Policy {
@@ -66,7 +81,8 @@ impl Policy {
         schema: &Schema,
     ) -> Result<Self, String> {
         let entities = entities(&inventory, schema)?;
-        let slices = slices(&inventory, &rules)?;
+        let slices = Slices::new(&inventory, &rules)?;
+        let names = Names::new(&inventory).ok_or("a name is not one for the rules")?;
         let reach = reach(&inventory, &rules);
         let detectors = detectors(&inventory)?;
         let maskers = Maskers::new(&inventory)?;
@@ -79,6 +95,7 @@ impl Policy {
             reach,
             entities,
             authorizer,
+            names,
             detectors,
             maskers,
         })
@@ -93,7 +110,40 @@ impl Policy {
     /// What is done with decisions.
     #[must_use]
     pub const fn mode(&self) -> Mode {
-        Mode::Enforce
+        self.inventory.mode
+    }
+
+    /// The budget of this name.
+    #[must_use]
+    pub fn budget(&self, name: &BudgetName) -> Option<&Budget> {
+        self.inventory.budgets.get(name).map(|entry| &entry.value)
+    }
+
+    /// All budgets.
+    pub fn budgets(&self) -> impl Iterator<Item = (&BudgetName, &Budget)> {
+        self.inventory.budgets.iter().map(|(name, entry)| (name, &entry.value))
+    }
+
+    /// The approval of this name.
+    #[must_use]
+    pub fn approval(&self, name: &ApprovalName) -> Option<&Approval> {
+        self.inventory.approvals.get(name).map(|entry| &entry.value)
+    }
+
+    /// Names of all approvals.
+    pub fn approvals(&self) -> impl Iterator<Item = &ApprovalName> {
+        self.inventory.approvals.keys()
+    }
+
+    /// The credential of this name.
+    #[must_use]
+    pub fn credential(&self, name: &CredentialName) -> Option<&Credential> {
+        self.inventory.credentials.get(name).map(|entry| &entry.value)
+    }
+
+    /// All credentials.
+    pub fn credentials(&self) -> impl Iterator<Item = (&CredentialName, &Credential)> {
+        self.inventory.credentials.iter().map(|(name, entry)| (name, &entry.value))
     }
 
     /// Names of all agents.
@@ -160,15 +210,40 @@ impl Policy {
         self.inventory.masks.keys()
     }
 
-    /// Every detector that a rule, a mask or a replay may ask for.
+    /// Every detector of the bundle.
     #[must_use]
     pub const fn detectors(&self) -> &DetectorSet {
         &self.detectors
     }
 
+    /// The detectors that some rule could ask for when this agent does this there; what no rule asks for need
+    /// not be looked for.
+    #[must_use]
+    pub fn detectors_for(
+        &self,
+        agent: &AgentName,
+        action: &str,
+        endpoint: &EndpointName,
+    ) -> Option<(&DetectorSet, &BTreeSet<DetectorName>)> {
+        let slice = self.slices.find(agent, action, endpoint)?;
+        Some((&slice.detectors, &slice.sought))
+    }
+
+    /// Detectors that some rule asks for about these facts, and that nobody looked for when they were
+    /// collected: without them this policy cannot judge them.
+    #[must_use]
+    pub fn lacks(&self, facts: &Facts) -> BTreeSet<DetectorName> {
+        let (agent, endpoint) = (&facts.agent, &facts.endpoint);
+        let slice = self.slices.find(agent, facts.operation.action(), endpoint);
+        match (slice, &facts.sought) {
+            (Some(slice), Some(sought)) => slice.sought.difference(sought).cloned().collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+
     /// Names of the detectors in [`Self::detectors`].
     #[must_use]
-    pub fn detector_names(&self) -> Vec<crate::model::DetectorName> {
+    pub fn detector_names(&self) -> Vec<DetectorName> {
         self.inventory.detector_names()
     }
 
@@ -209,18 +284,27 @@ impl Policy {
             obligations: if is_allowed { join(&verdict.because) } else { Obligations::default() },
             because,
             errors: ids(&verdict.errors),
+            observed: ids(&verdict.observed),
+            mode: self.inventory.mode,
             message,
             policy: self.version.clone(),
         }
     }
 
+    /// Decides facts of a record; nothing comes back if they lack what this policy asks for.
+    #[must_use]
+    pub fn decide_again(&self, facts: &Facts) -> Option<Decision> {
+        self.lacks(facts).is_empty().then(|| self.decide(facts))
+    }
+
     fn verdict(&self, facts: &Facts) -> Verdict<'_> {
-        let slice =
-            self.slices.get(&facts.agent).and_then(|actions| actions.get(facts.operation.action()));
-        let (Some(slice), Some(request)) = (slice, self.request(facts)) else {
+        let action = facts.operation.action();
+        let slice = self.slices.find(&facts.agent, action, &facts.endpoint);
+        let Some(slice) = slice.filter(|slice| !slice.is_empty) else { return Verdict::default() };
+        let Some(request) = self.request_reading(facts, slice.facts.as_ref()) else {
             return Verdict::default();
         };
-        let response = self.authorizer.is_authorized(&request, slice, &self.entities);
+        let response = self.authorizer.is_authorized(&request, &slice.enforced, &self.entities);
         let diagnostics = response.diagnostics();
         let erred = diagnostics.errors().map(|error| match error {
             cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id(),
@@ -229,7 +313,19 @@ impl Policy {
             is_allowed: response.decision() == CedarDecision::Allow,
             because: diagnostics.reason().filter_map(|id| self.rule(id)).collect(),
             errors: erred.filter_map(|id| self.rule(id)).collect(),
+            observed: self.observed(slice, &request),
         }
+    }
+
+    /// Rules in observe mode that would have had a part in the decision: satisfied ones, and ones that err.
+    fn observed(&self, slice: &Slice, request: &Request) -> Vec<&Rule> {
+        let would_count = |set: &PolicySet| {
+            let response = self.authorizer.is_authorized(request, set, &self.entities);
+            let diagnostics = response.diagnostics();
+            diagnostics.reason().next().is_some() || diagnostics.errors().next().is_some()
+        };
+        let counting = slice.observed.iter().filter(|(_, set)| would_count(set));
+        counting.filter_map(|(index, _)| self.rules.get(*index)).collect()
     }
 
     fn rule(&self, id: &PolicyId) -> Option<&Rule> {
@@ -239,15 +335,16 @@ impl Policy {
 
     /// The request as Cedar sees it; nothing for an agent or endpoint that is not in the inventory.
     pub(super) fn request(&self, facts: &Facts) -> Option<Request> {
-        let is_known =
-            self.has_agent(&facts.agent) && self.endpoint_named(&facts.endpoint).is_some();
-        let names = (
-            uid("Agent", facts.agent.as_str())?,
-            uid("Action", facts.operation.action())?,
-            uid("Endpoint", facts.endpoint.as_str())?,
-        );
-        let (principal, action, resource) = is_known.then_some(names)?;
-        Request::new(principal, action, resource, schema::context(facts)?, None).ok()
+        self.request_reading(facts, None)
+    }
+
+    /// The same, with only those facts that are read.
+    fn request_reading(&self, facts: &Facts, read: Option<&BTreeSet<String>>) -> Option<Request> {
+        let principal = self.names.agents.get(&facts.agent)?.clone();
+        let action = self.names.actions.get(facts.operation.action())?.clone();
+        let resource = self.names.endpoints.get(&facts.endpoint)?.clone();
+        let context = schema::context(facts, |name| read.is_none_or(|read| read.contains(name)))?;
+        Request::new(principal, action, resource, context, None).ok()
     }
 
     /// Whether the scope of a rule admits these facts.
@@ -259,15 +356,9 @@ impl Policy {
     }
 }
 
-/// The join of obligations: masks are united, the deeper record wins.
+/// The join of what all satisfied permits oblige to.
 fn join(permits: &[&Rule]) -> Obligations {
-    let mut joined = Obligations { record: RecordDepth::Facts, ..Obligations::default() };
-    for rule in permits {
-        joined.mask_request.extend(rule.obligations.mask_request.iter().cloned());
-        joined.mask_response.extend(rule.obligations.mask_response.iter().cloned());
-        joined.record = joined.record.max(rule.obligations.record);
-    }
-    joined
+    permits.iter().fold(Obligations::none(), |joined, rule| joined.join(&rule.obligations))
 }
 
 pub(super) fn uid(kind: &str, id: &str) -> Option<EntityUid> {
@@ -297,38 +388,6 @@ fn entities(inventory: &Inventory, schema: &Schema) -> Result<Entities, String> 
     Entities::from_entities(entities, Some(schema)).map_err(|error| error.to_string())
 }
 
-/// For each agent and action the rules whose scope admits them; equal slices are shared.
-fn slices(
-    inventory: &Inventory,
-    rules: &[Rule],
-) -> Result<BTreeMap<AgentName, BTreeMap<&'static str, Arc<PolicySet>>>, String> {
-    let mut shared: BTreeMap<Vec<usize>, Arc<PolicySet>> = BTreeMap::new();
-    let mut slices = BTreeMap::new();
-    for (name, agent) in &inventory.agents {
-        let mut actions = BTreeMap::new();
-        for action in schema::ACTIONS {
-            let admits = |(_, rule): &(usize, &Rule)| {
-                rule.admits_agent(name, &agent.groups) && rule.admits_action(action.name)
-            };
-            let chosen: Vec<usize> =
-                rules.iter().enumerate().filter(admits).map(|(index, _)| index).collect();
-            let slice = if let Some(slice) = shared.get(&chosen) {
-                Arc::clone(slice)
-            } else {
-                let policies = chosen.iter().filter_map(|index| rules.get(*index));
-                let policies = policies.map(|rule| rule.cedar.clone());
-                let set = PolicySet::from_policies(policies).map_err(|error| error.to_string())?;
-                let set = Arc::new(set);
-                shared.insert(chosen, Arc::clone(&set));
-                set
-            };
-            actions.insert(action.name, slice);
-        }
-        slices.insert(name.clone(), actions);
-    }
-    Ok(slices)
-}
-
 /// For each agent the endpoints that the scope of some permit admits, by index.
 fn reach(inventory: &Inventory, rules: &[Rule]) -> BTreeMap<AgentName, BTreeSet<usize>> {
     let of = |name: &AgentName, groups: &[String]| {
@@ -342,58 +401,4 @@ fn reach(inventory: &Inventory, rules: &[Rule]) -> BTreeMap<AgentName, BTreeSet<
     };
     let agents = inventory.agents.iter();
     agents.map(|(name, agent)| (name.clone(), of(name, &agent.groups))).collect()
-}
-
-fn is_named(uid: &EntityUid, kind: &str, name: &str, group_kind: &str, groups: &[String]) -> bool {
-    let (found, id) = (uid.type_name().to_string(), uid.id().unescaped());
-    (found == kind && id == name) || (found == group_kind && groups.iter().any(|group| group == id))
-}
-
-impl Rule {
-    /// Whether the scope admits an agent in these groups.
-    pub(super) fn admits_agent(&self, name: &AgentName, groups: &[String]) -> bool {
-        match self.cedar.principal_constraint() {
-            PrincipalConstraint::Any => true,
-            PrincipalConstraint::Is(kind) => kind.to_string() == "Agent",
-            PrincipalConstraint::Eq(uid) => is_named(&uid, "Agent", name.as_str(), "", &[]),
-            PrincipalConstraint::In(uid) => is_named(&uid, "Agent", name.as_str(), "Group", groups),
-            PrincipalConstraint::IsIn(kind, uid) => {
-                kind.to_string() == "Agent"
-                    && is_named(&uid, "Agent", name.as_str(), "Group", groups)
-            }
-        }
-    }
-
-    /// Whether the scope admits an action.
-    pub(super) fn admits_action(&self, action: &str) -> bool {
-        let groups: Vec<String> = schema::ACTION_GROUPS
-            .iter()
-            .filter(|(_, members)| members.contains(&action))
-            .map(|(group, _)| (*group).to_owned())
-            .collect();
-        match self.cedar.action_constraint() {
-            ActionConstraint::Any => true,
-            ActionConstraint::Eq(uid) => is_named(&uid, "Action", action, "", &[]),
-            ActionConstraint::In(uids) => {
-                uids.iter().any(|uid| is_named(uid, "Action", action, "Action", &groups))
-            }
-        }
-    }
-
-    /// Whether the scope admits an endpoint.
-    pub(super) fn admits_endpoint(&self, endpoint: &Endpoint) -> bool {
-        let name = endpoint.name.as_str();
-        match self.cedar.resource_constraint() {
-            ResourceConstraint::Any => true,
-            ResourceConstraint::Is(kind) => kind.to_string() == "Endpoint",
-            ResourceConstraint::Eq(uid) => is_named(&uid, "Endpoint", name, "", &[]),
-            ResourceConstraint::In(uid) => {
-                is_named(&uid, "Endpoint", name, "EndpointGroup", &endpoint.groups)
-            }
-            ResourceConstraint::IsIn(kind, uid) => {
-                kind.to_string() == "Endpoint"
-                    && is_named(&uid, "Endpoint", name, "EndpointGroup", &endpoint.groups)
-            }
-        }
-    }
 }

@@ -5,7 +5,7 @@ use cedar_policy::{Policy as CedarPolicy, PolicyId, PolicySet, Request};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::model::{Decision, Facts, RuleId};
+use crate::model::{Decision, Facts, Mode, RuleId};
 
 use super::Policy;
 use super::rules::Rule;
@@ -41,6 +41,8 @@ pub struct RuleOutcome {
     pub line: usize,
     /// True for `permit`, false for `forbid`.
     pub is_permit: bool,
+    /// In observe mode it decides nothing, however it met the facts.
+    pub mode: Mode,
     /// How it met the facts.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -67,6 +69,7 @@ impl Policy {
             file: rule.file.clone(),
             line: rule.place.line,
             is_permit: rule.is_permit,
+            mode: rule.mode,
             outcome: match &request {
                 Some(request) if self.is_in_scope(rule, facts) => self.outcome(rule, request),
                 _ => Outcome::OutOfScope,

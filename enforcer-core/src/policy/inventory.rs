@@ -9,12 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Style};
-use crate::model::{AgentName, DetectorName, EndpointName, LaunchMode, MaskName};
+use crate::model::{
+    AgentName, ApprovalName, BudgetName, CredentialName, DetectorName, EndpointName, LaunchMode,
+    MaskName, Mode,
+};
 
 use super::hosts::{HostPattern, Hosts};
+use super::sections::{Approval, Budget, Credential, Entry};
 use super::selector::Selector;
 use super::sheet::{Section, Sheet, Word};
-use super::{Diagnostic, SourceFile, selector, sheet};
+use super::{Diagnostic, SourceFile, sections, selector, sheet};
 
 /// What is spoken on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,7 @@ pub(super) struct Agent {
 pub(super) struct Inventory {
     /// Nothing was wrong with it.
     pub(super) is_sound: bool,
+    pub(super) mode: Mode,
     pub(super) agents: BTreeMap<AgentName, Agent>,
     pub(super) groups: BTreeSet<String>,
     /// Entries of `match`, with the agent that each stands for.
@@ -83,6 +88,9 @@ pub(super) struct Inventory {
     /// Pattern of each detector of the bundle.
     pub(super) detectors: BTreeMap<DetectorName, String>,
     pub(super) masks: BTreeMap<MaskName, Mask>,
+    pub(super) budgets: BTreeMap<BudgetName, Entry<Budget>>,
+    pub(super) approvals: BTreeMap<ApprovalName, Entry<Approval>>,
+    pub(super) credentials: BTreeMap<CredentialName, Entry<Credential>>,
 }
 
 /// Said of everything in the language that cannot be acted on yet.
@@ -117,13 +125,12 @@ pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Inv
     let mut sheet = Sheet::new(file);
     sheet.only(&top, TOP_KEYS);
     read_version(&mut sheet, &top);
-    read_mode(&mut sheet, &top);
-    let mut inventory = Inventory::default();
+    let mut inventory = Inventory { mode: read_mode(&mut sheet, &top), ..Inventory::default() };
     read_agents(&mut sheet, &top, &mut inventory);
     read_endpoints(&mut sheet, &top, &mut inventory);
     read_detectors(&mut sheet, &top, &mut inventory);
     read_masks(&mut sheet, &top, &mut inventory);
-    refuse_later_sections(&mut sheet, &top);
+    sections::read(&mut sheet, &top, &mut inventory);
     inventory.selectors = selector::in_order(inventory.selectors);
     inventory.is_sound = sheet.found.is_empty();
     found.extend(sheet.found);
@@ -142,17 +149,15 @@ fn read_version(sheet: &mut Sheet<'_>, top: &Section<'_>) {
     }
 }
 
-fn read_mode(sheet: &mut Sheet<'_>, top: &Section<'_>) {
-    let Some(mode) = sheet.text(top, "mode") else { return };
+fn read_mode(sheet: &mut Sheet<'_>, top: &Section<'_>) -> Mode {
+    let Some(mode) = sheet.text(top, "mode") else { return Mode::Enforce };
     match mode.text.as_str() {
-        "enforce" => {}
-        "observe" => {
-            sheet.error(mode.span, format!("mode `observe` is {LATER}")).help = Some(
-                "every bundle enforces; try one with `enforcer policy test` and `enforcer replay`"
-                    .to_owned(),
-            );
+        "enforce" => Mode::Enforce,
+        "observe" => Mode::Observe,
+        other => {
+            unknown(sheet, &mode, &format!("unknown mode `{other}`"), &["enforce", "observe"]);
+            Mode::Enforce
         }
-        other => unknown(sheet, &mode, &format!("unknown mode `{other}`"), &["enforce", "observe"]),
     }
 }
 
@@ -409,28 +414,6 @@ fn read_style(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Style {
             let message = format!("unknown style `{other}`");
             unknown(sheet, &style, &message, &["label", "hash", "partial"]);
             Style::Label
-        }
-    }
-}
-
-/// Sections of the language that have no effect yet: read strictly all the same, then refused.
-fn refuse_later_sections(sheet: &mut Sheet<'_>, top: &Section<'_>) {
-    for (kind, keys) in [
-        ("budgets", &["per", "tokens", "window"][..]),
-        ("approvals", &["by", "hold", "expire"]),
-        ("credentials", &["secret", "header", "value"]),
-    ] {
-        for (name, section) in sheet.named(top, kind) {
-            sheet.only(&section, keys);
-            for key in keys {
-                match *key {
-                    "tokens" => drop(sheet.integer(&section, key)),
-                    "by" => drop(sheet.texts(&section, key)),
-                    _ => drop(sheet.text(&section, key)),
-                }
-            }
-            sheet.error(name.span, format!("`[{kind}.{}]` is {LATER}", name.text)).help =
-                Some("remove it: it would have no effect".to_owned());
         }
     }
 }

@@ -17,24 +17,29 @@ mod explain;
 mod hosts;
 mod inventory;
 mod masks;
+mod obligations;
 mod rules;
 mod schema;
+mod sections;
 mod selector;
 pub mod sheet;
+mod slices;
 mod statement;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod unused;
 
 pub use bundle::{Compiled, SourceFile, Sources, compile};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
-pub use evaluate::{Mode, Policy};
+pub use evaluate::Policy;
 pub use explain::{Explanation, Outcome, RuleOutcome};
 pub use hosts::HostPattern;
 pub use inventory::{Endpoint, Protocol, Tls};
 pub use schema::{
     ACTIONS, ActionSpec, FactKind, FactSpec, FactValue, Otherwise, action, operation, schema_text,
 };
+pub use sections::{Approval, Approver, Budget, Credential, Per, Secret};
 pub use selector::Selector;
 
 /// Name of the inventory inside a bundle.

@@ -13,12 +13,12 @@ use cedar_policy::{
     ValidationWarning, Validator,
 };
 
-use crate::model::{DetectorName, MaskName, Obligations, RecordDepth, RuleId, limits};
+use crate::model::{DetectorName, Mode, Obligations, RuleId, limits};
 
 use super::compared::Compared;
 use super::diagnostic::{Place, Severity};
 use super::draft::Draft;
-use super::inventory::{Endpoint, Inventory, Protocol, Tls};
+use super::inventory::{Endpoint, Inventory, LATER, Protocol, Tls};
 use super::statement::{Statement, split};
 use super::translate::{UnknownFacts, list, translate};
 use super::{Diagnostic, SourceFile, schema, sheet};
@@ -30,14 +30,26 @@ pub(super) struct Rule {
     pub(super) file: String,
     pub(super) place: Place,
     pub(super) is_permit: bool,
+    /// In observe mode it decides nothing, and is recorded where it would have.
+    pub(super) mode: Mode,
     pub(super) obligations: Obligations,
     pub(super) message: Option<String>,
     pub(super) cedar: Policy,
 }
 
-/// Annotations of the language that this version cannot act on.
-const LATER: &[&str] = &["approve", "budget", "credential", "mode"];
-const KNOWN: &[&str] = &["id", "mask", "mask_request", "mask_response", "message", "record"];
+/// Annotations of the language.
+const KNOWN: &[&str] = &[
+    "approve",
+    "budget",
+    "credential",
+    "id",
+    "mask",
+    "mask_request",
+    "mask_response",
+    "message",
+    "mode",
+    "record",
+];
 
 /// Everything the checks of one bundle need.
 pub(super) struct Checker<'c> {
@@ -117,9 +129,10 @@ impl Checker<'_> {
         let message = self.message(draft);
         let impossible = self.check_types(draft);
         let mut obligations = self.obligations(draft);
+        let mode = self.mode(draft);
         if let Some(inventory) = self.inventory {
             self.check_instances(draft, inventory);
-            self.check_masks(draft, inventory, &mut obligations);
+            self.check_obligations(draft, inventory, &mut obligations);
             self.check_compared_texts(draft, inventory);
         }
         // That a rule can never match is worth saying only if nothing else explains it.
@@ -138,6 +151,7 @@ impl Checker<'_> {
             file: draft.file.path.clone(),
             place: Place::of(&draft.file.text, draft.statement.span.start),
             is_permit: draft.is_permit(),
+            mode,
             obligations,
             message,
             cedar: draft.cedar.clone(),
@@ -147,23 +161,14 @@ impl Checker<'_> {
     fn check_annotation_keys(&mut self, draft: &Draft<'_>) {
         for (key, _) in draft.cedar.annotations() {
             let span = draft.annotation_key(key);
-            if LATER.contains(&key) {
-                self.found.push(
-                    draft
-                        .error(
-                            span,
-                            format!("annotation `@{key}` is not supported by this version yet"),
-                        )
-                        .help("remove it: it would have no effect"),
-                );
-            } else if !KNOWN.contains(&key) {
+            if !KNOWN.contains(&key) {
                 self.found.push(
                     draft
                         .error(span, format!("unknown annotation `@{key}`"))
                         .label("would have no effect")
                         .suggest(key, KNOWN.iter().copied()),
                 );
-            } else if !draft.is_permit() && !matches!(key, "id" | "message") {
+            } else if !draft.is_permit() && !matches!(key, "id" | "message" | "mode") {
                 self.found.push(
                     draft
                         .error(span, format!("`@{key}` on a forbid has no effect"))
@@ -217,36 +222,7 @@ impl Checker<'_> {
         Some(message.to_owned())
     }
 
-    fn obligations(&mut self, draft: &Draft<'_>) -> Obligations {
-        let names = |key: &str| -> BTreeSet<MaskName> {
-            let value = draft.cedar.annotation(key).unwrap_or_default();
-            value
-                .split(',')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .map(MaskName::new)
-                .collect()
-        };
-        let both = names("mask");
-        let with = |key: &str| both.iter().cloned().chain(names(key)).collect();
-        let record = match draft.cedar.annotation("record") {
-            None | Some("full") => RecordDepth::Full,
-            Some("facts") => RecordDepth::Facts,
-            Some(other) => {
-                let span = draft.annotation_value("record");
-                let found = draft.error(span, format!("unknown depth of record `{other}`"));
-                self.found.push(found.suggest(other, ["facts", "full"]));
-                RecordDepth::Full
-            }
-        };
-        Obligations {
-            mask_request: with("mask_request"),
-            mask_response: with("mask_response"),
-            record,
-        }
-    }
-
-    fn has_errors_since(&self, before: usize) -> bool {
+    pub(super) fn has_errors_since(&self, before: usize) -> bool {
         self.found.iter().skip(before).any(|found| found.severity == Severity::Error)
     }
 
@@ -312,68 +288,15 @@ impl Checker<'_> {
                 "Action" => ("action", schema::action_names().collect()),
                 _ => continue,
             };
-            if !known.contains(&id.as_str()) {
+            if what == "action" && schema::ACTIONS_LATER.contains(&id.as_str()) {
+                let message = format!("action `{id}` is {LATER}");
+                let found = draft.error(draft.entity(&uid), message);
+                self.found.push(found.help("no protocol that is spoken here has it"));
+            } else if !known.contains(&id.as_str()) {
                 let found = draft.error(draft.entity(&uid), format!("unknown {what} `{id}`"));
                 let place = if what == "action" { "the language" } else { super::INVENTORY_FILE };
                 self.found.push(found.label(format!("not in {place}")).suggest(&id, known));
             }
-        }
-    }
-
-    fn check_masks(
-        &mut self,
-        draft: &Draft<'_>,
-        inventory: &Inventory,
-        obligations: &mut Obligations,
-    ) {
-        for key in ["mask", "mask_request", "mask_response"] {
-            let Some(value) = draft.cedar.annotation(key) else { continue };
-            let span = draft.annotation_value(key);
-            for name in value.split(',').map(str::trim) {
-                if !inventory.masks.contains_key(&MaskName::new(name)) {
-                    let known = inventory.masks.keys().map(MaskName::as_str);
-                    let found = draft.error(span.clone(), format!("unknown mask `{name}`"));
-                    self.found.push(found.label("not in policy.toml").suggest(name, known));
-                }
-            }
-            self.check_can_mask(draft, inventory, key);
-        }
-        let exists = |name: &MaskName| inventory.masks.contains_key(name);
-        obligations.mask_request.retain(exists);
-        obligations.mask_response.retain(exists);
-    }
-
-    fn check_can_mask(&mut self, draft: &Draft<'_>, inventory: &Inventory, key: &str) {
-        if !draft.is_permit() || draft.actions().is_empty() {
-            return;
-        }
-        let span = draft.annotation_key(key);
-        let actions = draft.actions();
-        let unmaskable: Vec<&str> =
-            actions.iter().copied().filter(|name| *name != "chat").collect();
-        if !unmaskable.is_empty() {
-            let message = format!(
-                "`@{key}` cannot act on {}: only chats are understood well enough to be masked",
-                list("action", &unmaskable)
-            );
-            let help = "limit the rule to `action == Action::\"chat\"` and permit the rest apart";
-            self.found.push(draft.error(span, message).help(help));
-            return;
-        }
-        let (endpoints, is_named) = draft.endpoints(inventory);
-        let passed: Vec<&str> = endpoints
-            .iter()
-            .filter(|endpoint| is_named && endpoint.tls == Tls::Passthrough)
-            .map(|endpoint| endpoint.name.as_str())
-            .collect();
-        if !passed.is_empty() {
-            let message = format!(
-                "`@{key}` cannot act on {}, which is passed through",
-                list("endpoint", &passed)
-            );
-            let help =
-                "a passed-through connection is never opened; remove `tls = \"passthrough\"`";
-            self.found.push(draft.error(span, message).help(help));
         }
     }
 
@@ -391,7 +314,8 @@ impl Checker<'_> {
         let message =
             format!("the rule can never match: {} never happens {place}", list("action", &actions));
         self.found.push(draft.error(draft.head(), message).label("this rule").help(
-            "`chat` needs an inspected endpoint with `protocol = \"openai\"`, `connect` a passed-through one",
+            "`connect` needs a passed-through endpoint, `http` and `opaque` an inspected one, and all others \
+             `protocol = \"openai\"`",
         ));
     }
 

@@ -73,6 +73,13 @@ const fn fact(name: &'static str, kind: FactKind, otherwise: Otherwise) -> FactS
 /// Every action of this version.
 pub const ACTIONS: &[ActionSpec] = &[
     ActionSpec {
+        name: "batch",
+        facts: &[
+            fact("target", FactKind::String, Otherwise::Required),
+            fact("input_file", FactKind::String, Otherwise::Required),
+        ],
+    },
+    ActionSpec {
         name: "chat",
         facts: &[
             fact("model", FactKind::String, Otherwise::Required),
@@ -92,12 +99,42 @@ pub const ACTIONS: &[ActionSpec] = &[
         ],
     },
     ActionSpec {
+        name: "embed",
+        facts: &[
+            fact("model", FactKind::String, Otherwise::Required),
+            fact("input_count", FactKind::Long, Otherwise::Default(1)),
+            fact("input_tokens", FactKind::Long, Otherwise::Required),
+        ],
+    },
+    ActionSpec {
+        name: "file_read",
+        facts: &[
+            fact("path", FactKind::String, Otherwise::Required),
+            fact("is_content", FactKind::Bool, Otherwise::Default(0)),
+        ],
+    },
+    ActionSpec { name: "file_upload", facts: &[fact("size", FactKind::Long, Otherwise::Required)] },
+    ActionSpec {
+        name: "fine_tune",
+        facts: &[
+            fact("model", FactKind::String, Otherwise::Required),
+            fact("training_file", FactKind::String, Otherwise::Required),
+        ],
+    },
+    ActionSpec {
         name: "http",
         facts: &[
             fact("method", FactKind::String, Otherwise::Required),
             fact("path", FactKind::String, Otherwise::Required),
             fact("query", FactKind::String, Otherwise::Default(0)),
             fact("has_body", FactKind::Bool, Otherwise::Default(0)),
+        ],
+    },
+    ActionSpec {
+        name: "image",
+        facts: &[
+            fact("model", FactKind::String, Otherwise::Default(0)),
+            fact("count", FactKind::Long, Otherwise::Default(1)),
         ],
     },
     ActionSpec {
@@ -109,11 +146,57 @@ pub const ACTIONS: &[ActionSpec] = &[
             fact("cause", FactKind::String, Otherwise::Required),
         ],
     },
+    ActionSpec {
+        name: "speech",
+        facts: &[
+            fact("model", FactKind::String, Otherwise::Required),
+            fact("input_tokens", FactKind::Long, Otherwise::Required),
+        ],
+    },
+    ActionSpec {
+        name: "trace_export",
+        facts: &[fact("item_count", FactKind::Long, Otherwise::Required)],
+    },
+    ActionSpec { name: "transcribe", facts: &[fact("size", FactKind::Long, Otherwise::Required)] },
 ];
 
+/// Actions of the language that no protocol of this version has.
+pub(super) const ACTIONS_LATER: &[&str] =
+    &["delete", "query", "realtime", "resolve", "tool_call", "upsert"];
+
+/// Actions whose requests are understood well enough to be masked.
+pub(super) const REQUEST_MASKABLE: &[&str] =
+    &["batch", "chat", "embed", "fine_tune", "image", "speech", "trace_export"];
+/// Actions whose answers are.
+pub(super) const RESPONSE_MASKABLE: &[&str] = &["chat"];
+/// Actions after whose answers it is known what they cost.
+pub(super) const METERED: &[&str] = &["chat", "embed"];
+
 /// Groups of actions and their members.
-pub(super) const ACTION_GROUPS: &[(&str, &[&str])] =
-    &[("any", &["chat", "connect", "http", "opaque"]), ("model_use", &["chat"])];
+pub(super) const ACTION_GROUPS: &[(&str, &[&str])] = &[
+    (
+        "any",
+        &[
+            "batch",
+            "chat",
+            "connect",
+            "embed",
+            "file_read",
+            "file_upload",
+            "fine_tune",
+            "http",
+            "image",
+            "opaque",
+            "speech",
+            "trace_export",
+            "transcribe",
+        ],
+    ),
+    ("admin", &["batch", "fine_tune"]),
+    ("data_read", &["file_read"]),
+    ("data_write", &["file_upload"]),
+    ("model_use", &["chat", "embed", "image", "speech"]),
+];
 
 /// Names of all actions and groups of actions.
 pub(super) fn action_names() -> impl Iterator<Item = &'static str> {
@@ -189,41 +272,74 @@ pub fn operation(
     serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())
 }
 
-/// The facts as Cedar sees them. Nothing comes back if Cedar refuses them, and that denies.
-pub(super) fn context(facts: &Facts) -> Option<Context> {
+/// The facts that are read, as Cedar sees them. Nothing comes back if Cedar refuses them, and that denies.
+pub(super) fn context(facts: &Facts, is_read: impl Fn(&str) -> bool) -> Option<Context> {
     let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
     let long = RestrictedExpression::new_long;
     let mut pairs: Vec<(String, RestrictedExpression)> = Vec::with_capacity(8);
-    let mut put = |name: &str, value| pairs.push((name.to_owned(), value));
-    put("detected", set(facts.detected.iter().map(DetectorName::as_str)));
+    let mut put = |name: &str, value: &dyn Fn() -> RestrictedExpression| {
+        if is_read(name) {
+            pairs.push((name.to_owned(), value()));
+        }
+    };
+    put("detected", &|| set(facts.detected.iter().map(DetectorName::as_str)));
     match &facts.operation {
+        Operation::Batch(batch) => {
+            put("target", &|| text(&batch.target));
+            put("input_file", &|| text(&batch.input_file));
+        }
         Operation::Chat(chat) => {
-            put("model", text(&chat.model));
-            put("stream", RestrictedExpression::new_bool(chat.stream));
-            put("message_count", long(chat.message_count));
-            put("tools", set(chat.tools.iter().map(String::as_str)));
-            put("parts", set(chat.parts.iter().map(String::as_str)));
-            put("input_tokens", long(chat.input_tokens));
+            put("model", &|| text(&chat.model));
+            put("stream", &|| RestrictedExpression::new_bool(chat.stream));
+            put("message_count", &|| long(chat.message_count));
+            put("tools", &|| set(chat.tools.iter().map(String::as_str)));
+            put("parts", &|| set(chat.parts.iter().map(String::as_str)));
+            put("input_tokens", &|| long(chat.input_tokens));
             if let Some(max_tokens) = chat.max_tokens {
-                put("max_tokens", long(max_tokens));
+                put("max_tokens", &|| long(max_tokens));
             }
         }
         Operation::Connect(connect) => {
-            put("host", text(&connect.host));
-            put("port", long(i64::from(connect.port)));
+            put("host", &|| text(&connect.host));
+            put("port", &|| long(i64::from(connect.port)));
+        }
+        Operation::Embed(embed) => {
+            put("model", &|| text(&embed.model));
+            put("input_count", &|| long(embed.input_count));
+            put("input_tokens", &|| long(embed.input_tokens));
+        }
+        Operation::FileRead(read) => {
+            put("path", &|| text(&read.path));
+            put("is_content", &|| RestrictedExpression::new_bool(read.is_content));
+        }
+        Operation::FileUpload(upload) | Operation::Transcribe(upload) => {
+            put("size", &|| long(upload.size));
+        }
+        Operation::FineTune(tune) => {
+            put("model", &|| text(&tune.model));
+            put("training_file", &|| text(&tune.training_file));
         }
         Operation::Http(http) => {
-            put("method", text(&http.method));
-            put("path", text(&http.path));
-            put("query", text(&http.query));
-            put("has_body", RestrictedExpression::new_bool(http.has_body));
+            put("method", &|| text(&http.method));
+            put("path", &|| text(&http.path));
+            put("query", &|| text(&http.query));
+            put("has_body", &|| RestrictedExpression::new_bool(http.has_body));
+        }
+        Operation::Image(image) => {
+            put("model", &|| text(&image.model));
+            put("count", &|| long(image.count));
         }
         Operation::Opaque(opaque) => {
-            put("method", text(&opaque.method));
-            put("path", text(&opaque.path));
-            put("size", long(opaque.size));
-            put("cause", text(opaque.cause.as_str()));
+            put("method", &|| text(&opaque.method));
+            put("path", &|| text(&opaque.path));
+            put("size", &|| long(opaque.size));
+            put("cause", &|| text(opaque.cause.as_str()));
         }
+        Operation::Speech(speech) => {
+            put("model", &|| text(&speech.model));
+            put("input_tokens", &|| long(speech.input_tokens));
+        }
+        Operation::TraceExport(traces) => put("item_count", &|| long(traces.item_count)),
     }
     Context::from_pairs(pairs).ok()
 }

@@ -120,6 +120,11 @@ impl<'s> Sheet<'s> {
         is_empty.then(|| value.span())
     }
 
+    /// The place of the value under a key.
+    pub fn value_span(&self, section: &Section<'_>, key: &str) -> Option<Range<usize>> {
+        section.table.get(key).map(Spanned::span)
+    }
+
     fn array<'v>(
         &mut self,
         section: &Section<'v>,

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use enforcer_core::model::limits::BODY_VIEW_BYTES_MAX;
-use enforcer_core::model::{Denied, DenyReason, Effect, Operation, UnixMillis};
+use enforcer_core::model::{Denied, DenyReason, Effect, UnixMillis};
 use enforcer_core::record::{
     BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
 };
@@ -290,10 +290,8 @@ fn opened_line(opened: &ExchangeOpened, paint: Paint) -> String {
         }
         (None, Effect::Allow) => format!("{} by {rules}", paint.good("allowed")),
     };
-    let model = match &opened.facts.operation {
-        Operation::Chat(chat) => format!(" {}", visible(&chat.model)),
-        Operation::Connect(_) | Operation::Http(_) | Operation::Opaque(_) => String::new(),
-    };
+    let model = opened.facts.operation.model().map(|model| format!(" {}", visible(model)));
+    let model = model.unwrap_or_default();
     let action = opened.facts.operation.action();
     let host = visible(&opened.host);
     let request = visible(&opened.request_line);

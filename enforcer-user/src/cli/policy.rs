@@ -266,6 +266,7 @@ fn read_facts(why: &Why) -> Result<Facts, String> {
         agent: AgentName::new(why.agent.clone().unwrap_or_default()),
         endpoint: EndpointName::new(why.endpoint.clone().unwrap_or_default()),
         detected: why.detected.iter().cloned().map(DetectorName::new).collect(),
+        sought: None,
         operation: operation(action, &given)?,
     })
 }

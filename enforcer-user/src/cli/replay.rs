@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use enforcer_core::model::{Effect, Operation, UnixMillis};
+use enforcer_core::model::{Effect, UnixMillis};
 use enforcer_core::policy::Policy;
 use enforcer_core::replay::{Change, Difference, Replay, Report};
 
@@ -75,7 +75,7 @@ async fn judge(policy: &Policy, source: &Source, since: UnixMillis) -> Result<Re
         sessions.into_iter().filter(|session| session.ended.is_none_or(|at| at >= since)).collect();
     let bar = bar();
     bar.set_length(sessions.iter().map(|session| session.events).sum());
-    let mut replay = Replay::new(|facts| policy.decide(facts));
+    let mut replay = Replay::new(|facts| policy.decide_again(facts));
     for session in sessions {
         let mut next = Some(0);
         while let Some(from) = next {
@@ -101,6 +101,13 @@ fn text(report: &Report, policy: &Policy, paint: Paint) -> String {
         // Writing into a String does not fail.
         let _infallible = writeln!(text, "and {} more", report.changed() - listed);
     }
+    if report.undetermined > 0 {
+        let _infallible = writeln!(
+            text,
+            "{} cannot be judged: the policy asks for detectors that nobody ran then",
+            report.undetermined
+        );
+    }
     let version = policy.version();
     let judged = format!("{} exchanges judged by policy {version}", report.exchanges);
     text += &match report.changed() {
@@ -116,10 +123,8 @@ fn text(report: &Report, policy: &Policy, paint: Paint) -> String {
 fn describe(difference: &Difference, paint: Paint) -> String {
     let changes: Vec<_> = difference.changes.iter().map(|change| named(change, paint)).collect();
     let facts = &difference.facts;
-    let model = match &facts.operation {
-        Operation::Chat(chat) => format!(" {}", visible(&chat.model)),
-        Operation::Connect(_) | Operation::Http(_) | Operation::Opaque(_) => String::new(),
-    };
+    let model = facts.operation.model().map(|model| format!(" {}", visible(model)));
+    let model = model.unwrap_or_default();
     let replayed = &difference.replayed;
     let rules: Vec<_> = replayed.because.iter().map(|rule| visible(rule.as_str())).collect();
     let by = match (replayed.effect, rules.as_slice()) {
@@ -148,6 +153,8 @@ fn named(change: &Change, paint: Paint) -> String {
         Change::RequestMaskLost(mask) => paint.bad(&format!("request mask {mask} LOST")),
         Change::ResponseMaskGained(mask) => format!("answer mask {mask} gained"),
         Change::ResponseMaskLost(mask) => paint.bad(&format!("answer mask {mask} LOST")),
+        Change::ObligationGained(what) => format!("{what} gained"),
+        Change::ObligationLost(what) => paint.bad(&format!("{what} LOST")),
         Change::Record { from, to } => format!("record {from:?} → {to:?}").to_lowercase(),
     }
 }

@@ -85,6 +85,7 @@ pub(super) async fn read(
     };
     let body = match route {
         None => Body::Stream(body),
+        Some(route) if !route.reads_body() => Body::Stream(body),
         Some(_) if is_encoded(&head) || !is_json(&head) => {
             Body::Opaque { cause: OpaqueCause::Encoding, seen: Bytes::new(), rest: Some(body) }
         }

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use enforcer_core::model::{Facts, Http, Opaque, OpaqueCause, Operation, limits};
+use enforcer_core::mask::DetectorSet;
+use enforcer_core::model::{
+    AgentName, DetectorName, EndpointName, Facts, Http, Opaque, OpaqueCause, Operation, limits,
+};
 use enforcer_core::policy::{Endpoint, Policy};
-use enforcer_core::protocol::openai::{self, ChatRequest, Route};
+use enforcer_core::protocol::openai::{self, Route, Understood};
 use hyper::body::{Body as _, Incoming};
 
 use super::Conn;
@@ -15,37 +18,69 @@ use super::content::{Body, Content};
 use super::head;
 use crate::runtime;
 
-/// Decodes the content; what its codec does not understand becomes opaque, in place.
+/// Decodes the content; what its codec does not understand becomes opaque, in place. Detectors run only where
+/// some rule of this agent could ask for them.
 pub(super) async fn decode(
     content: &mut Content,
     conn: &Conn,
     endpoint: &Endpoint,
     policy: &Arc<Policy>,
 ) -> Facts {
+    let scope = Scope { agent: conn.origin.agent.clone(), endpoint: endpoint.name.clone() };
     let decoded = match (&content.body, content.route) {
-        (Body::Whole(bytes), Some(Route::Chat)) => Some(chat(bytes, policy).await),
+        (Body::Whole(bytes), Some(route)) if route.reads_body() => {
+            Some(understood(route, bytes, &scope, policy).await)
+        }
         (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. } | Body::NoRoom, _) => None,
     };
     let (operation, mut detected) = match decoded {
-        Some(Ok(chat)) => (Operation::Chat(chat.facts), chat.detected),
+        Some(Ok(understood)) => (understood.operation, understood.detected),
         Some(Err(cause)) => {
             content.become_opaque(cause);
             (bare(content), BTreeSet::new())
         }
         None => (bare(content), BTreeSet::new()),
     };
-    detected.extend(head::detect(&content.head, policy.detectors()));
-    Facts { agent: conn.origin.agent.clone(), endpoint: endpoint.name.clone(), detected, operation }
+    let (detectors, sought) = scope.detectors(policy, operation.action());
+    detected.extend(head::detect(&content.head, detectors));
+    let sought = sought.filter(|sought| sought.len() < policy.detector_names().len()).cloned();
+    Facts { agent: scope.agent, endpoint: scope.endpoint, detected, sought, operation }
 }
 
-async fn chat(bytes: &Bytes, policy: &Arc<Policy>) -> Result<ChatRequest, OpaqueCause> {
-    if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-        return openai::decode_chat(bytes, policy.detectors());
+/// Whose rules are asked.
+#[derive(Clone)]
+struct Scope {
+    agent: AgentName,
+    endpoint: EndpointName,
+}
+
+impl Scope {
+    /// What is looked for in a request with this action, and the names of that unless it is everything.
+    fn detectors<'p>(
+        &self,
+        policy: &'p Policy,
+        action: &str,
+    ) -> (&'p DetectorSet, Option<&'p BTreeSet<DetectorName>>) {
+        match policy.detectors_for(&self.agent, action, &self.endpoint) {
+            Some((detectors, sought)) => (detectors, Some(sought)),
+            None => (policy.detectors(), None),
+        }
     }
-    let (bytes, policy) = (bytes.clone(), Arc::clone(policy));
-    let decoded = runtime::heavy(move || openai::decode_chat(&bytes, policy.detectors())).await;
+}
+
+async fn understood(
+    route: Route,
+    bytes: &Bytes,
+    scope: &Scope,
+    policy: &Arc<Policy>,
+) -> Result<Understood, OpaqueCause> {
+    if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
+        return openai::decode(route, bytes, scope.detectors(policy, route.action()).0);
+    }
+    let (bytes, policy, scope) = (bytes.clone(), Arc::clone(policy), scope.clone());
+    let decode = move || openai::decode(route, &bytes, scope.detectors(&policy, route.action()).0);
     // A body on which the codec breaks is one that it does not understand.
-    decoded.unwrap_or(Err(OpaqueCause::Fields))
+    runtime::heavy(decode).await.unwrap_or(Err(OpaqueCause::Fields))
 }
 
 /// SECURITY: what a rule bounds is what would be sent, not what was looked at: the declared length, or no
@@ -61,7 +96,13 @@ fn bare(content: &Content) -> Operation {
     let method = content.head.method.as_str().to_owned();
     let path = content.head.uri.path().to_owned();
     match &content.body {
-        Body::Stream(stream) => http(content, !stream.is_end_stream()),
+        Body::Stream(stream) => {
+            let size = size(&Bytes::new(), Some(stream));
+            let by_head = content
+                .route
+                .and_then(|route| openai::understood_by_head(route, content.head.uri.path(), size));
+            by_head.unwrap_or_else(|| http(content, !stream.is_end_stream()))
+        }
         Body::Whole(bytes) => http(content, !bytes.is_empty()),
         Body::NoRoom => {
             let cause = OpaqueCause::TooLarge;

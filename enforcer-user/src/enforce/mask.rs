@@ -32,10 +32,10 @@ pub(super) async fn request(
         }
         Body::Whole(bytes) => {
             let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-                Ok(openai::mask_chat_request(bytes, &masker))
+                Ok(openai::mask_request(bytes, &masker))
             } else {
                 let bytes = bytes.clone();
-                runtime::heavy(move || openai::mask_chat_request(&bytes, &masker)).await
+                runtime::heavy(move || openai::mask_request(&bytes, &masker)).await
             };
             let Ok(Ok(masked)) = masked else {
                 return Err(Denied::because(DenyReason::RequestUndecodable));

@@ -265,7 +265,7 @@ async fn store_request(
     bytes: &[u8],
     everything: &Masker,
 ) -> Result<Option<BodyRef>, NotRecorded> {
-    let Ok(stored) = openai::mask_chat_request(bytes, everything) else { return Ok(None) };
+    let Ok(stored) = openai::mask_request(bytes, everything) else { return Ok(None) };
     let mut writer = journal.body_async();
     let written = match writer.write(&stored.bytes).await {
         Ok(()) => writer.finish().await,

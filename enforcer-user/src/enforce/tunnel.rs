@@ -51,6 +51,7 @@ pub async fn tunnel(
         agent: conn.origin.agent.clone(),
         endpoint: endpoint.name.clone(),
         detected: std::collections::BTreeSet::new(),
+        sought: None,
         operation: Operation::Connect(connect),
     };
     let decision = policy.decide(&facts);

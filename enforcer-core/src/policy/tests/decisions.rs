@@ -14,7 +14,7 @@ permit (principal in Group::"customer-facing", action == Action::"chat", resourc
 when { context.input_tokens <= 100 };
 
 @id("chat-too") @mask_response("staff") @record("facts")
-permit (principal == Agent::"support", action in Action::"model_use", resource)
+permit (principal == Agent::"support", action == Action::"chat", resource)
 when { context.model like "gpt-*" };
 
 @id("overflow")
@@ -137,8 +137,8 @@ fn the_schema_the_table_and_the_conversion_agree() {
             });
             let operation = operation(action, &given.collect()).expect("an operation");
             assert_eq!(operation.action(), action.name);
-            let context =
-                schema::context(&facts("support", "openai", operation)).expect("a context");
+            let context = schema::context(&facts("support", "openai", operation), |_| true)
+                .expect("a context");
             let count = context.clone().into_iter().count();
             if with_optional {
                 assert_eq!(count, action.facts.len() + 1, "{} and `detected`", action.name);

@@ -42,6 +42,24 @@ detectors = ["email", "credit-card"]
 [masks.staff]
 detectors = ["employee-id"]
 style = "hash"
+
+[budgets.daily]
+per = "agent"
+tokens = 1_000
+window = "1d"
+
+[budgets.calls]
+per = "user"
+requests = 10
+window = "1h"
+
+[approvals.leads]
+by = ["group:leads"]
+
+[credentials.key]
+secret = "env:KEY"
+header = "authorization"
+value = "Bearer {secret}"
 "#;
 
 pub(super) fn sources(files: &[(&str, &str)]) -> Sources {
@@ -73,6 +91,7 @@ pub(super) fn facts(agent: &str, endpoint: &str, operation: Operation) -> Facts 
         agent: AgentName::new(agent),
         endpoint: EndpointName::new(endpoint),
         detected: BTreeSet::new(),
+        sought: None,
         operation,
     }
 }

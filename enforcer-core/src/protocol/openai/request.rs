@@ -23,43 +23,18 @@ const PARTS_MAX: usize = 16;
 const FIELDS: [&str; 7] =
     ["model", "messages", "stream", "tools", "functions", "max_tokens", "max_completion_tokens"];
 
-/// What a chat completion request asks, and what the detectors found in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChatRequest {
-    /// The facts of the action `chat`.
-    pub facts: Chat,
-    /// Detectors that found something anywhere in the body.
-    pub detected: BTreeSet<DetectorName>,
-}
-
-/// Reads a request body.
-///
-/// # Errors
-/// The cause by which the request becomes `opaque`.
-pub fn decode_chat(body: &[u8], detectors: &DetectorSet) -> Result<ChatRequest, OpaqueCause> {
-    let body = Node::read(body)?;
-    let facts = facts(&body).ok_or(OpaqueCause::Fields)?;
-    Ok(ChatRequest { facts, detected: detect(&body, detectors) })
-}
-
 /// Masks the texts of a request body: every string and every name, except what the API dispatches on and
 /// payloads in base64.
 ///
 /// # Errors
 /// The cause by which the request becomes `opaque`.
-pub fn mask_chat_request(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
+pub fn mask_request(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
     mask_body(body, masker)
 }
 
 /// The facts; `None` if a field is not what the API says.
-fn facts(body: &Node<'_>) -> Option<Chat> {
-    let Node::Object(members) = body else { return None };
-    let is_plain = |name: &str| {
-        // `ſ` folds to `s` and the Kelvin sign to `k` in some readers, hence ASCII only.
-        let is_alias = |field: &str| name.eq_ignore_ascii_case(field) && name != field;
-        name.is_ascii() && !FIELDS.iter().any(|field| is_alias(field))
-    };
-    if !members.iter().all(|(name, _)| is_plain(name)) {
+pub(super) fn chat_facts(body: &Node<'_>) -> Option<Chat> {
+    if has_alias(body, &FIELDS) {
         return None;
     }
     let model = name(body.at("model")?)?;
@@ -83,7 +58,18 @@ fn facts(body: &Node<'_>) -> Option<Chat> {
     })
 }
 
-fn name(node: &Node<'_>) -> Option<String> {
+/// Whether some reader may take another member for one of these fields; true of what is no object.
+pub(super) fn has_alias(body: &Node<'_>, fields: &[&str]) -> bool {
+    let Node::Object(members) = body else { return true };
+    let is_plain = |name: &str| {
+        // `ſ` folds to `s` and the Kelvin sign to `k` in some readers, hence ASCII only.
+        let is_alias = |field: &str| name.eq_ignore_ascii_case(field) && name != field;
+        name.is_ascii() && !fields.iter().any(|field| is_alias(field))
+    };
+    !members.iter().all(|(name, _)| is_plain(name))
+}
+
+pub(super) fn name(node: &Node<'_>) -> Option<String> {
     let name = node.text()?;
     (!name.is_empty() && name.len() <= NAME_BYTES_MAX).then(|| name.to_owned())
 }
@@ -150,7 +136,7 @@ fn max_tokens(body: &Node<'_>) -> Option<Option<i64>> {
 }
 
 /// Runs the detectors over every string and name, also those of JSON in a string, and over whole numbers.
-fn detect(body: &Node<'_>, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
+pub(super) fn detect(body: &Node<'_>, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
     let mut found = BTreeSet::new();
     if detectors.is_empty() {
         return found;

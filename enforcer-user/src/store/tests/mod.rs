@@ -181,6 +181,7 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
             agent: AgentName::new("a"),
             endpoint: EndpointName::new("e"),
             detected: BTreeSet::new(),
+            sought: None,
             operation: Operation::Http(Http {
                 method: "GET".to_owned(),
                 path: "/".to_owned(),
@@ -192,6 +193,8 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
             effect: Effect::Allow,
             obligations: Obligations::default(),
             because: vec![RuleId::new("r")],
+            observed: vec![],
+            mode: Mode::Enforce,
             errors: vec![],
             message: None,
             policy: PolicyVersion::new("v"),

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::super::{ChatStream, StreamError, mask_chat_request, mask_chat_response};
+use super::super::{ChatStream, StreamError, mask_chat_response, mask_request};
 use super::{masker, run};
 use crate::mask::{DetectorKind, DetectorSpec, Masker, Style};
 use crate::model::{DetectorName, OpaqueCause};
@@ -15,7 +15,7 @@ fn only_what_is_a_payload_is_exempt_from_masking() {
         json!({ "messages": [{ "content": [part] }] }).to_string()
     };
     let check = |body: String, expect: &str| {
-        let masked = mask_chat_request(body.as_bytes(), &masker()).unwrap();
+        let masked = mask_request(body.as_bytes(), &masker()).unwrap();
         assert_eq!(String::from_utf8(masked.bytes).unwrap(), expect);
     };
     let card = "4111111111111111";
@@ -79,12 +79,12 @@ fn ids_and_names_that_are_masked_still_fit_together() {
         .to_string()
     };
     assert!(hash(one).starts_with("call_[credit-card:") && hash(one) != hash(other));
-    let masked = mask_chat_request(body(one, other).as_bytes(), &masker()).unwrap();
+    let masked = mask_request(body(one, other).as_bytes(), &masker()).unwrap();
     assert_eq!(String::from_utf8(masked.bytes).unwrap(), body(&hash(one), &hash(other)));
     assert_eq!(masked.count, 4);
     // What an id is written with does not matter.
     let (ann, bob) = ("ann@example.com", "bob@example.com");
-    let masked = mask_chat_request(body(ann, bob).as_bytes(), &masker()).unwrap();
+    let masked = mask_request(body(ann, bob).as_bytes(), &masker()).unwrap();
     assert_eq!(String::from_utf8(masked.bytes).unwrap(), body(&hash(ann), &hash(bob)));
 }
 
@@ -96,7 +96,7 @@ fn only_the_words_of_the_api_are_exempt_from_masking() {
     };
     let words = Masker::new(vec![(words, Style::Label)]).unwrap();
     let masked = |body: &str| {
-        String::from_utf8(mask_chat_request(body.as_bytes(), &words).unwrap().bytes).unwrap()
+        String::from_utf8(mask_request(body.as_bytes(), &words).unwrap().bytes).unwrap()
     };
     for body in [r#"{"messages":[{"role":"user"}]}"#, r#"{"tool_choice":"auto"}"#] {
         assert_eq!(masked(body), body);
@@ -132,7 +132,7 @@ fn a_streamed_name_is_masked_whole_or_ends_the_stream() {
 #[test]
 fn a_number_that_is_masked_becomes_a_string() {
     let request = |body: &str, expect: &str| {
-        let masked = mask_chat_request(body.as_bytes(), &masker()).unwrap();
+        let masked = mask_request(body.as_bytes(), &masker()).unwrap();
         assert_eq!(String::from_utf8(masked.bytes).unwrap(), expect);
         assert_eq!(masked.count > 0, body != expect, "{body}");
     };
@@ -166,7 +166,7 @@ fn a_number_that_is_masked_becomes_a_string() {
 #[test]
 fn nothing_hides_in_names_identifiers_or_payloads() {
     let check = |body: &str, expect: &str| {
-        let masked = mask_chat_request(body.as_bytes(), &masker()).unwrap();
+        let masked = mask_request(body.as_bytes(), &masker()).unwrap();
         assert_eq!(String::from_utf8(masked.bytes).unwrap(), expect);
     };
     check(r#"{"a":"a@b.com","a":"c@d.com"}"#, r#"{"a":"[email]","a":"[email]"}"#);
@@ -183,5 +183,5 @@ fn nothing_hides_in_names_identifiers_or_payloads() {
         r#"{"*":{"role":"a@b.com"},"e":"\ud83d\ude00 a@b.com"}"#,
         r#"{"*":{"role":"[email]"},"e":"😀 [email]"}"#,
     );
-    assert_eq!(mask_chat_request(b"{", &masker()), Err(OpaqueCause::NotJson));
+    assert_eq!(mask_request(b"{", &masker()), Err(OpaqueCause::NotJson));
 }

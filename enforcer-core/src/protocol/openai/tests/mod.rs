@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    ChatStream, Route, StreamError, decode_chat, error_body, error_event, mask_chat_request,
-    mask_chat_response, route, usage,
+    ChatStream, Route, StreamError, decode, error_body, error_event, mask_chat_response,
+    mask_request, route, usage,
 };
 use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Masker, Style};
 use crate::model::limits::{JSON_DEPTH_MAX, STREAM_TEXTS_MAX};
 use crate::model::{
-    Denied, DenyReason, DetectorName, ExchangeId, OpaqueCause, RuleId, SessionId, Usage,
+    Chat, Denied, DenyReason, DetectorName, ExchangeId, OpaqueCause, Operation, RuleId, SessionId,
+    Usage,
 };
 use crate::protocol::json_tree::Node;
 
@@ -37,6 +38,19 @@ fn masker() -> Masker {
 
 fn detectors() -> DetectorSet {
     DetectorSet::compile(specs()).unwrap()
+}
+
+/// A chat, as its codec understands it.
+#[derive(Debug, PartialEq)]
+struct ChatRequest {
+    facts: Chat,
+    detected: BTreeSet<DetectorName>,
+}
+
+fn decode_chat(body: &[u8], detectors: &DetectorSet) -> Result<ChatRequest, OpaqueCause> {
+    let understood = decode(Route::Chat, body, detectors)?;
+    let Operation::Chat(facts) = understood.operation else { panic!("no chat") };
+    Ok(ChatRequest { facts, detected: understood.detected })
 }
 
 fn names(names: &[&str]) -> BTreeSet<DetectorName> {
@@ -224,11 +238,10 @@ fn detectors_look_behind_every_escape_and_name() {
 #[test]
 fn a_request_is_masked_and_stays_the_rest_of_itself() {
     let request = fixture!("chat_request/request.json");
-    let masked = mask_chat_request(request.as_bytes(), &masker()).unwrap();
+    let masked = mask_request(request.as_bytes(), &masker()).unwrap();
     assert_eq!(String::from_utf8(masked.bytes).unwrap(), fixture!("chat_request/masked.json"));
     assert_eq!(masked.count, 7);
-    let again =
-        mask_chat_request(fixture!("chat_request/masked.json").as_bytes(), &masker()).unwrap();
+    let again = mask_request(fixture!("chat_request/masked.json").as_bytes(), &masker()).unwrap();
     assert_eq!(
         (again.count, again.bytes.as_slice()),
         (0, fixture!("chat_request/masked.json").as_bytes())
@@ -464,7 +477,7 @@ fn large_and_hostile_bodies_are_read_in_linear_time() {
     ] {
         let body =
             format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{content}"}}]}}"#);
-        let masked = mask_chat_request(body.as_bytes(), &masker()).unwrap();
+        let masked = mask_request(body.as_bytes(), &masker()).unwrap();
         assert!(Node::read(&masked.bytes).is_ok());
         assert!(decode_chat(body.as_bytes(), &detectors()).is_ok());
     }
