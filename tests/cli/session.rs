@@ -57,7 +57,7 @@ impl Recorded {
         let line = Line::try_parse_from([&["enforcer"], words].concat());
         let source = Source::offline(&self.journal()).expect("a stopped journal");
         let answer = match line.unwrap_or_else(|error| panic!("{words:?}: {error}")) {
-            Line::Session(args) => block_on(session::answer(&args, &source, false)),
+            Line::Session(args) => block_on(session::answer(&args, &source, None, false)),
             Line::Replay(args) => {
                 let folder = PathBuf::from(
                     words.iter().skip_while(|w| **w != "--policies").nth(1).expect("DIR"),
@@ -198,6 +198,52 @@ fn the_list_counts_what_happened() {
 }
 
 #[test]
+fn why_explains_a_recorded_exchange_by_the_evaluator_and_in_the_words_of_the_denial() {
+    let recorded = Recorded::new();
+    let bundle = recorded.bundle("\"gpt-4.1\"");
+    let denied = ["session", "why", "0000000000001234-2", "--policies", &bundle];
+    let (exit, text) = recorded.ask(&denied);
+    assert_eq!(exit, Exit::Difference);
+    for part in [
+        "POST /v1/chat/completions",
+        "recorded: deny, because no rule permits it (policy v1)",
+        "told: Denied by Enforcer, not by the provider: the policy of this host does not permit this request (no rule permits it): ask the data team [exchange 0000000000001234-2]",
+        "explains it, not the one that decided; it decides the same",
+        "deny: agent `support`, action `chat`, endpoint `openai`",
+        "facts: model = \"gpt-9\"",
+        "nearly: not [\"gpt-4.1\"].contains(context.model)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let wider = recorded.bundle("\"gpt-4.1\", \"gpt-9\"");
+    let (exit, text) = recorded.ask(&[
+        "session",
+        "why",
+        "0000000000001234-2",
+        "--policies",
+        &wider,
+        "--output",
+        "json",
+    ]);
+    assert_eq!(exit, Exit::Fine);
+    let why: serde_json::Value = serde_json::from_str(&text).expect("json");
+    assert_eq!(why["recorded"]["effect"], "deny");
+    assert_eq!(why["same_version"], false);
+    assert_eq!(why["explanation"]["decision"]["effect"], "allow");
+    assert_eq!(why["explanation"]["rules"][0]["outcome"], "matched");
+}
+
+#[test]
+fn why_of_an_exchange_that_is_not_recorded_is_a_failure_with_a_hint() {
+    let recorded = Recorded::new();
+    let line = Line::try_parse_from(["enforcer", "session", "why", "0000000000001234-9"]);
+    let Ok(Line::Session(args)) = line else { panic!("a session command") };
+    let source = Source::offline(&recorded.journal()).expect("a stopped journal");
+    let failure = block_on(session::answer(&args, &source, None, false)).expect_err("unknown");
+    assert!(format!("{failure:?}").contains("no exchange `0000000000001234-9` is recorded"));
+}
+
+#[test]
 fn the_play_shows_the_conversation_and_the_refusals_in_order() {
     let (exit, text) = Recorded::new().ask(&["session", "play", "0000000000001234"]);
     assert_eq!(exit, Exit::Fine);
@@ -295,6 +341,6 @@ fn a_session_that_is_not_recorded_is_a_usage_error() {
     let source = Source::offline(&recorded.journal()).expect("a stopped journal");
     let line = Line::try_parse_from(["enforcer", "session", "play", "0000000000000099"]);
     let Ok(Line::Session(args)) = line else { panic!("parsed") };
-    assert!(block_on(session::answer(&args, &source, false)).is_err());
+    assert!(block_on(session::answer(&args, &source, None, false)).is_err());
     assert!(Line::try_parse_from(["enforcer", "session", "play", "99"]).is_err());
 }

@@ -120,7 +120,7 @@ impl Policy {
     }
 }
 
-fn conjuncts(body: &Value) -> Vec<&Value> {
+pub(super) fn conjuncts(body: &Value) -> Vec<&Value> {
     let mut open = vec![body];
     let mut parts = Vec::new();
     while let Some(part) = open.pop() {
@@ -134,7 +134,7 @@ fn conjuncts(body: &Value) -> Vec<&Value> {
 }
 
 /// One condition as a rule of its own.
-fn alone(body: &Value) -> Option<CedarPolicy> {
+pub(super) fn alone(body: &Value) -> Option<CedarPolicy> {
     let rule = json!({
         "effect": "permit",
         "principal": { "op": "All" },
@@ -145,7 +145,7 @@ fn alone(body: &Value) -> Option<CedarPolicy> {
     CedarPolicy::from_json(Some(PolicyId::new("alone")), rule).ok()
 }
 
-fn condition_text(alone: &CedarPolicy) -> String {
+pub(super) fn condition_text(alone: &CedarPolicy) -> String {
     let text = alone.to_cedar().unwrap_or_default();
     let inner = text.split_once("when").map_or(text.as_str(), |(_, rest)| rest);
     let inner = inner.trim().trim_end_matches(';').trim();

@@ -22,6 +22,7 @@ mod obligations;
 mod probe;
 mod rules;
 mod schema;
+mod scope;
 mod sections;
 mod selector;
 pub mod sheet;

@@ -31,10 +31,10 @@ impl Policy {
     /// # Errors
     /// In words, if a rule or a detector does not stand alone.
     pub fn probe(&self) -> Result<Probe<'_>, String> {
-        let alone = |rule: &Rule| PolicySet::from_policies([rule.cedar.clone()]);
         let mut rules = Vec::with_capacity(self.rules.len());
         for rule in &self.rules {
-            rules.push((rule, alone(rule).map_err(|error| error.to_string())?));
+            let alone = PolicySet::from_policies([rule.cedar.clone()]);
+            rules.push((rule, alone.map_err(|error| error.to_string())?));
         }
         let mut detectors = Vec::new();
         for name in self.detector_names() {

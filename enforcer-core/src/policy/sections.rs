@@ -324,7 +324,8 @@ fn parse_duration(text: &str) -> Option<Duration> {
 fn show(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(86_400, "d"), (3600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(length, _)| seconds >= *length && seconds % length == 0);
+    let unit =
+        units.into_iter().find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length));
     let (length, unit) = unit.unwrap_or((1, "s"));
     format!("{}{unit}", seconds / length)
 }

@@ -6,16 +6,17 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::model::DetectorName;
+use crate::model::{DetectorName, Mode};
 
 use super::compared::Compared;
 use super::diagnostic::Place;
 use super::inventory::Inventory;
 use super::rules::Rule;
+use super::scope::Scope;
 use super::sheet::{self, Section, Sheet, Word};
 use super::statement;
 use super::unused::unused;
-use super::{Diagnostic, INVENTORY_FILE, SourceFile, Sources, contradiction, schema};
+use super::{Diagnostic, INVENTORY_FILE, SourceFile, Sources, contradiction};
 
 /// Everything that is worth saying about a sound bundle.
 pub(super) fn warnings(
@@ -130,17 +131,19 @@ fn impossible(sources: &Sources, rules: &[Rule]) -> Vec<Diagnostic> {
 
 /// Permits that a forbid without condition covers.
 fn overridden(sources: &Sources, inventory: &Inventory, rules: &[Rule]) -> Vec<Diagnostic> {
+    let agents = inventory.agents.iter();
+    let agents: Vec<_> = agents.map(|(name, agent)| (name, agent.groups.as_slice())).collect();
     let forbids: Vec<(&Rule, Scope)> = rules
         .iter()
-        .filter(|rule| !rule.is_permit && has_no_condition(rule))
-        .map(|rule| (rule, Scope::of(rule, inventory)))
+        .filter(|rule| !rule.is_permit && rule.mode == Mode::Enforce && has_no_condition(rule))
+        .map(|rule| (rule, Scope::of(rule, &agents, &inventory.endpoints)))
         .collect();
     let mut found = Vec::new();
     if forbids.is_empty() {
         return found;
     }
     for rule in rules.iter().filter(|rule| rule.is_permit) {
-        let scope = Scope::of(rule, inventory);
+        let scope = Scope::of(rule, &agents, &inventory.endpoints);
         let Some((forbid, _)) = forbids.iter().find(|(_, all)| scope.is_within(all)) else {
             continue;
         };
@@ -155,36 +158,6 @@ fn has_no_condition(rule: &Rule) -> bool {
     let tree = rule.cedar.to_json().ok();
     let conditions = tree.as_ref().and_then(|tree| tree.get("conditions")?.as_array());
     conditions.is_some_and(Vec::is_empty)
-}
-
-/// What the scope of a rule admits.
-struct Scope {
-    agents: BTreeSet<usize>,
-    actions: BTreeSet<usize>,
-    endpoints: BTreeSet<usize>,
-}
-
-impl Scope {
-    fn of(rule: &Rule, inventory: &Inventory) -> Self {
-        let chosen = |all: Vec<bool>| {
-            let all = all.into_iter().enumerate().filter(|(_, is_in)| *is_in);
-            all.map(|(index, _)| index).collect()
-        };
-        let agents = inventory.agents.iter();
-        let endpoints = inventory.endpoints.iter();
-        let actions = schema::ACTIONS.iter();
-        Self {
-            agents: chosen(agents.map(|(n, agent)| rule.admits_agent(n, &agent.groups)).collect()),
-            actions: chosen(actions.map(|action| rule.admits_action(action.name)).collect()),
-            endpoints: chosen(endpoints.map(|found| rule.admits_endpoint(found)).collect()),
-        }
-    }
-
-    fn is_within(&self, other: &Self) -> bool {
-        self.agents.is_subset(&other.agents)
-            && self.actions.is_subset(&other.actions)
-            && self.endpoints.is_subset(&other.endpoints)
-    }
 }
 
 /// A warning at the head of a rule.

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod replay;
 mod run;
 pub mod session;
+mod session_why;
 pub mod source;
 mod status;
 mod uninstall;
@@ -50,7 +51,7 @@ enum Command {
     Replay(replay::Args),
     /// Start a command as an agent.
     Run(run::Args),
-    /// List, show, play and verify recorded sessions.
+    /// List, show, play, verify and explain recorded sessions.
     Session(session::Args),
     /// Show the state at a glance.
     Status(status::Args),

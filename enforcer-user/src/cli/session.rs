@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `enforcer session`: list, show, play and verify what was recorded.
+//! `enforcer session`: list, show, play, verify and explain what was recorded.
 //!
 //! Everything recorded is shown with control characters made visible: an agent chose some of that text,
 //! and a terminal must not obey it.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use enforcer_core::model::{SessionId, UnixMillis};
 use enforcer_core::record::Event;
@@ -13,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{self, Format};
 use super::play::{self, Paint, visible};
+use super::session_why;
 use super::source::Source;
 use super::{Exit, Failure};
 use crate::config::Config;
@@ -48,20 +50,28 @@ enum Command {
         /// Only this session.
         id: Option<SessionId>,
     },
+    /// Say why an exchange was decided as it was, rule by rule. Exit 1 if it is denied.
+    Why(session_why::Args),
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let source = Source::open(&config).await?;
-    let (exit, text) = answer(&args, &source, std::io::stdout().is_terminal()).await?;
+    let colors = std::io::stdout().is_terminal();
+    let (exit, text) = answer(&args, &source, Some(config.policies), colors).await?;
     output::text(&text)?;
     Ok(exit)
 }
 
-/// What the command prints, and how it ends.
+/// What the command prints, and how it ends. `policies` is the bundle of the settings.
 ///
 /// # Errors
 /// If the source cannot be read or does not know the session.
-pub async fn answer(args: &Args, source: &Source, colors: bool) -> Result<(Exit, String), Failure> {
+pub async fn answer(
+    args: &Args,
+    source: &Source,
+    policies: Option<PathBuf>,
+    colors: bool,
+) -> Result<(Exit, String), Failure> {
     let paint = Paint { colors };
     let is_json = args.output == Format::Json;
     match &args.command {
@@ -100,6 +110,7 @@ pub async fn answer(args: &Args, source: &Source, colors: bool) -> Result<(Exit,
             let text = if is_json { json(&report)? } else { verified(&report, paint) };
             Ok((exit, text))
         }
+        Command::Why(args) => session_why::answer(args, source, policies, is_json, paint).await,
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Tests of the room as a whole: shipped bundles, every diagnostic, the laws of decisions.
 
+mod agree;
 mod broken;
 mod decisions;
 mod laws;

@@ -10,7 +10,7 @@ mod profile;
 mod recorded;
 mod test;
 mod update;
-mod why;
+pub(super) mod why;
 
 use std::fmt;
 use std::io::{self, Write};

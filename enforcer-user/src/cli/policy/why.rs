@@ -6,11 +6,15 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use enforcer_core::model::{AgentName, DetectorName, Effect, EndpointName, Facts};
+use enforcer_core::model::{
+    AgentName, Decision, DetectorName, Effect, EndpointName, Facts, Mode, Obligations,
+};
 use enforcer_core::policy::{
     ActionSpec, Explanation, FactKind, FactValue, Outcome, Policy, action, operation,
 };
 use serde_json::json;
+
+use crate::cli::play::visible;
 
 use super::{Bundle, DIFFERENCE, FINE, Output, Streams, USAGE, load, print_json};
 
@@ -123,46 +127,88 @@ fn read_fact(action: &ActionSpec, pair: &str) -> Result<(String, FactValue), Str
     Ok((name.to_owned(), value))
 }
 
-fn print_explanation(explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+/// Prints a decision, what it was made from, and the part that each rule had in it.
+pub(in crate::cli) fn print_explanation(
+    explanation: &Explanation,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let (decision, facts) = (&explanation.decision, &explanation.facts);
-    let verb = match decision.effect {
-        Effect::Allow => "allow",
-        Effect::Deny => "deny",
-    };
     let action = facts.operation.action();
     writeln!(
         out,
-        "{verb}: agent `{}`, action `{action}`, endpoint `{}`",
-        facts.agent, facts.endpoint
+        "{}: agent `{}`, action `{action}`, endpoint `{}`",
+        verb(decision.effect),
+        facts.agent,
+        facts.endpoint
     )?;
-    let names = |names: Vec<String>| names.join(", ");
-    let because = names(decision.because.iter().map(ToString::to_string).collect());
-    match (decision.effect, because.is_empty(), decision.errors.is_empty()) {
-        (_, _, false) => writeln!(out, "  because a rule erred")?,
-        (_, true, true) => writeln!(out, "  because no rule permits it")?,
-        (_, false, true) => writeln!(out, "  because of {because}")?,
+    writeln!(out, "  {}", because(decision))?;
+    if decision.mode == Mode::Observe {
+        writeln!(out, "  recorded only: the bundle observes")?;
     }
     if let Some(message) = &decision.message {
         writeln!(out, "  message: {message}")?;
     }
-    let obligations = &decision.obligations;
-    for (what, masks) in
-        [("request", &obligations.mask_request), ("response", &obligations.mask_response)]
-    {
-        if !masks.is_empty() {
-            let masks = names(masks.iter().map(ToString::to_string).collect());
-            writeln!(out, "  mask {what}: {masks}")?;
-        }
+    for line in owed(&decision.obligations) {
+        writeln!(out, "  {line}")?;
     }
+    writeln!(out, "  facts: {}", visible(&facts_line(facts)))?;
     writeln!(out, "  policy {}", decision.policy)?;
     let width = explanation.rules.iter().map(|rule| rule.id.as_str().len()).max().unwrap_or(0);
     for rule in &explanation.rules {
         let effect = if rule.is_permit { "permit" } else { "forbid" };
         let place = format!("{}:{}", rule.file, rule.line);
         let outcome = describe(&rule.outcome);
-        writeln!(out, "  {:width$}  {effect}  {outcome}  ({place})", rule.id.as_str())?;
+        let only = if rule.mode == Mode::Observe { ", only observed" } else { "" };
+        writeln!(out, "  {:width$}  {effect}  {outcome}{only}  ({place})", rule.id.as_str())?;
     }
     Ok(())
+}
+
+pub(in crate::cli) const fn verb(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+    }
+}
+
+/// Which rules decided, in words.
+pub(in crate::cli) fn because(decision: &Decision) -> String {
+    let rules = join(decision.because.iter());
+    match (rules.is_empty(), decision.errors.is_empty()) {
+        (_, false) => format!("because a rule erred: {}", join(decision.errors.iter())),
+        (true, true) => "because no rule permits it".to_owned(),
+        (false, true) => format!("because of {rules}"),
+    }
+}
+
+/// What is owed for an allowed request, one line for each kind.
+pub(in crate::cli) fn owed(obligations: &Obligations) -> Vec<String> {
+    [
+        ("mask request", join(obligations.mask_request.iter())),
+        ("mask response", join(obligations.mask_response.iter())),
+        ("approvals", join(obligations.approvals.iter())),
+        ("budgets", join(obligations.budgets.iter())),
+        ("credentials", join(obligations.credentials.iter())),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .map(|(what, names)| format!("{what}: {names}"))
+    .collect()
+}
+
+fn join<N: fmt::Display>(names: impl Iterator<Item = N>) -> String {
+    names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The facts as rules name them.
+fn facts_line(facts: &Facts) -> String {
+    let operation = serde_json::to_value(&facts.operation).unwrap_or_default();
+    let named = operation.as_object().into_iter().flatten();
+    let named = named.filter(|(name, _)| *name != "action");
+    let mut all: Vec<String> = named.map(|(name, value)| format!("{name} = {value}")).collect();
+    let detected: Vec<String> = facts.detected.iter().map(|name| format!("\"{name}\"")).collect();
+    all.push(format!("detected = [{}]", detected.join(",")));
+    all.join(", ")
 }
 
 fn describe(outcome: &Outcome) -> String {
