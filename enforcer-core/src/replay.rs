@@ -157,7 +157,8 @@ impl<F: FnMut(&Facts) -> Option<Decision>> Replay<F> {
 }
 
 /// What the caller, or what is kept, would notice. The rules that decide may differ without that.
-fn changes(recorded: &Decision, replayed: &Decision) -> Vec<Change> {
+#[must_use]
+pub fn changes(recorded: &Decision, replayed: &Decision) -> Vec<Change> {
     match (recorded.effect, replayed.effect) {
         (Effect::Allow, Effect::Deny) => vec![Change::AllowToDeny],
         (Effect::Deny, Effect::Allow) => vec![Change::DenyToAllow],

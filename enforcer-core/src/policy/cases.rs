@@ -7,7 +7,7 @@
 
 mod coverage;
 mod read;
-mod request;
+pub(super) mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -12,6 +12,7 @@ pub mod cases;
 mod compared;
 mod contradiction;
 mod diagnostic;
+pub mod diff;
 mod draft;
 mod evaluate;
 mod explain;

@@ -84,7 +84,7 @@ pub(super) fn read(files: &[&SourceFile], checker: &mut Checker<'_>) -> Vec<Rule
 }
 
 /// Whether an action can happen on an endpoint at all.
-fn is_possible(action: &str, endpoint: &Endpoint) -> bool {
+pub(super) fn is_possible(action: &str, endpoint: &Endpoint) -> bool {
     match (endpoint.tls, endpoint.protocol) {
         (Tls::Passthrough, _) => action == "connect",
         (Tls::Inspect, Protocol::OpenAi) => action != "connect",

@@ -58,8 +58,9 @@ pub(super) fn diagnostics(files: &[SourceFile], problems: &[Diagnostic]) {
 /// Runs something that writes to streams it is given.
 pub(super) fn with_streams<T>(work: impl FnOnce(&mut Streams<'_>) -> T) -> T {
     let colors = io::stderr().is_terminal();
+    let paints_data = io::stdout().is_terminal();
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
-    work(&mut Streams { out: &mut out, err: &mut err, colors })
+    work(&mut Streams { out: &mut out, err: &mut err, colors, paints_data })
 }
 
 /// The exit code that a stream-writing command gave.

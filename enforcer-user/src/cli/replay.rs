@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use enforcer_core::model::{Effect, UnixMillis};
 use enforcer_core::policy::Policy;
+use enforcer_core::record::Event;
 use enforcer_core::replay::{Change, Difference, Replay, Report};
 
 use super::output::{self, Format};
@@ -53,13 +54,7 @@ pub async fn answer(
     now: UnixMillis,
     colors: bool,
 ) -> Result<(Exit, String), Failure> {
-    let since = match &args.since {
-        None => UnixMillis(0),
-        Some(ago) => before(now, ago).ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("`{ago}` is not a time ago"))
-                .hint("write a number and one of s, m, h, d, w: `--since 7d`")
-        })?,
-    };
+    let since = since(args.since.as_deref(), now)?;
     let report = judge(policy, source, since).await?;
     let exit = if report.changed() == 0 { Exit::Fine } else { Exit::Difference };
     let text = match args.output {
@@ -69,29 +64,46 @@ pub async fn answer(
     Ok((exit, text))
 }
 
+/// The moment that `--since` means; all of time without one.
+pub(super) fn since(ago: Option<&str>, now: UnixMillis) -> Result<UnixMillis, Failure> {
+    let Some(ago) = ago else { return Ok(UnixMillis(0)) };
+    before(now, ago).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("`{ago}` is not a time ago"))
+            .hint("write a number and one of s, m, h, d, w: `--since 7d`")
+    })
+}
+
 async fn judge(policy: &Policy, source: &Source, since: UnixMillis) -> Result<Report, Failure> {
+    let mut replay = Replay::new(|facts| policy.decide_again(facts));
+    walk(source, since, &mut |event| replay.push(&event)).await?;
+    Ok(replay.finish())
+}
+
+/// Hands on all events since a moment, session by session, and shows how far it is.
+pub(super) async fn walk(
+    source: &Source,
+    since: UnixMillis,
+    take: &mut dyn FnMut(Event),
+) -> Result<(), Failure> {
     let sessions = source.sessions().await?;
     let sessions: Vec<_> =
         sessions.into_iter().filter(|session| session.ended.is_none_or(|at| at >= since)).collect();
     let bar = bar();
     bar.set_length(sessions.iter().map(|session| session.events).sum());
-    let mut replay = Replay::new(|facts| policy.decide_again(facts));
     for session in sessions {
         let mut next = Some(0);
         while let Some(from) = next {
             let page = source.page(session.id, from).await?;
-            for event in page.events.iter().filter(|event| event.at >= since) {
-                replay.push(event);
-            }
             bar.inc(u64::try_from(page.events.len()).unwrap_or(u64::MAX));
+            page.events.into_iter().filter(|event| event.at >= since).for_each(&mut *take);
             next = page.next;
         }
     }
     bar.finish_and_clear();
-    Ok(replay.finish())
+    Ok(())
 }
 
-fn text(report: &Report, policy: &Policy, paint: Paint) -> String {
+pub(super) fn text(report: &Report, policy: &Policy, paint: Paint) -> String {
     let mut text = String::new();
     for difference in &report.differences {
         text += &describe(difference, paint);
@@ -145,7 +157,7 @@ fn describe(difference: &Difference, paint: Paint) -> String {
     )
 }
 
-fn named(change: &Change, paint: Paint) -> String {
+pub(super) fn named(change: &Change, paint: Paint) -> String {
     match change {
         Change::AllowToDeny => paint.bad("allow → deny"),
         Change::DenyToAllow => paint.bad("deny → ALLOW"),

@@ -4,6 +4,7 @@
 //! What people may write stands in `KEYS`; rules live in the bundle and never here.
 
 pub mod bundle;
+pub mod git;
 mod read;
 
 use std::collections::BTreeMap;

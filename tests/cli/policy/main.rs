@@ -11,6 +11,7 @@
 )]
 
 mod cases;
+mod diff;
 mod recording;
 
 use std::fs;
@@ -38,7 +39,7 @@ fn enforcer_policy(words: &[&str]) -> Done {
     let line = Line::try_parse_from([&["policy"], words].concat());
     let line = line.unwrap_or_else(|error| panic!("{words:?}: {error}"));
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut streams = Streams { out: &mut out, err: &mut err, colors: false };
+    let mut streams = Streams { out: &mut out, err: &mut err, colors: false, paints_data: false };
     let journal = |state: Option<&Path>| {
         Source::offline(&state.unwrap_or_else(|| Path::new("/nowhere")).join("journal"))
     };

@@ -136,7 +136,7 @@ fn read_body(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<u8> {
 }
 
 /// TOML as JSON. What JSON does not have (dates, numbers that are none) becomes a string.
-fn json(value: &DeValue<'_>) -> Value {
+pub(in super::super) fn json(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())

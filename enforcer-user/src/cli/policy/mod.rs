@@ -5,6 +5,7 @@
 //! checked and decided by the same code in the daemon.
 
 mod check;
+mod diff;
 mod draw;
 mod profile;
 mod recorded;
@@ -42,6 +43,8 @@ pub enum Command {
     Check(Bundle),
     /// Run the cases of a bundle; list the rules that none reaches.
     Test(test::Args),
+    /// Say what differs in meaning between two bundles, folders or git revisions. Exit 1 if anything does.
+    Diff(diff::Args),
     /// Say what a bundle decides for one request, and why.
     Why(why::Args),
     /// Print every action and its facts as Cedar schema.
@@ -75,6 +78,8 @@ pub struct Streams<'s> {
     pub err: &'s mut dyn Write,
     /// Whether diagnostics are drawn in color; only for a terminal.
     pub colors: bool,
+    /// Whether data is drawn in color; only for a terminal.
+    pub paints_data: bool,
 }
 
 impl fmt::Debug for Streams<'_> {
@@ -89,6 +94,7 @@ impl fmt::Debug for Streams<'_> {
 /// Only if writing to the streams fails.
 pub fn run(command: &Command, journal: &Journal<'_>, streams: &mut Streams<'_>) -> io::Result<u8> {
     match command {
+        Command::Diff(args) => diff::run(args, journal, streams),
         Command::Check(bundle) => check::run(bundle, streams),
         Command::Test(args) => test::run(args, journal, streams),
         Command::Why(why) => why::run(why, streams),

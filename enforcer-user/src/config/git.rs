@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Reads a bundle as it stands in a git revision, with the `git` program.
+//!
+//! What is read is exactly what [`super::bundle`] would read of the same files in a folder. Nothing of the
+//! repository is executed: only trees and blobs are printed, no filter, hook or text conversion runs, and
+//! nothing is fetched. Bounded by [`limits::BUNDLE_BYTES_MAX`] and [`limits::BUNDLE_FILES_MAX`].
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use enforcer_core::model::limits;
+use enforcer_core::policy::{CASES_FOLDER, INVENTORY_FILE, RULES_SUFFIX, SourceFile, Sources};
+
+use super::bundle;
+
+/// Why a bundle cannot be read from git.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The files are there and are no bundle.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
+    /// The program did not run.
+    #[error("failed to run `git`")]
+    Run(#[source] io::Error),
+    /// It refused.
+    #[error("failed to read `{what}` with git: {why}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// Its own words, the first line.
+        why: String,
+    },
+}
+
+/// Bytes of a listing: a line of a tree is shorter than this for each file of a bundle.
+const LISTING_BYTES_MAX: u64 = limits::BUNDLE_FILES_MAX as u64 * 1024;
+/// Bytes of git's complaint that are read.
+const COMPLAINT_BYTES_MAX: u64 = 4096;
+/// Mode of a symbolic link in a tree.
+const LINK: &str = "120000";
+
+/// One file of a tree.
+struct Blob {
+    is_link: bool,
+    id: String,
+    bytes: u64,
+    path: String,
+}
+
+/// Reads the bundle at `REVISION:PATH`, in the repository that `dir` is in.
+///
+/// # Errors
+/// See [`Error`]. Nothing is read partially.
+pub fn read_revision(dir: &Path, revision: &str, path: &str) -> Result<Sources, Error> {
+    let tree = format!("{revision}:{path}");
+    let listing = ["ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", tree.as_str()];
+    let listing = git(dir, &listing, LISTING_BYTES_MAX, &tree)?;
+    let listing = String::from_utf8(listing)
+        .map_err(|_not_text| bundle::Error::NotText(PathBuf::from(&tree)))?;
+    let mut files = Vec::new();
+    let mut left = limits::BUNDLE_BYTES_MAX;
+    let too_large = || bundle::Error::TooLarge(PathBuf::from(&tree));
+    for blob in listing.split('\0').filter_map(blob) {
+        let place = PathBuf::from(format!("{tree}/{}", blob.path));
+        match part(&blob.path) {
+            Part::None => continue,
+            Part::Misplaced => return Err(bundle::Error::Misplaced(place).into()),
+            Part::File if blob.is_link => return Err(bundle::Error::NotAPlainFile(place).into()),
+            Part::File => {}
+        }
+        left = left.checked_sub(blob.bytes).ok_or_else(too_large)?;
+        if files.len() == limits::BUNDLE_FILES_MAX {
+            return Err(too_large().into());
+        }
+        let text = git(dir, &["cat-file", "blob", &blob.id], blob.bytes, &tree)?;
+        let text = String::from_utf8(text).map_err(|_not_text| bundle::Error::NotText(place))?;
+        files.push(SourceFile { path: blob.path, text });
+    }
+    files.sort_by(|left, right| left.path.cmp(&right.path));
+    Ok(Sources { files })
+}
+
+/// What a path of the tree is for the bundle.
+enum Part {
+    File,
+    Misplaced,
+    None,
+}
+
+fn part(path: &str) -> Part {
+    let mut names = path.split('/');
+    let (first, second, more) = (names.next().unwrap_or_default(), names.next(), names.next());
+    if path.split('/').any(|name| name.starts_with('.')) || more.is_some() {
+        return Part::None;
+    }
+    match second {
+        None if first == INVENTORY_FILE || first.ends_with(RULES_SUFFIX) => Part::File,
+        None => Part::None,
+        Some(name) if name.ends_with(RULES_SUFFIX) => Part::Misplaced,
+        Some(name) if format!("{first}/") == CASES_FOLDER && name.ends_with(".toml") => Part::File,
+        Some(_) => Part::None,
+    }
+}
+
+/// `MODE blob ID SIZE<tab>PATH`; a submodule is no blob and belongs to no bundle.
+fn blob(line: &str) -> Option<Blob> {
+    let (about, path) = line.split_once('\t')?;
+    let mut words = about.split_ascii_whitespace();
+    let (mode, kind, id, bytes) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let is_blob = kind == "blob";
+    is_blob.then_some(Blob {
+        is_link: mode == LINK,
+        id: id.to_owned(),
+        bytes: bytes.parse().ok()?,
+        path: path.to_owned(),
+    })
+}
+
+/// Runs git and gives what it prints, if that is not more than `bytes_max`.
+fn git(dir: &Path, words: &[&str], bytes_max: u64, what: &str) -> Result<Vec<u8>, Error> {
+    let mut child = Command::new("git")
+        .arg("-C")
+        .arg(dir)
+        .args(words)
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Error::Run)?;
+    let (mut printed, mut complaint) = (Vec::new(), Vec::new());
+    // One byte more than allowed tells an output that ends there from one that goes on.
+    let out = child.stdout.take().map(|out| out.take(bytes_max + 1).read_to_end(&mut printed));
+    let err = child.stderr.take();
+    let err = err.map(|err| err.take(COMPLAINT_BYTES_MAX).read_to_end(&mut complaint));
+    let status = child.wait().map_err(Error::Run)?;
+    out.transpose().and(err.transpose()).map_err(Error::Run)?;
+    if printed.len() as u64 > bytes_max {
+        return Err(bundle::Error::TooLarge(PathBuf::from(what)).into());
+    }
+    if status.success() {
+        return Ok(printed);
+    }
+    let complaint = String::from_utf8_lossy(&complaint);
+    let why = complaint.lines().next().unwrap_or("no reason given");
+    let why = why.strip_prefix("fatal: ").unwrap_or(why).to_owned();
+    Err(Error::Refused { what: what.to_owned(), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn run(dir: &Path, words: &[&str]) {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+        let done = Command::new("git").arg("-C").arg(dir).args(identity).args(words).output();
+        let done = done.unwrap();
+        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    fn repository() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = folder.path().join("policies/one");
+        fs::create_dir_all(bundle.join("cases")).unwrap();
+        fs::write(bundle.join("policy.toml"), "version = 1\n").unwrap();
+        fs::write(bundle.join("a.cedar"), "// ä\n").unwrap();
+        fs::write(bundle.join("cases/a.toml"), "").unwrap();
+        fs::write(bundle.join("README.md"), [0xff]).unwrap();
+        run(folder.path(), &["init", "-q"]);
+        run(folder.path(), &["add", "-A"]);
+        run(folder.path(), &["commit", "-qm", "one"]);
+        folder
+    }
+
+    #[test]
+    fn a_revision_is_read_as_the_folder_was() {
+        let folder = repository();
+        let bundle = folder.path().join("policies/one");
+        let from_folder = bundle::read_sources(&bundle).unwrap();
+        fs::write(bundle.join("a.cedar"), "// later\n").unwrap();
+        assert_eq!(read_revision(folder.path(), "HEAD", "policies/one").unwrap(), from_folder);
+        assert_eq!(read_revision(&bundle, "HEAD", "./").unwrap(), from_folder);
+    }
+
+    #[test]
+    fn links_stray_rules_and_unknown_revisions_are_refused() {
+        let folder = repository();
+        let bundle = folder.path().join("policies/one");
+        let read = || read_revision(folder.path(), "HEAD", "policies/one");
+        let commit = || {
+            run(folder.path(), &["add", "-A"]);
+            run(folder.path(), &["commit", "-qm", "more"]);
+        };
+        symlink("a.cedar", bundle.join("b.cedar")).unwrap();
+        commit();
+        assert!(matches!(read(), Err(Error::Bundle(bundle::Error::NotAPlainFile(_)))));
+        fs::remove_file(bundle.join("b.cedar")).unwrap();
+        fs::create_dir(bundle.join("more")).unwrap();
+        fs::write(bundle.join("more/b.cedar"), "").unwrap();
+        commit();
+        assert!(matches!(read(), Err(Error::Bundle(bundle::Error::Misplaced(_)))));
+        for (revision, path) in [("nothing", "policies/one"), ("HEAD", "x"), ("--help", "x")] {
+            let refused = read_revision(folder.path(), revision, path).unwrap_err();
+            assert!(matches!(refused, Error::Refused { .. }), "{revision}:{path}: {refused}");
+        }
+    }
+}
