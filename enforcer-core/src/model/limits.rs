@@ -194,6 +194,12 @@ pub const PLACES_MAX: usize = 32;
 pub const CGROUP_NAME_BYTES_MAX: usize = 190;
 /// Bytes of a path (`PATH_MAX` less its end).
 pub const PATH_BYTES_MAX: usize = 4095;
+/// Values of one fact that a suggested rule lists; with more of them it is not bounded.
+pub const SUGGEST_VALUES_MAX: usize = 12;
+/// Hosts without an endpoint that a suggestion lists.
+pub const SUGGEST_HOSTS_MAX: usize = 100;
+/// Suggested cases for one rule.
+pub const SUGGEST_EXAMPLES_MAX: usize = 3;
 /// Files of a bundle.
 pub const BUNDLE_FILES_MAX: usize = 1024;
 /// Time for the kernel to free detached programs.

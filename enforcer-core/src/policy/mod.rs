@@ -29,6 +29,7 @@ mod selector;
 pub mod sheet;
 mod slices;
 mod statement;
+pub mod suggest;
 #[cfg(test)]
 mod tests;
 mod translate;

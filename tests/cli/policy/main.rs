@@ -10,6 +10,7 @@
     reason = "a test stops at the first thing that is not as expected"
 )]
 
+mod begin;
 mod cases;
 mod diff;
 mod recording;
@@ -278,4 +279,24 @@ fn schema_prints_every_action() {
     for action in ["chat", "connect", "http", "opaque"] {
         assert!(done.out.contains(&format!("action {action} in [")), "{action}");
     }
+}
+
+#[test]
+fn every_command_in_the_docs_is_one() {
+    let mut count = 0;
+    for file in ["docs/policy-ci.md", "policies/README.md"] {
+        let text = fs::read_to_string(root().join(file)).expect("a file");
+        let joined = text.replace("\\\n", " ");
+        for (_, rest) in joined.lines().filter_map(|line| line.split_once("enforcer policy ")) {
+            let end = rest.find(['#', '|', '>', '`', '&']).unwrap_or(rest.len());
+            let words = rest.get(..end).unwrap_or(rest).split_whitespace();
+            let words = words.map(|word| word.trim_matches('"'));
+            let line: Vec<&str> = std::iter::once("policy").chain(words).collect();
+            if let Err(error) = Line::try_parse_from(&line) {
+                panic!("{file}: {line:?}: {error}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 10, "{count} commands");
 }

@@ -53,6 +53,18 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
     })
 }
 
+/// Records that a name was asked for which no endpoint uses.
+pub(crate) fn record_name(state: &Path, name: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let config = Config { dir: state.join("journal") };
+        let store = Store::open(&config, now()).expect("a journal");
+        let event = EventBody::ResolveRefused { process: None, name: name.to_owned() };
+        store.journal().append(SESSION, now(), event).await.expect("taken");
+        store.close().await.expect("sealed");
+    });
+}
+
 /// Facts as `enforcer policy why --facts` reads them.
 pub(crate) fn facts(json: serde_json::Value) -> Facts {
     serde_json::from_value(json).expect("facts")

@@ -7,8 +7,10 @@
 mod check;
 mod diff;
 mod draw;
+mod init;
 mod profile;
 mod recorded;
+mod suggest;
 mod test;
 mod update;
 pub(super) mod why;
@@ -45,6 +47,10 @@ pub enum Command {
     Test(test::Args),
     /// Say what differs in meaning between two bundles, folders or git revisions. Exit 1 if anything does.
     Diff(diff::Args),
+    /// Write a bundle to start from into a new folder.
+    Init(init::Args),
+    /// Suggest rules and cases from what was recorded, for review.
+    Suggest(suggest::Args),
     /// Say what a bundle decides for one request, and why.
     Why(why::Args),
     /// Print every action and its facts as Cedar schema.
@@ -95,6 +101,8 @@ impl fmt::Debug for Streams<'_> {
 pub fn run(command: &Command, journal: &Journal<'_>, streams: &mut Streams<'_>) -> io::Result<u8> {
     match command {
         Command::Diff(args) => diff::run(args, journal, streams),
+        Command::Init(args) => init::run(args, streams),
+        Command::Suggest(args) => suggest::run(args, journal, streams),
         Command::Check(bundle) => check::run(bundle, streams),
         Command::Test(args) => test::run(args, journal, streams),
         Command::Why(why) => why::run(why, streams),

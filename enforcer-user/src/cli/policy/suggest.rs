@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `enforcer policy suggest`: rules and cases from what was recorded, for a person to review.
+//!
+//! Prints text, or writes new files beside the others. Changes no file that exists; nothing is in force that
+//! nobody committed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use enforcer_core::model::{AgentName, DenyReason, Effect};
+use enforcer_core::policy::suggest::{Suggest, Suggestion};
+use enforcer_core::policy::{CASES_FOLDER, Policy, RULES_SUFFIX};
+use enforcer_core::record::EventBody;
+use serde_json::json;
+
+use super::recorded::{Journal, opened};
+use super::{FINE, HOST, Output, Streams, USAGE, count, load, print_json};
+use crate::cli::{Failure, replay, wait};
+use crate::runtime::Clock;
+
+/// Arguments of `enforcer policy suggest`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder of a bundle: what it permits already is left out.
+    dir: Option<PathBuf>,
+    /// Only what happened since then: `90s`, `15m`, `12h`, `7d`, `2w`.
+    #[arg(long, value_name = "AGO")]
+    since: Option<String>,
+    /// Only what this agent did.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// Where exchanges are recorded, if not where the settings say.
+    #[arg(long, value_name = "STATE")]
+    state: Option<PathBuf>,
+    /// Write `NAME.cedar` and `cases/NAME.toml` into the bundle instead of printing them.
+    #[arg(long, value_name = "NAME", requires = "dir")]
+    write: Option<String>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+pub(super) fn run(args: &Args, journal: &Journal<'_>, streams: &mut Streams<'_>) -> io::Result<u8> {
+    let policy = match &args.dir {
+        None => None,
+        Some(dir) => match load(dir, streams)? {
+            Ok((policy, _)) => Some(policy),
+            Err(code) => return Ok(code),
+        },
+    };
+    let suggestion = match collect(args, policy.as_ref(), journal) {
+        Ok(suggestion) => suggestion,
+        Err(failure) => return failure.tell(streams.err),
+    };
+    let code = match (&args.write, &args.dir, args.output) {
+        (Some(name), Some(dir), _) => write(name, dir, &suggestion, streams)?,
+        (_, _, Output::Json) => {
+            print_json(streams, &json!(suggestion))?;
+            FINE
+        }
+        (_, _, Output::Text) => {
+            print(&suggestion, streams)?;
+            FINE
+        }
+    };
+    if code == FINE {
+        summary(&suggestion, policy.as_ref(), args, streams)?;
+    }
+    Ok(code)
+}
+
+fn collect(
+    args: &Args,
+    policy: Option<&Policy>,
+    journal: &Journal<'_>,
+) -> Result<Suggestion, Failure> {
+    let since = replay::since(args.since.as_deref(), Clock::system().now())?;
+    let source = journal(args.state.as_deref())?;
+    let only = args.agent.as_deref().map(AgentName::new);
+    let mut suggest = Suggest::default();
+    let permits = |policy: &Policy, facts: &_| {
+        policy.decide_again(facts).is_some_and(|decision| decision.effect == Effect::Allow)
+    };
+    wait(replay::walk(&source, since, &mut |event| {
+        // Who asked for a name is not always known, so it is nobody's when one agent is asked about.
+        if let (None, Some(host)) = (&only, unnamed(&event.body)) {
+            suggest.push_unnamed(host);
+        }
+        let Some(opened) = opened(event) else { return };
+        if only.as_ref().is_none_or(|only| *only == opened.facts.agent) {
+            let is_permitted = policy.is_some_and(|policy| permits(policy, &opened.facts));
+            suggest.push(&opened.facts, opened.denied.is_some(), is_permitted);
+        }
+    }))?;
+    let taken: BTreeSet<String> =
+        policy.into_iter().flat_map(Policy::rule_ids).map(ToString::to_string).collect();
+    Ok(suggest.finish(&taken))
+}
+
+/// A host that was asked for and that no endpoint names.
+fn unnamed(event: &EventBody) -> Option<&str> {
+    match event {
+        EventBody::ResolveRefused { name, .. } => Some(name),
+        EventBody::ConnectionRefused { server_name, denied, .. }
+            if denied.reason == DenyReason::NotAnEndpoint =>
+        {
+            server_name.as_deref()
+        }
+        _ => None,
+    }
+}
+
+const RULES_HEAD: &str =
+    "// Suggested from recorded exchanges. Review each rule; delete what nobody needs.\n\n";
+const CASES_HEAD: &str = "# Suggested from recorded exchanges. Each of these was seen; say what should become of it.\n\n";
+
+fn print(suggestion: &Suggestion, streams: &mut Streams<'_>) -> io::Result<()> {
+    if suggestion.rules.is_empty() {
+        return Ok(());
+    }
+    write!(streams.out, "{RULES_HEAD}{}", suggestion.rules)?;
+    writeln!(streams.out, "// ---- and for a file in cases/ ----\n")?;
+    write!(streams.out, "{CASES_HEAD}{}", suggestion.cases)
+}
+
+/// Writes new files only: what is there already was reviewed by somebody.
+fn write(
+    name: &str,
+    dir: &Path,
+    suggestion: &Suggestion,
+    streams: &mut Streams<'_>,
+) -> io::Result<u8> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || !name.chars().all(is_name) {
+        writeln!(streams.err, "error: `{name}` cannot name the new files")?;
+        writeln!(streams.err, "hint: letters, digits, `-` and `_`; the endings are added")?;
+        return Ok(USAGE);
+    }
+    let rules = dir.join(format!("{name}{RULES_SUFFIX}"));
+    let cases = dir.join(CASES_FOLDER).join(format!("{name}.toml"));
+    if let Some(there) = [&rules, &cases].into_iter().find(|path| path.exists()) {
+        writeln!(streams.err, "error: `{}` is there already", there.display())?;
+        writeln!(streams.err, "hint: choose another name; no file is overwritten")?;
+        return Ok(USAGE);
+    }
+    let texts = [
+        (&rules, format!("{RULES_HEAD}{}", suggestion.rules), !suggestion.rules.is_empty()),
+        // A file of comments alone holds no case and would be refused.
+        (&cases, format!("{CASES_HEAD}{}", suggestion.cases), suggestion.suggested > 0),
+    ];
+    for (path, text, is_wanted) in texts {
+        if !is_wanted {
+            continue;
+        }
+        if let Err(error) = create(path, &text) {
+            writeln!(streams.err, "error: failed to write `{}`: {error}", path.display())?;
+            writeln!(streams.err, "hint: check who may write into the bundle")?;
+            return Ok(HOST);
+        }
+        writeln!(streams.err, "written: {}", path.display())?;
+    }
+    Ok(FINE)
+}
+
+fn create(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
+}
+
+fn summary(
+    suggestion: &Suggestion,
+    policy: Option<&Policy>,
+    args: &Args,
+    streams: &mut Streams<'_>,
+) -> io::Result<()> {
+    let exchanges = usize::try_from(suggestion.exchanges).unwrap_or(usize::MAX);
+    write!(streams.err, "{}", count(exchanges, "exchange"))?;
+    if policy.is_some() {
+        write!(streams.err, ", {} permitted already", suggestion.permitted)?;
+    }
+    writeln!(
+        streams.err,
+        ": {} suggested, {} refused and left as comments",
+        count(suggestion.suggested, "rule"),
+        count(suggestion.refused, "kind")
+    )?;
+    if let (Some(_), Some(dir)) = (&args.write, &args.dir) {
+        writeln!(streams.err, "hint: review them, then `enforcer policy test {}`", dir.display())?;
+    }
+    Ok(())
+}
