@@ -9,6 +9,7 @@ mod clients;
 mod demo;
 mod distribution;
 mod ebpf;
+mod fuzz;
 mod packages;
 mod step;
 mod test;
@@ -39,6 +40,8 @@ enum Command {
     Demo,
     /// Compile the eBPF programs into the committed object.
     Ebpf(ebpf::Arguments),
+    /// Send mutated bundles through the loader.
+    Fuzz(fuzz::Arguments),
     /// Run everything: checks, all suites, on the real kernel where root is there.
     Test {
         /// Leave out what needs root.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Clients => clients::ensure(),
         Command::Demo => return demo::run(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
         Command::Test { vm, .. } if vm.vm.is_some() => vm::run(&vm),
         Command::Test { quick, .. } => test::run(quick),
