@@ -14,6 +14,7 @@ mod begin;
 mod cases;
 mod diff;
 mod recording;
+mod replaying;
 
 use std::fs;
 use std::path::{Path, PathBuf};
