@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! From a request to what the policy may know about it.
+//! From a request to what the policy may know about it; what that is, the core says.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use enforcer_core::model::{Facts, Http, Opaque, OpaqueCause, Operation, limits};
+use enforcer_core::facts::{self, Understood, assemble};
+use enforcer_core::model::{Facts, OpaqueCause, limits};
 use enforcer_core::policy::{Endpoint, Policy};
-use enforcer_core::protocol::openai::{self, ChatRequest, Route};
+use enforcer_core::protocol::openai::Route;
 use hyper::body::{Body as _, Incoming};
 
 use super::Conn;
@@ -23,27 +23,30 @@ pub(super) async fn decode(
     policy: &Arc<Policy>,
 ) -> Facts {
     let decoded = match (&content.body, content.route) {
-        (Body::Whole(bytes), Some(Route::Chat)) => Some(chat(bytes, policy).await),
+        (Body::Whole(bytes), Some(route)) => Some(understand(route, bytes, policy).await),
         (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. } | Body::NoRoom, _) => None,
     };
-    let (operation, mut detected) = match decoded {
-        Some(Ok(chat)) => (Operation::Chat(chat.facts), chat.detected),
+    let body = match decoded {
+        Some(Ok(understood)) => facts::Body::Understood(understood),
         Some(Err(cause)) => {
             content.become_opaque(cause);
-            (bare(content), BTreeSet::new())
+            bare(&content.body)
         }
-        None => (bare(content), BTreeSet::new()),
+        None => bare(&content.body),
     };
-    detected.extend(head::detect(&content.head, policy.detectors()));
-    Facts { agent: conn.origin.agent.clone(), endpoint: endpoint.name.clone(), detected, operation }
+    assemble(&conn.origin.agent, endpoint, &head::of(&content.head), body, policy.detectors())
 }
 
-async fn chat(bytes: &Bytes, policy: &Arc<Policy>) -> Result<ChatRequest, OpaqueCause> {
+async fn understand(
+    route: Route,
+    bytes: &Bytes,
+    policy: &Arc<Policy>,
+) -> Result<Understood, OpaqueCause> {
     if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-        return openai::decode_chat(bytes, policy.detectors());
+        return facts::decode(route, bytes, policy.detectors());
     }
     let (bytes, policy) = (bytes.clone(), Arc::clone(policy));
-    let decoded = runtime::heavy(move || openai::decode_chat(&bytes, policy.detectors())).await;
+    let decoded = runtime::heavy(move || facts::decode(route, &bytes, policy.detectors())).await;
     // A body on which the codec breaks is one that it does not understand.
     decoded.unwrap_or(Err(OpaqueCause::Fields))
 }
@@ -57,29 +60,13 @@ fn size(seen: &Bytes, rest: Option<&Incoming>) -> i64 {
 }
 
 /// What is known without a codec.
-fn bare(content: &Content) -> Operation {
-    let method = content.head.method.as_str().to_owned();
-    let path = content.head.uri.path().to_owned();
-    match &content.body {
-        Body::Stream(stream) => http(content, !stream.is_end_stream()),
-        Body::Whole(bytes) => http(content, !bytes.is_empty()),
-        Body::NoRoom => {
-            let cause = OpaqueCause::TooLarge;
-            Operation::Opaque(Opaque { method, path, size: i64::MAX, cause })
-        }
+fn bare(body: &Body) -> facts::Body {
+    match body {
+        Body::Stream(stream) => facts::Body::Unread { has_body: !stream.is_end_stream() },
+        Body::Whole(bytes) => facts::Body::Unread { has_body: !bytes.is_empty() },
+        Body::NoRoom => facts::Body::Opaque { cause: OpaqueCause::TooLarge, size: i64::MAX },
         Body::Opaque { cause, seen, rest } => {
-            let size = size(seen, rest.as_ref());
-            Operation::Opaque(Opaque { method, path, size, cause: *cause })
+            facts::Body::Opaque { cause: *cause, size: size(seen, rest.as_ref()) }
         }
     }
-}
-
-fn http(content: &Content, has_body: bool) -> Operation {
-    let uri = &content.head.uri;
-    Operation::Http(Http {
-        method: content.head.method.as_str().to_owned(),
-        path: uri.path().to_owned(),
-        query: uri.query().unwrap_or_default().to_owned(),
-        has_body,
-    })
 }

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From a request to what the policy may know about it: one way, for the data path and for cases.
+//!
+//! The data path receives a body piece by piece, so the way has three steps: [`need`] says from the head
+//! what has to be known of the body, [`decode`] understands a whole body, [`assemble`] puts the facts
+//! together. [`of_request`] takes all three for a request that is there already. Nothing here waits, and
+//! nothing is half known: what the codec does not understand is `opaque`.
+
+use std::collections::BTreeSet;
+
+use crate::mask::{DetectorSet, Masker};
+use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
+use crate::policy::{Endpoint, Protocol};
+use crate::protocol::openai::{self, Route};
+
+/// Headers whose values are secrets of the agent for this very provider; nothing is looked for in them.
+const CREDENTIALS: [&str; 3] = ["api-key", "authorization", "x-api-key"];
+
+/// What comes before the body of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head<'h> {
+    /// Request method, as sent.
+    pub method: &'h str,
+    /// Path without query, as sent.
+    pub path: &'h str,
+    /// Query as sent, without `?`; none if there is none.
+    pub query: Option<&'h str>,
+    /// Headers in the order they came, names in lower case.
+    pub headers: Vec<(&'h str, &'h [u8])>,
+}
+
+/// What has to be known of a body before the request can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Only whether there is one.
+    Nothing,
+    /// A codec should understand it and, by what the head says of it, cannot.
+    Undecodable(Route, OpaqueCause),
+    /// All of it, for this codec.
+    Whole(Route),
+}
+
+/// A body that its codec understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Understood {
+    /// What is asked.
+    pub operation: Operation,
+    /// Detectors that found something in it.
+    pub detected: BTreeSet<DetectorName>,
+}
+
+/// What is known of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A codec should understand it and cannot.
+    Opaque {
+        /// Why not.
+        cause: OpaqueCause,
+        /// Its bytes; the largest number if nobody knows.
+        size: i64,
+    },
+    /// No codec looks at it.
+    Unread {
+        /// Whether there is one, of whatever length.
+        has_body: bool,
+    },
+    /// Its codec understood all of it.
+    Understood(Understood),
+}
+
+/// What has to be known of the body of a request that begins like this.
+#[must_use]
+pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
+    let route = match protocol {
+        Protocol::Http => None,
+        Protocol::OpenAi => openai::route(head.method, head.path),
+    };
+    match route {
+        None => Need::Nothing,
+        Some(route) if head.is_encoded() || !head.is_json() => {
+            Need::Undecodable(route, OpaqueCause::Encoding)
+        }
+        Some(route) => Need::Whole(route),
+    }
+}
+
+/// Understands a whole body. The caller holds back what is larger than
+/// [`limits::REQUEST_BODY_BYTES_MAX`].
+///
+/// # Errors
+/// The cause by which the request becomes `opaque`.
+pub fn decode(
+    route: Route,
+    body: &[u8],
+    detectors: &DetectorSet,
+) -> Result<Understood, OpaqueCause> {
+    match route {
+        Route::Chat => openai::decode_chat(body, detectors).map(|chat| Understood {
+            operation: Operation::Chat(chat.facts),
+            detected: chat.detected,
+        }),
+    }
+}
+
+/// Puts together what the policy may know.
+#[must_use]
+pub fn assemble(
+    agent: &AgentName,
+    endpoint: &Endpoint,
+    head: &Head<'_>,
+    body: Body,
+    detectors: &DetectorSet,
+) -> Facts {
+    let (operation, mut detected) = match body {
+        Body::Understood(Understood { operation, detected }) => (operation, detected),
+        Body::Opaque { cause, size } => {
+            let (method, path) = (head.method.to_owned(), head.path.to_owned());
+            (Operation::Opaque(Opaque { method, path, size, cause }), BTreeSet::new())
+        }
+        Body::Unread { has_body } => {
+            let http = Http {
+                method: head.method.to_owned(),
+                path: head.path.to_owned(),
+                query: head.query.unwrap_or_default().to_owned(),
+                has_body,
+            };
+            (Operation::Http(http), BTreeSet::new())
+        }
+    };
+    detected.extend(head.detect(detectors));
+    Facts { agent: agent.clone(), endpoint: endpoint.name.clone(), detected, operation }
+}
+
+/// The facts of a request whose body is there completely, as the data path would find them.
+#[must_use]
+pub fn of_request(
+    agent: &AgentName,
+    endpoint: &Endpoint,
+    head: &Head<'_>,
+    body: &[u8],
+    detectors: &DetectorSet,
+) -> Facts {
+    let opaque = |cause| {
+        let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
+        Body::Opaque { cause, size }
+    };
+    let known = match need(endpoint.protocol, head) {
+        Need::Nothing => Body::Unread { has_body: !body.is_empty() },
+        Need::Undecodable(_, cause) => opaque(cause),
+        Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
+            opaque(OpaqueCause::TooLarge)
+        }
+        Need::Whole(route) => match decode(route, body, detectors) {
+            Ok(understood) => Body::Understood(understood),
+            Err(cause) => opaque(cause),
+        },
+    };
+    assemble(agent, endpoint, head, known, detectors)
+}
+
+impl Head<'_> {
+    /// Detectors that find something in path, query or headers.
+    #[must_use]
+    pub fn detect(&self, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
+        self.texts().iter().flat_map(|text| detectors.detect(text)).collect()
+    }
+
+    /// True if the masker would change something in path, query or headers. They cannot be masked without
+    /// changing what the request means.
+    #[must_use]
+    pub fn is_touched(&self, masker: &Masker) -> bool {
+        self.texts().iter().any(|text| masker.mask(text).count > 0)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let line = std::iter::once(self.path).chain(self.query);
+        let line = line.flat_map(|raw| [raw.to_owned(), decoded(raw)]);
+        let headers = self.headers.iter().filter(|(name, _)| !CREDENTIALS.contains(name));
+        let values = headers.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+        line.chain(values).collect()
+    }
+
+    fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
+        self.headers.iter().filter(move |(found, _)| *found == name).map(|(_, value)| *value)
+    }
+
+    fn is_encoded(&self) -> bool {
+        self.values("content-encoding").any(|value| !value.eq_ignore_ascii_case(b"identity"))
+    }
+
+    /// SECURITY: a provider that follows the declared type or character set would read another text than
+    /// we do, so only JSON in UTF-8 is understood (RFC 8259 section 8.1).
+    fn is_json(&self) -> bool {
+        let mut values = self.values("content-type");
+        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let Some(text) = std::str::from_utf8(value).ok().filter(|text| text.is_ascii()) else {
+            return false;
+        };
+        let mut parts = text.split(';').map(str::trim);
+        let is_type =
+            parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+        is_type
+            && parts.all(|parameter| {
+                let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+                name.trim().eq_ignore_ascii_case("charset")
+                    && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            })
+    }
+}
+
+/// A text of the request line without what the masker finds, also behind percent signs.
+#[must_use]
+pub fn masked(text: &str, masker: &Masker) -> String {
+    let plain = masker.mask(text).text.into_owned();
+    let behind = decoded(&plain);
+    let masked = masker.mask(&behind);
+    if masked.count == 0 { plain } else { masked.text.into_owned() }
+}
+
+/// A query as a form is read: `%40` is `@`, `+` is a space.
+fn decoded(raw: &str) -> String {
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        match (byte, escaped) {
+            (b'%', Some(escaped)) => {
+                bytes.push(escaped);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'+', _) => {
+                bytes.push(b' ');
+                rest = after;
+            }
+            _ => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mask::{Builtin, DetectorKind, DetectorSpec, Style};
+    use crate::policy::Tls;
+
+    use super::*;
+
+    fn head<'h>(path: &'h str, headers: &[(&'h str, &'h str)]) -> Head<'h> {
+        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        Head { method: "POST", path, query, headers }
+    }
+
+    fn spec() -> DetectorSpec {
+        DetectorSpec {
+            name: DetectorName::new("email"),
+            kind: DetectorKind::Builtin(Builtin::Email),
+        }
+    }
+
+    #[test]
+    fn only_json_in_utf_8_is_understood() {
+        let check = |values: &[&str]| {
+            let headers: Vec<_> = values.iter().map(|value| ("content-type", *value)).collect();
+            head("/", &headers).is_json()
+        };
+        assert!(check(&["application/json"]) && check(&["Application/JSON; Charset=\"UTF-8\""]));
+        assert!(
+            !check(&[])
+                && !check(&["text/json"])
+                && !check(&["application/json", "application/json"])
+        );
+        assert!(!check(&["application/json; charset=utf-7"]) && !check(&["application/json; x=y"]));
+        assert!(!check(&["application/json; charset=utf-8; ä"]));
+    }
+
+    #[test]
+    fn what_hides_in_path_query_or_headers_is_found() {
+        let masker = Masker::new(vec![(spec(), Style::Label)]).unwrap();
+        let detectors = DetectorSet::compile(vec![spec()]).unwrap();
+        let check = |path: &str, header: (&str, &str)| {
+            let headers = [header];
+            let head = head(path, &headers);
+            assert_eq!(head.is_touched(&masker), !head.detect(&detectors).is_empty());
+            head.is_touched(&masker)
+        };
+        assert!(check("/v1/x?user=ann@example.com", ("accept", "*/*")));
+        assert!(check("/v1/x?user=ann%40example.com&x=%zz", ("accept", "*/*")));
+        assert!(check("/v1/x", ("x-note", "ann@example.com")));
+        assert!(check("/v1/files/ann%40example.com", ("accept", "*/*")));
+        assert!(!check("/v1/x?a=b+c", ("authorization", "Bearer ann@example.com")));
+        assert_eq!(masked("/files/ann%40example.com", &masker), "/files/[email]");
+        assert_eq!(masked("/files/ann@example.com", &masker), "/files/[email]");
+        assert_eq!(masked("/files/a%20b", &masker), "/files/a%20b");
+    }
+
+    #[test]
+    fn a_request_is_a_chat_plain_http_or_opaque_and_never_half_known() {
+        let endpoint = |protocol| Endpoint {
+            name: crate::model::EndpointName::new("e"),
+            hosts: Vec::new(),
+            ports: vec![443],
+            protocol,
+            tls: Tls::Inspect,
+            groups: Vec::new(),
+        };
+        let detectors = DetectorSet::compile(vec![spec()]).unwrap();
+        let check = |protocol, path: &str, kind: &str, body: &str| {
+            let headers = [("content-type", kind)];
+            let head = head(path, &headers);
+            let agent = AgentName::new("a");
+            of_request(&agent, &endpoint(protocol), &head, body.as_bytes(), &detectors)
+        };
+        let (chat, json) = ("/v1/chat/completions", "application/json");
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"ann@example.com"}]}"#;
+        let facts = check(Protocol::OpenAi, chat, json, body);
+        assert_eq!(facts.operation.action(), "chat");
+        assert_eq!(facts.detected.len(), 1);
+        assert_eq!(check(Protocol::Http, chat, json, body).operation.action(), "http");
+        assert_eq!(check(Protocol::OpenAi, "/v1/files", json, body).operation.action(), "http");
+        let opaque = |kind: &str, body: &str| {
+            let facts = check(Protocol::OpenAi, chat, kind, body);
+            let Operation::Opaque(opaque) = facts.operation else { return ("", -1) };
+            (opaque.cause.as_str(), opaque.size)
+        };
+        assert_eq!(opaque("text/plain", body), ("encoding", 70));
+        assert_eq!(opaque(json, "{"), ("not_json", 1));
+        assert_eq!(opaque(json, "{}"), ("fields", 2));
+        let large = " ".repeat(limits::REQUEST_BODY_BYTES_MAX + 1);
+        assert_eq!(opaque(json, &large).0, "too_large");
+    }
+}
