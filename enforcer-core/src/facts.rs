@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::mask::{DetectorSet, Masker};
 use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
-use crate::policy::{Endpoint, Protocol};
+use crate::policy::{Endpoint, Policy, Protocol};
 use crate::protocol::openai::{self, Route};
 
 /// Headers whose values are secrets of the agent for this very provider; nothing is looked for in them.
@@ -27,6 +27,17 @@ pub struct Head<'h> {
     pub query: Option<&'h str>,
     /// Headers in the order they came, names in lower case.
     pub headers: Vec<(&'h str, &'h [u8])>,
+}
+
+/// Who asks where, and by whose rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'s> {
+    /// Who asks.
+    pub agent: &'s AgentName,
+    /// Where to.
+    pub endpoint: &'s Endpoint,
+    /// What is going to judge.
+    pub policy: &'s Policy,
 }
 
 /// What has to be known of a body before the request can be judged.
@@ -89,13 +100,9 @@ pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
 ///
 /// # Errors
 /// The cause by which the request becomes `opaque`.
-pub fn decode(
-    route: Route,
-    body: &[u8],
-    detectors: &DetectorSet,
-) -> Result<Understood, OpaqueCause> {
+pub fn decode(scope: &Scope<'_>, route: Route, body: &[u8]) -> Result<Understood, OpaqueCause> {
     match route {
-        Route::Chat => openai::decode_chat(body, detectors).map(|chat| Understood {
+        Route::Chat => openai::decode_chat(body, scope.policy.detectors()).map(|chat| Understood {
             operation: Operation::Chat(chat.facts),
             detected: chat.detected,
         }),
@@ -104,13 +111,7 @@ pub fn decode(
 
 /// Puts together what the policy may know.
 #[must_use]
-pub fn assemble(
-    agent: &AgentName,
-    endpoint: &Endpoint,
-    head: &Head<'_>,
-    body: Body,
-    detectors: &DetectorSet,
-) -> Facts {
+pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
     let (operation, mut detected) = match body {
         Body::Understood(Understood { operation, detected }) => (operation, detected),
         Body::Opaque { cause, size } => {
@@ -127,35 +128,30 @@ pub fn assemble(
             (Operation::Http(http), BTreeSet::new())
         }
     };
-    detected.extend(head.detect(detectors));
-    Facts { agent: agent.clone(), endpoint: endpoint.name.clone(), detected, operation }
+    detected.extend(head.detect(scope.policy.detectors()));
+    let (agent, endpoint) = (scope.agent.clone(), scope.endpoint.name.clone());
+    Facts { agent, endpoint, detected, operation }
 }
 
 /// The facts of a request whose body is there completely, as the data path would find them.
 #[must_use]
-pub fn of_request(
-    agent: &AgentName,
-    endpoint: &Endpoint,
-    head: &Head<'_>,
-    body: &[u8],
-    detectors: &DetectorSet,
-) -> Facts {
+pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
     let opaque = |cause| {
         let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
         Body::Opaque { cause, size }
     };
-    let known = match need(endpoint.protocol, head) {
+    let known = match need(scope.endpoint.protocol, head) {
         Need::Nothing => Body::Unread { has_body: !body.is_empty() },
         Need::Undecodable(_, cause) => opaque(cause),
         Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
             opaque(OpaqueCause::TooLarge)
         }
-        Need::Whole(route) => match decode(route, body, detectors) {
+        Need::Whole(route) => match decode(scope, route, body) {
             Ok(understood) => Body::Understood(understood),
             Err(cause) => opaque(cause),
         },
     };
-    assemble(agent, endpoint, head, known, detectors)
+    assemble(scope, head, known)
 }
 
 impl Head<'_> {
@@ -245,7 +241,8 @@ fn decoded(raw: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::mask::{Builtin, DetectorKind, DetectorSpec, Style};
-    use crate::policy::Tls;
+    use crate::model::EndpointName;
+    use crate::policy::{SourceFile, Sources, compile};
 
     use super::*;
 
@@ -300,30 +297,27 @@ mod tests {
 
     #[test]
     fn a_request_is_a_chat_plain_http_or_opaque_and_never_half_known() {
-        let endpoint = |protocol| Endpoint {
-            name: crate::model::EndpointName::new("e"),
-            hosts: Vec::new(),
-            ports: vec![443],
-            protocol,
-            tls: Tls::Inspect,
-            groups: Vec::new(),
-        };
-        let detectors = DetectorSet::compile(vec![spec()]).unwrap();
-        let check = |protocol, path: &str, kind: &str, body: &str| {
+        let inventory = "version = 1\n[agents.a]\n\
+            [endpoints.openai]\nhosts = [\"a.example\"]\nprotocol = \"openai\"\n\
+            [endpoints.plain]\nhosts = [\"b.example\"]\n";
+        let file = SourceFile { path: "policy.toml".to_owned(), text: inventory.to_owned() };
+        let policy = compile(&Sources { files: vec![file] }).unwrap().policy;
+        let check = |endpoint: &str, path: &str, kind: &str, body: &str| {
             let headers = [("content-type", kind)];
             let head = head(path, &headers);
-            let agent = AgentName::new("a");
-            of_request(&agent, &endpoint(protocol), &head, body.as_bytes(), &detectors)
+            let endpoint = policy.endpoint_named(&EndpointName::new(endpoint)).unwrap();
+            let scope = Scope { agent: &AgentName::new("a"), endpoint, policy: &policy };
+            of_request(&scope, &head, body.as_bytes())
         };
         let (chat, json) = ("/v1/chat/completions", "application/json");
         let body = r#"{"model":"m","messages":[{"role":"user","content":"ann@example.com"}]}"#;
-        let facts = check(Protocol::OpenAi, chat, json, body);
+        let facts = check("openai", chat, json, body);
         assert_eq!(facts.operation.action(), "chat");
         assert_eq!(facts.detected.len(), 1);
-        assert_eq!(check(Protocol::Http, chat, json, body).operation.action(), "http");
-        assert_eq!(check(Protocol::OpenAi, "/v1/files", json, body).operation.action(), "http");
+        assert_eq!(check("plain", chat, json, body).operation.action(), "http");
+        assert_eq!(check("openai", "/v1/files", json, body).operation.action(), "http");
         let opaque = |kind: &str, body: &str| {
-            let facts = check(Protocol::OpenAi, chat, kind, body);
+            let facts = check("openai", chat, kind, body);
             let Operation::Opaque(opaque) = facts.operation else { return ("", -1) };
             (opaque.cause.as_str(), opaque.size)
         };

@@ -9,7 +9,7 @@ use super::diagnostic::in_order;
 use super::rules::Checker;
 use super::{
     CASES_FOLDER, Diagnostic, Diagnostics, INVENTORY_FILE, Policy, RULES_SUFFIX, Severity,
-    inventory, rules,
+    inventory, rules, warnings,
 };
 
 /// One file of a bundle.
@@ -52,7 +52,7 @@ impl Sources {
         self.files.iter().find(|file| file.path == path)
     }
 
-    fn inventory(&self) -> Option<&SourceFile> {
+    pub(super) fn inventory(&self) -> Option<&SourceFile> {
         self.file(INVENTORY_FILE)
     }
 
@@ -112,7 +112,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Diagnostics> {
     if !has_errors(&found)
         && let Some(inventory) = inventory
     {
-        found.extend(unused(sources, &inventory, &rules));
+        found.extend(warnings::warnings(sources, &inventory, &rules));
         match Policy::new(sources.version(), inventory, rules, validator.schema()) {
             Ok(built) => policy = Some(built),
             Err(message) => found.push(Diagnostic::without_place(INVENTORY_FILE, message)),
@@ -131,43 +131,4 @@ fn broken(message: String) -> Diagnostics {
 
 fn has_errors(found: &[Diagnostic]) -> bool {
     found.iter().any(|found| found.severity == Severity::Error)
-}
-
-/// Warnings for what no rule asks for.
-fn unused(
-    sources: &Sources,
-    inventory: &inventory::Inventory,
-    rules: &[rules::Rule],
-) -> Vec<Diagnostic> {
-    let Some(file) = sources.inventory() else { return Vec::new() };
-    let mut found = Vec::new();
-    for (name, mask) in &inventory.masks {
-        let uses = |rule: &rules::Rule| {
-            rule.obligations.mask_request.contains(name)
-                || rule.obligations.mask_response.contains(name)
-        };
-        if !rules.iter().any(uses) {
-            let unused = Diagnostic::error(
-                file,
-                mask.span.clone(),
-                format!("no rule asks for mask `{name}`"),
-            );
-            found.push(unused.as_warning().help(format!("add `@mask(\"{name}\")` to a permit")));
-        }
-    }
-    for (name, agent) in &inventory.agents {
-        if !rules.iter().any(|rule| rule.is_permit && rule.admits_agent(name, &agent.groups)) {
-            let message = format!("no rule permits anything to agent `{name}`");
-            let unused = Diagnostic::error(file, agent.span.clone(), message);
-            found.push(unused.as_warning().label("everything it tries is denied"));
-        }
-    }
-    for (endpoint, span) in inventory.endpoints.iter().zip(&inventory.endpoint_spans) {
-        if !rules.iter().any(|rule| rule.is_permit && rule.admits_endpoint(endpoint)) {
-            let message = format!("no rule permits anything on endpoint `{}`", endpoint.name);
-            let unused = Diagnostic::error(file, span.clone(), message);
-            found.push(unused.as_warning().label("everything sent there is denied"));
-        }
-    }
-    found
 }

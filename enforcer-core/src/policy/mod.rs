@@ -10,6 +10,7 @@
 mod bundle;
 pub mod cases;
 mod compared;
+mod contradiction;
 mod diagnostic;
 mod draft;
 mod evaluate;
@@ -25,6 +26,8 @@ mod statement;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod unused;
+mod warnings;
 
 pub use bundle::{Compiled, SourceFile, Sources, compile};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use enforcer_core::facts::{self, Understood, assemble};
+use enforcer_core::facts::{self, Scope, Understood, assemble};
 use enforcer_core::model::{Facts, OpaqueCause, limits};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::protocol::openai::Route;
@@ -22,8 +22,9 @@ pub(super) async fn decode(
     endpoint: &Endpoint,
     policy: &Arc<Policy>,
 ) -> Facts {
+    let scope = Scope { agent: &conn.origin.agent, endpoint, policy };
     let decoded = match (&content.body, content.route) {
-        (Body::Whole(bytes), Some(route)) => Some(understand(route, bytes, policy).await),
+        (Body::Whole(bytes), Some(route)) => Some(understand(scope, route, bytes, policy).await),
         (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. } | Body::NoRoom, _) => None,
     };
     let body = match decoded {
@@ -34,21 +35,26 @@ pub(super) async fn decode(
         }
         None => bare(&content.body),
     };
-    assemble(&conn.origin.agent, endpoint, &head::of(&content.head), body, policy.detectors())
+    assemble(&scope, &head::of(&content.head), body)
 }
 
 async fn understand(
+    scope: Scope<'_>,
     route: Route,
     bytes: &Bytes,
     policy: &Arc<Policy>,
 ) -> Result<Understood, OpaqueCause> {
     if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-        return facts::decode(route, bytes, policy.detectors());
+        return facts::decode(&scope, route, bytes);
     }
     let (bytes, policy) = (bytes.clone(), Arc::clone(policy));
-    let decoded = runtime::heavy(move || facts::decode(route, &bytes, policy.detectors())).await;
+    let (agent, endpoint) = (scope.agent.clone(), scope.endpoint.clone());
+    let decode = move || {
+        let scope = Scope { agent: &agent, endpoint: &endpoint, policy: &policy };
+        facts::decode(&scope, route, &bytes)
+    };
     // A body on which the codec breaks is one that it does not understand.
-    decoded.unwrap_or(Err(OpaqueCause::Fields))
+    runtime::heavy(decode).await.unwrap_or(Err(OpaqueCause::Fields))
 }
 
 /// SECURITY: what a rule bounds is what would be sent, not what was looked at: the declared length, or no

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Warnings for what stands in the inventory and no rule asks for.
+
+use std::ops::Range;
+
+use super::inventory::Inventory;
+use super::rules::Rule;
+use super::{Diagnostic, SourceFile};
+
+pub(super) fn unused(file: &SourceFile, inventory: &Inventory, rules: &[Rule]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut warn = |span: &Range<usize>, message: String, label: &str, help: Option<String>| {
+        let mut unused = Diagnostic::error(file, span.clone(), message).as_warning().label(label);
+        unused.help = help;
+        found.push(unused);
+    };
+    let mut no_rule = |what: &str, name: &str, annotation: &str, span: &Range<usize>| {
+        let help = format!("add `@{annotation}(\"{name}\")` to a permit");
+        warn(span, format!("no rule asks for {what} `{name}`"), "", Some(help));
+    };
+    for (name, mask) in &inventory.masks {
+        let asks = |rule: &Rule| {
+            rule.obligations.mask_request.contains(name)
+                || rule.obligations.mask_response.contains(name)
+        };
+        if !rules.iter().any(asks) {
+            no_rule("mask", name.as_str(), "mask", &mask.span);
+        }
+    }
+    for (name, agent) in &inventory.agents {
+        if !rules.iter().any(|rule| rule.is_permit && rule.admits_agent(name, &agent.groups)) {
+            let message = format!("no rule permits anything to agent `{name}`");
+            warn(&agent.span, message, "everything it tries is denied", None);
+        }
+    }
+    for (endpoint, span) in inventory.endpoints.iter().zip(&inventory.endpoint_spans) {
+        if !rules.iter().any(|rule| rule.is_permit && rule.admits_endpoint(endpoint)) {
+            let message = format!("no rule permits anything on endpoint `{}`", endpoint.name);
+            warn(span, message, "everything sent there is denied", None);
+        }
+    }
+    found
+}
