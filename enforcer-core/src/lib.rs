@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod facts;
 pub mod mask;
 pub mod model;
 pub mod policy;

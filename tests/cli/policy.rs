@@ -48,8 +48,9 @@ fn shipped(name: &str) -> String {
     root().join("policies").join(name).display().to_string()
 }
 
-fn broken() -> Vec<PathBuf> {
-    let folder = root().join("tests/fixtures/policy/broken");
+/// Bundles of one kind, each with what `check` is expected to say of it.
+fn fixtures(kind: &str) -> Vec<PathBuf> {
+    let folder = root().join("tests/fixtures/policy").join(kind);
     let mut bundles: Vec<PathBuf> = fs::read_dir(folder)
         .expect("fixtures")
         .map(|entry| entry.expect("an entry").path())
@@ -58,15 +59,14 @@ fn broken() -> Vec<PathBuf> {
     bundles
 }
 
-#[test]
-fn every_broken_bundle_is_refused_with_the_expected_diagnostics() {
+/// Compares what `check` says of each bundle with the file beside it.
+fn check_all(kind: &str, code: u8) -> usize {
     let mut different = Vec::new();
-    let bundles = broken();
-    assert!(bundles.len() >= 11, "fixtures are missing: {bundles:?}");
-    for bundle in bundles {
+    let bundles = fixtures(kind);
+    for bundle in &bundles {
         let done = enforcer_policy(&["check", &bundle.display().to_string()]);
-        assert_eq!(done.code, 4, "{}: {}", bundle.display(), done.out);
-        assert_eq!(done.out, "", "diagnostics are not data");
+        assert_eq!(done.code, code, "{}: {}{}", bundle.display(), done.out, done.err);
+        assert_eq!(done.out.is_empty(), code != 0, "diagnostics are not data");
         let found = done.err.replace(&format!("{}: ", bundle.display()), "");
         let path = bundle.join("expected.txt");
         if std::env::var_os("UPDATE_EXPECTED").is_some() {
@@ -79,6 +79,25 @@ fn every_broken_bundle_is_refused_with_the_expected_diagnostics() {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+    bundles.len()
+}
+
+#[test]
+fn every_broken_bundle_is_refused_with_the_expected_diagnostics() {
+    let count = check_all("broken", 4);
+    assert!(count >= 30, "fixtures are missing: {count}");
+}
+
+#[test]
+fn what_does_nothing_is_told_and_refuses_no_bundle() {
+    assert_eq!(check_all("odd", 0), 2);
+    let bundle = root().join("tests/fixtures/policy/odd/everything").display().to_string();
+    let done = enforcer_policy(&["check", &bundle, "--output", "json"]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    let report: serde_json::Value = serde_json::from_str(&done.out).expect("json");
+    assert_eq!(report["valid"], true);
+    let found = report["diagnostics"].as_array().expect("a list");
+    assert!(found.iter().all(|found| found["severity"] == "warning"), "{}", done.out);
 }
 
 #[test]

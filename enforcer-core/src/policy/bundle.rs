@@ -7,10 +7,9 @@ use crate::model::PolicyVersion;
 
 use super::diagnostic::in_order;
 use super::rules::Checker;
-use super::unused::unused;
 use super::{
     CASES_FOLDER, Diagnostic, Diagnostics, INVENTORY_FILE, Policy, RULES_SUFFIX, Severity,
-    inventory, rules,
+    inventory, rules, warnings,
 };
 
 /// One file of a bundle.
@@ -53,7 +52,7 @@ impl Sources {
         self.files.iter().find(|file| file.path == path)
     }
 
-    fn inventory(&self) -> Option<&SourceFile> {
+    pub(super) fn inventory(&self) -> Option<&SourceFile> {
         self.file(INVENTORY_FILE)
     }
 
@@ -113,9 +112,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Diagnostics> {
     if !has_errors(&found)
         && let Some(inventory) = inventory
     {
-        found.extend(
-            sources.inventory().into_iter().flat_map(|file| unused(file, &inventory, &rules)),
-        );
+        found.extend(warnings::warnings(sources, &inventory, &rules));
         match Policy::new(sources.version(), inventory, rules, validator.schema()) {
             Ok(built) => policy = Some(built),
             Err(message) => found.push(Diagnostic::without_place(INVENTORY_FILE, message)),

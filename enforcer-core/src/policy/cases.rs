@@ -256,9 +256,7 @@ fn read_operation(
                 FactKind::Long => {
                     sheet.integer(&facts, spec.name).map(|(number, _)| FactValue::Long(number))
                 }
-                FactKind::String => {
-                    sheet.text(&facts, spec.name).map(|word| FactValue::String(word.text))
-                }
+                FactKind::String => read_text(sheet, &facts, spec.name).map(FactValue::String),
                 FactKind::StringSet => sheet.texts(&facts, spec.name).map(|words| {
                     FactValue::StringSet(words.into_iter().map(|word| word.text).collect())
                 }),
@@ -276,6 +274,15 @@ fn read_operation(
             None
         }
     }
+}
+
+/// A fact that is a text; one of few possible values is checked.
+fn read_text(sheet: &mut Sheet<'_>, facts: &Section<'_>, name: &str) -> Option<String> {
+    let word = sheet.text(facts, name)?;
+    if name == "cause" {
+        is_known(sheet, &word, "cause", schema::CAUSES);
+    }
+    Some(word.text)
 }
 
 fn read_expect(policy: &Policy, sheet: &mut Sheet<'_>, section: &Section<'_>) -> Option<Expect> {

@@ -10,6 +10,7 @@
 mod bundle;
 pub mod cases;
 mod compared;
+mod contradiction;
 mod diagnostic;
 mod draft;
 mod evaluate;
@@ -29,6 +30,7 @@ mod statement;
 mod tests;
 mod translate;
 mod unused;
+mod warnings;
 
 pub use bundle::{Compiled, SourceFile, Sources, compile};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::diagnostic::Place;
 use super::draft::Draft;
-use super::statement::Statement;
+use super::statement::{Kind, Statement};
 use super::{Diagnostic, SourceFile, schema};
 
 /// Facts that an action does not have. Cedar says so once for each action; a person wants it once.
@@ -76,9 +77,32 @@ pub(super) fn translate(
         Some((_, rest)) => rest.to_owned(),
         None => message,
     };
+    let help = help(file, statement, span.start, &message);
     let mut found = Diagnostic::error(file, span, message).label(text);
-    found.help = error.help().map(|help| help.to_string());
+    found.help = help.or_else(|| error.help().map(|help| help.to_string()));
     found
+}
+
+/// What to do where we know more than Cedar about what was meant.
+fn help(file: &SourceFile, statement: &Statement, at: usize, message: &str) -> Option<String> {
+    if message.ends_with("is not a valid function") {
+        let help =
+            "a rule reads no clock, file or network; `enforcer policy schema` lists the facts";
+        return Some(help.to_owned());
+    }
+    if message.ends_with("is not a valid method") {
+        return Some("texts are matched by `==` or `like \"gpt-*\"`".to_owned());
+    }
+    // An open string swallows everything up to the next quote, and only there something looks wrong.
+    if message.starts_with("invalid token") || message.starts_with("unexpected token") {
+        let open = statement.tokens.iter().find(|token| {
+            let text = file.text.get(token.span.clone()).unwrap_or_default();
+            token.kind == Kind::Text && token.span.start < at && text.contains('\n')
+        })?;
+        let line = Place::of(&file.text, open.span.start).line;
+        return Some(format!("the string that begins in line {line} is not closed in that line"));
+    }
+    None
 }
 
 pub(super) fn list(what: &str, names: &[&str]) -> String {

@@ -3,16 +3,18 @@
 //! Bounded by [`limits::REQUEST_BODY_BYTES_MAX`] and [`limits::REQUEST_BODY_TIMEOUT`].
 
 use bytes::{Bytes, BytesMut};
+use enforcer_core::facts::{Need, need};
 use enforcer_core::model::{OpaqueCause, limits};
 use enforcer_core::policy::Protocol;
 use enforcer_core::protocol::openai;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 
 use super::buffers::{Buffers, Room};
+use super::head;
 
 /// A request on its way through the page.
 pub(super) struct Content {
@@ -79,40 +81,14 @@ pub(super) async fn read(
 ) -> Content {
     let mut room = Room::new(buffers);
     let (head, body) = request.into_parts();
-    let route = match protocol {
-        Protocol::Http => None,
-        Protocol::OpenAi => openai::route(head.method.as_str(), head.uri.path()),
-    };
-    let body = match route {
-        None => Body::Stream(body),
-        Some(route) if !route.reads_body() => Body::Stream(body),
-        Some(_) if is_encoded(&head) || !is_json(&head) => {
-            Body::Opaque { cause: OpaqueCause::Encoding, seen: Bytes::new(), rest: Some(body) }
+    let (route, body) = match need(protocol, &head::of(&head)) {
+        Need::Nothing => (None, Body::Stream(body)),
+        Need::Undecodable(route, cause) => {
+            (Some(route), Body::Opaque { cause, seen: Bytes::new(), rest: Some(body) })
         }
-        Some(_) => collect(body, &mut room).await,
+        Need::Whole(route) => (Some(route), collect(body, &mut room).await),
     };
     Content { head, route, body, masked: 0, room }
-}
-
-fn is_encoded(head: &Parts) -> bool {
-    let mut encodings = head.headers.get_all(CONTENT_ENCODING).iter();
-    encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-/// SECURITY: a provider that follows the declared type or character set would read another text than we
-/// do, so only JSON in UTF-8 is understood (RFC 8259 section 8.1).
-fn is_json(head: &Parts) -> bool {
-    let mut values = head.headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let Ok(text) = value.to_str() else { return false };
-    let mut parts = text.split(';').map(str::trim);
-    let is_type = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
-    is_type
-        && parts.all(|parameter| {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            name.trim().eq_ignore_ascii_case("charset")
-                && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        })
 }
 
 async fn collect(mut body: Incoming, room: &mut Room) -> Body {
@@ -139,28 +115,5 @@ async fn collect(mut body: Incoming, room: &mut Room) -> Body {
         if seen.len() > limits::REQUEST_BODY_BYTES_MAX {
             return opaque(OpaqueCause::TooLarge, seen, Some(body));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_json_in_utf_8_is_understood() {
-        let check = |values: &[&str]| {
-            let mut request = Request::builder();
-            for value in values {
-                request = request.header(CONTENT_TYPE, *value);
-            }
-            is_json(&request.body(()).unwrap().into_parts().0)
-        };
-        assert!(check(&["application/json"]) && check(&["Application/JSON; Charset=\"UTF-8\""]));
-        assert!(
-            !check(&[])
-                && !check(&["text/json"])
-                && !check(&["application/json", "application/json"])
-        );
-        assert!(!check(&["application/json; charset=utf-7"]) && !check(&["application/json; x=y"]));
     }
 }

@@ -6,7 +6,6 @@ use std::error::Error as _;
 use bytes::Bytes;
 use enforcer_core::model::{Denied, DenyReason, Obligations};
 use enforcer_core::policy::Policy;
-use enforcer_core::protocol::openai::Route;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue};
@@ -27,7 +26,7 @@ pub(super) async fn forward(
     content: Content,
     record: &mut OpenRecord,
 ) -> Result<(Parts, Prepared), Denied> {
-    let has_codec = content.route.is_some_and(Route::reads_body);
+    let has_codec = content.route.is_some();
     let request = request(content, record);
     let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
     let (response, lease) = sent.map_err(|error| {
@@ -72,7 +71,7 @@ fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
     for name in OVERRIDES {
         head.headers.remove(name);
     }
-    if route.is_some_and(Route::reads_body) {
+    if route.is_some() {
         // What must be read cannot come compressed.
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }

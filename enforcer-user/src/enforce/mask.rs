@@ -24,7 +24,7 @@ pub(super) async fn request(
         }
         _ if masker.is_empty() && obligations.mask_request.is_empty() => Ok(()),
         Body::NoRoom => Err(Denied::because(DenyReason::Limit)),
-        _ if head::is_touched(&content.head, &masker) => {
+        _ if head::of(&content.head).is_touched(&masker) => {
             Err(Denied::because(DenyReason::RequestUndecodable))
         }
         Body::Opaque { .. } | Body::Stream(_) => {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use enforcer_core::facts::masked as masked_text;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
     Decision, Denied, DenyReason, ExchangeId, Facts, RecordDepth, SessionId, UnixMillis, Usage,
@@ -27,7 +28,6 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::content::{Body, Content};
-use super::head;
 use super::{Conn, Enforcer};
 use crate::intake::Origin;
 use crate::runtime::{Clock, chain};
@@ -83,7 +83,7 @@ impl OpenRecord {
         };
         let id = cx.journal.next_exchange(session);
         let started = cx.clock.now();
-        let mask = |text: &str| head::masked(text, &everything);
+        let mask = |text: &str| masked_text(text, &everything);
         let opened = ExchangeOpened {
             exchange: id,
             process: conn.origin.process.clone(),

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From a request to what the policy may know about it: one way, for the data path and for cases.
+//!
+//! The data path receives a body piece by piece, so the way has three steps: [`need`] says from the head
+//! what has to be known of the body, [`decode`] understands a whole body, [`assemble`] puts the facts
+//! together. [`of_request`] takes all three for a request that is there already. Nothing here waits, and
+//! nothing is half known: what the codec does not understand is `opaque`.
+
+use std::collections::BTreeSet;
+
+use crate::mask::{DetectorSet, Masker};
+use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
+use crate::policy::{Endpoint, Policy, Protocol};
+use crate::protocol::openai::{self, Route};
+
+pub use crate::protocol::openai::Understood;
+
+/// Headers whose values are secrets of the agent for this very provider; nothing is looked for in them.
+const CREDENTIALS: [&str; 3] = ["api-key", "authorization", "x-api-key"];
+
+/// What comes before the body of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head<'h> {
+    /// Request method, as sent.
+    pub method: &'h str,
+    /// Path without query, as sent.
+    pub path: &'h str,
+    /// Query as sent, without `?`; none if there is none.
+    pub query: Option<&'h str>,
+    /// Headers in the order they came, names in lower case.
+    pub headers: Vec<(&'h str, &'h [u8])>,
+}
+
+/// Who asks where, and by whose rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'s> {
+    /// Who asks.
+    pub agent: &'s AgentName,
+    /// Where to.
+    pub endpoint: &'s Endpoint,
+    /// What is going to judge.
+    pub policy: &'s Policy,
+}
+
+impl<'s> Scope<'s> {
+    /// The detectors that some rule could ask for about this action, and their names unless they are all.
+    fn detectors(&self, action: &str) -> (&'s DetectorSet, Option<&'s BTreeSet<DetectorName>>) {
+        match self.policy.detectors_for(self.agent, action, &self.endpoint.name) {
+            Some((detectors, sought)) if sought.len() < self.policy.detector_names().len() => {
+                (detectors, Some(sought))
+            }
+            _ => (self.policy.detectors(), None),
+        }
+    }
+}
+
+/// What has to be known of a body before the request can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Only whether there is one, and how long it is.
+    Nothing,
+    /// A codec should understand it and, by what the head says of it, cannot.
+    Undecodable(Route, OpaqueCause),
+    /// All of it, for this codec.
+    Whole(Route),
+}
+
+/// What is known of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A codec should understand it and cannot.
+    Opaque {
+        /// Why not.
+        cause: OpaqueCause,
+        /// Its bytes; the largest number if nobody knows.
+        size: i64,
+    },
+    /// No codec looks at it.
+    Unread {
+        /// Whether there is one, of whatever length.
+        has_body: bool,
+        /// Its bytes as declared; the largest number if nothing is declared.
+        size: i64,
+    },
+    /// Its codec understood all of it.
+    Understood(Understood),
+}
+
+/// What has to be known of the body of a request that begins like this.
+#[must_use]
+pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
+    match head.route(protocol).filter(|route| route.reads_body()) {
+        None => Need::Nothing,
+        Some(route) if head.is_encoded() || !head.is_json() => {
+            Need::Undecodable(route, OpaqueCause::Encoding)
+        }
+        Some(route) => Need::Whole(route),
+    }
+}
+
+/// Understands a whole body. The caller holds back what is larger than
+/// [`limits::REQUEST_BODY_BYTES_MAX`].
+///
+/// # Errors
+/// The cause by which the request becomes `opaque`.
+pub fn decode(scope: &Scope<'_>, route: Route, body: &[u8]) -> Result<Understood, OpaqueCause> {
+    openai::decode(route, body, scope.detectors(route.action()).0)
+}
+
+/// Puts together what the policy may know.
+#[must_use]
+pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
+    let (operation, mut detected) = match body {
+        Body::Understood(Understood { operation, detected }) => (operation, detected),
+        Body::Opaque { cause, size } => {
+            let (method, path) = (head.method.to_owned(), head.path.to_owned());
+            (Operation::Opaque(Opaque { method, path, size, cause }), BTreeSet::new())
+        }
+        Body::Unread { has_body, size } => {
+            let by_head = head.route(scope.endpoint.protocol);
+            let by_head =
+                by_head.and_then(|route| openai::understood_by_head(route, head.path, size));
+            (by_head.unwrap_or_else(|| head.http(has_body)), BTreeSet::new())
+        }
+    };
+    let (detectors, sought) = scope.detectors(operation.action());
+    detected.extend(head.detect(detectors));
+    let (agent, endpoint) = (scope.agent.clone(), scope.endpoint.name.clone());
+    Facts { agent, endpoint, detected, sought: sought.cloned(), operation }
+}
+
+/// The facts of a request whose body is there completely, as the data path would find them.
+#[must_use]
+pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
+    let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
+    let opaque = |cause| Body::Opaque { cause, size };
+    let known = match need(scope.endpoint.protocol, head) {
+        Need::Nothing => Body::Unread { has_body: !body.is_empty(), size },
+        Need::Undecodable(_, cause) => opaque(cause),
+        Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
+            opaque(OpaqueCause::TooLarge)
+        }
+        Need::Whole(route) => match decode(scope, route, body) {
+            Ok(understood) => Body::Understood(understood),
+            Err(cause) => opaque(cause),
+        },
+    };
+    assemble(scope, head, known)
+}
+
+impl Head<'_> {
+    fn route(&self, protocol: Protocol) -> Option<Route> {
+        match protocol {
+            Protocol::Http => None,
+            Protocol::OpenAi => openai::route(self.method, self.path),
+        }
+    }
+
+    fn http(&self, has_body: bool) -> Operation {
+        Operation::Http(Http {
+            method: self.method.to_owned(),
+            path: self.path.to_owned(),
+            query: self.query.unwrap_or_default().to_owned(),
+            has_body,
+        })
+    }
+
+    /// Detectors that find something in path, query or headers.
+    #[must_use]
+    pub fn detect(&self, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
+        self.texts().iter().flat_map(|text| detectors.detect(text)).collect()
+    }
+
+    /// True if the masker would change something in path, query or headers. They cannot be masked without
+    /// changing what the request means.
+    #[must_use]
+    pub fn is_touched(&self, masker: &Masker) -> bool {
+        self.texts().iter().any(|text| masker.mask(text).count > 0)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let line = std::iter::once(self.path).chain(self.query);
+        let line = line.flat_map(|raw| [raw.to_owned(), decoded(raw)]);
+        let headers = self.headers.iter().filter(|(name, _)| !CREDENTIALS.contains(name));
+        let values = headers.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+        line.chain(values).collect()
+    }
+
+    fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
+        self.headers.iter().filter(move |(found, _)| *found == name).map(|(_, value)| *value)
+    }
+
+    fn is_encoded(&self) -> bool {
+        self.values("content-encoding").any(|value| !value.eq_ignore_ascii_case(b"identity"))
+    }
+
+    /// SECURITY: a provider that follows the declared type or character set would read another text than
+    /// we do, so only JSON in UTF-8 is understood (RFC 8259 section 8.1).
+    fn is_json(&self) -> bool {
+        let mut values = self.values("content-type");
+        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let Some(text) = std::str::from_utf8(value).ok().filter(|text| text.is_ascii()) else {
+            return false;
+        };
+        let mut parts = text.split(';').map(str::trim);
+        let is_type =
+            parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+        is_type
+            && parts.all(|parameter| {
+                let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+                name.trim().eq_ignore_ascii_case("charset")
+                    && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            })
+    }
+}
+
+/// A text of the request line without what the masker finds, also behind percent signs.
+#[must_use]
+pub fn masked(text: &str, masker: &Masker) -> String {
+    let plain = masker.mask(text).text.into_owned();
+    let behind = decoded(&plain);
+    let masked = masker.mask(&behind);
+    if masked.count == 0 { plain } else { masked.text.into_owned() }
+}
+
+/// A query as a form is read: `%40` is `@`, `+` is a space.
+fn decoded(raw: &str) -> String {
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        match (byte, escaped) {
+            (b'%', Some(escaped)) => {
+                bytes.push(escaped);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'+', _) => {
+                bytes.push(b' ');
+                rest = after;
+            }
+            _ => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mask::{Builtin, DetectorKind, DetectorSpec, Style};
+    use crate::model::EndpointName;
+    use crate::policy::{SourceFile, Sources, compile};
+
+    use super::*;
+
+    fn policy(rule: &str) -> Policy {
+        let inventory = "version = 1\n[agents.a]\n[endpoints.openai]\nhosts = [\"api.openai.com\"]\n\
+                         protocol = \"openai\"\n[endpoints.plain]\nhosts = [\"plain.example\"]\n";
+        let file = |path: &str, text: String| SourceFile { path: path.to_owned(), text };
+        let rules = file("r.cedar", format!("@id(\"r\")\n{rule}"));
+        let files = vec![file("policy.toml", inventory.to_owned()), rules];
+        compile(&Sources { files }).expect("a valid bundle").policy
+    }
+
+    fn facts(policy: &Policy, endpoint: &str, path: &str, kind: &str, body: &str) -> Facts {
+        let endpoint = policy.endpoint_named(&EndpointName::new(endpoint)).expect("an endpoint");
+        let headers = [("content-type", kind)];
+        let agent = AgentName::new("a");
+        let scope = Scope { agent: &agent, endpoint, policy };
+        of_request(&scope, &head(path, &headers), body.as_bytes())
+    }
+
+    #[test]
+    fn only_what_some_rule_could_ask_for_is_looked_for() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"ann@example.com 4111 1111 1111 1111"}]}"#;
+        let found = |rule: &str| {
+            let policy = policy(rule);
+            let facts = facts(&policy, "openai", "/v1/chat/completions", "application/json", body);
+            let names = |names: BTreeSet<DetectorName>| {
+                names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            };
+            (names(facts.detected), facts.sought.map(names))
+        };
+        let some = |text: &str| (text.to_owned(), Some(text.to_owned()));
+        assert_eq!(found("permit (principal, action, resource);"), some(""));
+        let email = "when { context.detected.contains(\"email\") };";
+        assert_eq!(found(&format!("forbid (principal, action, resource) {email}")), some("email"));
+        let elsewhere = "forbid (principal, action == Action::\"http\", resource)";
+        assert_eq!(found(&format!("{elsewhere} {email}")), some(""));
+        let any = "permit (principal, action, resource) unless { context.detected.isEmpty() };";
+        assert_eq!(found(any), ("credit-card,email".to_owned(), None));
+    }
+
+    fn head<'h>(path: &'h str, headers: &[(&'h str, &'h str)]) -> Head<'h> {
+        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        Head { method: "POST", path, query, headers }
+    }
+
+    fn spec() -> DetectorSpec {
+        DetectorSpec {
+            name: DetectorName::new("email"),
+            kind: DetectorKind::Builtin(Builtin::Email),
+        }
+    }
+
+    #[test]
+    fn only_json_in_utf_8_is_understood() {
+        let check = |values: &[&str]| {
+            let headers: Vec<_> = values.iter().map(|value| ("content-type", *value)).collect();
+            head("/", &headers).is_json()
+        };
+        assert!(check(&["application/json"]) && check(&["Application/JSON; Charset=\"UTF-8\""]));
+        assert!(
+            !check(&[])
+                && !check(&["text/json"])
+                && !check(&["application/json", "application/json"])
+        );
+        assert!(!check(&["application/json; charset=utf-7"]) && !check(&["application/json; x=y"]));
+        assert!(!check(&["application/json; charset=utf-8; ä"]));
+    }
+
+    #[test]
+    fn what_hides_in_path_query_or_headers_is_found() {
+        let masker = Masker::new(vec![(spec(), Style::Label)]).unwrap();
+        let detectors = DetectorSet::compile(vec![spec()]).unwrap();
+        let check = |path: &str, header: (&str, &str)| {
+            let headers = [header];
+            let head = head(path, &headers);
+            assert_eq!(head.is_touched(&masker), !head.detect(&detectors).is_empty());
+            head.is_touched(&masker)
+        };
+        assert!(check("/v1/x?user=ann@example.com", ("accept", "*/*")));
+        assert!(check("/v1/x?user=ann%40example.com&x=%zz", ("accept", "*/*")));
+        assert!(check("/v1/x", ("x-note", "ann@example.com")));
+        assert!(check("/v1/files/ann%40example.com", ("accept", "*/*")));
+        assert!(!check("/v1/x?a=b+c", ("authorization", "Bearer ann@example.com")));
+        assert_eq!(masked("/files/ann%40example.com", &masker), "/files/[email]");
+        assert_eq!(masked("/files/ann@example.com", &masker), "/files/[email]");
+        assert_eq!(masked("/files/a%20b", &masker), "/files/a%20b");
+    }
+
+    #[test]
+    fn a_request_is_a_chat_plain_http_or_opaque_and_never_half_known() {
+        let policy = policy(
+            "forbid (principal, action, resource) when { context.detected.contains(\"email\") };",
+        );
+        let check = |endpoint: &str, path: &str, kind: &str, body: &str| {
+            facts(&policy, endpoint, path, kind, body)
+        };
+        let (chat, json) = ("/v1/chat/completions", "application/json");
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"ann@example.com"}]}"#;
+        let facts = check("openai", chat, json, body);
+        assert_eq!(facts.operation.action(), "chat");
+        assert_eq!(facts.detected.len(), 1);
+        assert_eq!(check("plain", chat, json, body).operation.action(), "http");
+        assert_eq!(check("openai", "/v1/files", json, body).operation.action(), "file_upload");
+        let opaque = |kind: &str, body: &str| {
+            let facts = check("openai", chat, kind, body);
+            let Operation::Opaque(opaque) = facts.operation else { return ("", -1) };
+            (opaque.cause.as_str(), opaque.size)
+        };
+        assert_eq!(opaque("text/plain", body), ("encoding", 70));
+        assert_eq!(opaque(json, "{"), ("not_json", 1));
+        assert_eq!(opaque(json, "{}"), ("fields", 2));
+        let large = " ".repeat(limits::REQUEST_BODY_BYTES_MAX + 1);
+        assert_eq!(opaque(json, &large).0, "too_large");
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `enforcer policy`: check, test and explain a bundle without a daemon.
+//!
+//! Data goes to `out`, diagnostics to `err`. Works on files only; what is checked and decided here is
+//! checked and decided by the same code in the daemon.
+
+mod check;
+mod draw;
+mod test;
+mod why;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use enforcer_core::policy::{Diagnostics, Policy, Sources, compile, schema_text};
+
+pub use draw::draw;
+
+use crate::config::bundle::{self, read_sources};
+
+/// Everything is as it should be.
+const FINE: u8 = 0;
+/// A case failed, or the request is denied.
+const DIFFERENCE: u8 = 1;
+/// The command line is wrong.
+const USAGE: u8 = 2;
+/// The host refuses to read the files.
+const HOST: u8 = 3;
+/// The bundle is refused.
+const INVALID: u8 = 4;
+
+/// Subcommands of `enforcer policy`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List everything that is wrong with a bundle.
+    Check(Bundle),
+    /// Run the cases of a bundle.
+    Test(Bundle),
+    /// Say what a bundle decides for one request, and why.
+    Why(why::Args),
+    /// Print every action and its facts as Cedar schema.
+    Schema,
+}
+
+/// A bundle and how to print.
+#[derive(Debug, Args)]
+pub struct Bundle {
+    /// Folder of the bundle.
+    dir: PathBuf,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where a command writes.
+pub struct Streams<'s> {
+    /// Data.
+    pub out: &'s mut dyn Write,
+    /// Diagnostics.
+    pub err: &'s mut dyn Write,
+    /// Whether diagnostics are drawn in color; only for a terminal.
+    pub colors: bool,
+}
+
+impl fmt::Debug for Streams<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").field("colors", &self.colors).finish_non_exhaustive()
+    }
+}
+
+/// Runs one subcommand and gives its exit code.
+///
+/// # Errors
+/// Only if writing to the streams fails.
+pub fn run(command: &Command, streams: &mut Streams<'_>) -> io::Result<u8> {
+    match command {
+        Command::Check(bundle) => check::run(bundle, streams),
+        Command::Test(bundle) => test::run(bundle, streams),
+        Command::Why(why) => why::run(why, streams),
+        Command::Schema => {
+            streams.out.write_all(schema_text().as_bytes())?;
+            Ok(FINE)
+        }
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn print_json(streams: &mut Streams<'_>, value: &serde_json::Value) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *streams.out, value)?;
+    writeln!(streams.out)
+}
+
+/// A policy that is valid, or the exit code after saying why it is not.
+fn load(dir: &Path, streams: &mut Streams<'_>) -> io::Result<Result<(Policy, Sources), u8>> {
+    let sources = match read(dir, streams)? {
+        Ok(sources) => sources,
+        Err(code) => return Ok(Err(code)),
+    };
+    match compile(&sources) {
+        Ok(compiled) => Ok(Ok((compiled.policy, sources))),
+        Err(Diagnostics(found)) => {
+            draw(&found, &sources, streams)?;
+            Ok(Err(INVALID))
+        }
+    }
+}
+
+fn read(dir: &Path, streams: &mut Streams<'_>) -> io::Result<Result<Sources, u8>> {
+    let error = match read_sources(dir) {
+        Ok(sources) => return Ok(Ok(sources)),
+        Err(error) => error,
+    };
+    write!(streams.err, "error: {error}")?;
+    if let Some(cause) = std::error::Error::source(&error) {
+        write!(streams.err, ": {cause}")?;
+    }
+    writeln!(streams.err)?;
+    let (code, hint) = match error {
+        bundle::Error::Missing(_) | bundle::Error::NotAFolder(_) => {
+            (USAGE, "a bundle is a folder with `policy.toml` and `*.cedar` files")
+        }
+        bundle::Error::Read { .. } => (HOST, "check who may read the folder"),
+        bundle::Error::NotAPlainFile(_) => (INVALID, "put a copy of the file into the bundle"),
+        bundle::Error::NotText(_) => (INVALID, "save the file as UTF-8"),
+        bundle::Error::Misplaced(_) => (INVALID, "move it beside `policy.toml`"),
+        bundle::Error::TooLarge(_) => (INVALID, "keep only policy files in the folder"),
+    };
+    writeln!(streams.err, "hint: {hint}")?;
+    Ok(Err(code))
+}
