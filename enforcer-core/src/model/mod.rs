@@ -6,12 +6,14 @@
 mod decision;
 mod deny;
 mod facts;
+mod fault;
 mod ids;
 pub mod limits;
 
 pub use decision::{Decision, Effect, Obligations, RecordDepth};
 pub use deny::{Denied, DenyReason};
 pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Usage};
+pub use fault::{Alarm, Fault};
 pub use ids::{
     AgentName, DetectorName, EndpointName, ExchangeId, MaskName, PolicyVersion, RuleId, SessionId,
     UnixMillis,

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Which way around was tried, told from what the kernel saw of it.
+//!
+//! Pure: the hook, why it refused, and the facts of the socket. It names no more than they prove; where two
+//! techniques look the same, the name says what was seen.
+
+use serde::{Deserialize, Serialize};
+
+/// Where an attempt was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// The admin API.
+    Admin,
+    /// `bind()`.
+    Bind,
+    /// `connect()`.
+    Connect,
+    /// The proxy's listener.
+    Door,
+    /// A packet on its way out.
+    Egress,
+    /// `fork()` and its kin.
+    Fork,
+    /// `sendto()` and its kin.
+    Sendmsg,
+    /// `setsockopt()`.
+    Setsockopt,
+    /// `socket()`.
+    SockCreate,
+    /// One that this version does not know.
+    Unknown,
+}
+
+impl Hook {
+    /// The word in the record.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Bind => "bind",
+            Self::Connect => "connect",
+            Self::Door => "door",
+            Self::Egress => "egress",
+            Self::Fork => "fork",
+            Self::Sendmsg => "sendmsg",
+            Self::Setsockopt => "setsockopt",
+            Self::SockCreate => "sock_create",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why it was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A datagram that is no name query.
+    Datagram,
+    /// A packet on another device than loopback.
+    Device,
+    /// A guarded process asked Enforcer itself.
+    Guarded,
+    /// A network namespace without a proxy.
+    Namespace,
+    /// No room for the label of the process.
+    NoLabel,
+    /// The programs lack settings or memory.
+    NotReady,
+    /// Nobody recorded where the peer comes from.
+    OriginUnknown,
+    /// A port of ours.
+    OwnPort,
+    /// A kind of socket that is not allowed.
+    SocketKind,
+    /// A socket option that is not allowed.
+    SocketOption,
+    /// One that this version does not know.
+    Unknown,
+}
+
+impl Refusal {
+    /// The word in the record.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Datagram => "datagram",
+            Self::Device => "device",
+            Self::Guarded => "guarded",
+            Self::Namespace => "namespace",
+            Self::NoLabel => "no_label",
+            Self::NotReady => "not_ready",
+            Self::OriginUnknown => "origin_unknown",
+            Self::OwnPort => "own_port",
+            Self::SocketKind => "socket_kind",
+            Self::SocketOption => "socket_option",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What is known of the socket. Numbers are those of Linux; zero where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketFacts {
+    /// Address family (`AF_*`).
+    pub family: u16,
+    /// Socket type (`SOCK_*`).
+    pub kind: u16,
+    /// IP protocol.
+    pub protocol: u16,
+    /// Port of the destination.
+    pub port: u16,
+    /// The destination is a group and not a host.
+    pub is_multicast: bool,
+    /// Level of a socket option.
+    pub option_level: u16,
+    /// Name of a socket option.
+    pub option_name: u16,
+}
+
+/// A way around that was tried.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Technique {
+    /// A guarded process asked the admin API.
+    AdminApi,
+    /// `SO_BINDTODEVICE`.
+    BoundDevice,
+    /// A datagram socket was connected and nothing sent. The C library does so with each address of a name,
+    /// to sort them; so does a client of QUIC before its first packet.
+    ConnectedDatagram,
+    /// A datagram that is no name query.
+    Datagram,
+    /// Extension headers other than routes.
+    IpOption,
+    /// More guarded processes than have room for their label.
+    LabelShortage,
+    /// `IPPROTO_MPTCP`.
+    Mptcp,
+    /// A datagram to a group.
+    Multicast,
+    /// Joining a group, for which the kernel sends by itself.
+    MulticastJoin,
+    /// A network namespace in which no proxy listens.
+    NamespaceWithoutProxy,
+    /// The programs had no settings, or no room for the origin.
+    NotReady,
+    /// A packet left by another device than loopback: a bound device, a route of its own, or the answer of a
+    /// listener that was dialed from outside. The packet does not tell which.
+    OtherDevice,
+    /// A socket that is none of the internet's.
+    OtherFamily,
+    /// A protocol that is none of those named here.
+    OtherProtocol,
+    /// A port of the proxy or the resolver.
+    OwnPort,
+    /// `AF_PACKET`.
+    PacketSocket,
+    /// A ping socket (ICMP over a datagram socket).
+    PingSocket,
+    /// A datagram to port 443.
+    Quic,
+    /// `SOCK_RAW`.
+    RawSocket,
+    /// `IPPROTO_SCTP`.
+    Sctp,
+    /// `IP_OPTIONS`, `IPV6_RTHDR` and what else can carry a route.
+    SourceRoute,
+    /// `IPPROTO_UDPLITE`.
+    UdpLite,
+    /// It cannot be told.
+    #[default]
+    Unknown,
+    /// A peer of the proxy's port that did not come through the redirect, or whose origin was evicted.
+    UnknownPeer,
+}
+
+impl Technique {
+    /// The word in the record.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::AdminApi => "admin_api",
+            Self::BoundDevice => "bound_device",
+            Self::ConnectedDatagram => "connected_datagram",
+            Self::Datagram => "datagram",
+            Self::IpOption => "ip_option",
+            Self::LabelShortage => "label_shortage",
+            Self::Mptcp => "mptcp",
+            Self::Multicast => "multicast",
+            Self::MulticastJoin => "multicast_join",
+            Self::NamespaceWithoutProxy => "namespace_without_proxy",
+            Self::NotReady => "not_ready",
+            Self::OtherDevice => "other_device",
+            Self::OtherFamily => "other_family",
+            Self::OtherProtocol => "other_protocol",
+            Self::OwnPort => "own_port",
+            Self::PacketSocket => "packet_socket",
+            Self::PingSocket => "ping_socket",
+            Self::Quic => "quic",
+            Self::RawSocket => "raw_socket",
+            Self::Sctp => "sctp",
+            Self::SourceRoute => "source_route",
+            Self::UdpLite => "udp_lite",
+            Self::Unknown => "unknown",
+            Self::UnknownPeer => "unknown_peer",
+        }
+    }
+
+    /// True for what ordinary programs do without meaning to get around anything.
+    #[must_use]
+    pub const fn is_ordinary(self) -> bool {
+        matches!(self, Self::ConnectedDatagram)
+    }
+}
+
+/// The technique behind a refused attempt.
+#[must_use]
+pub const fn technique(hook: Hook, refusal: Refusal, socket: &SocketFacts) -> Technique {
+    match refusal {
+        Refusal::Datagram => datagram(hook, socket),
+        Refusal::Device => Technique::OtherDevice,
+        Refusal::Guarded => Technique::AdminApi,
+        Refusal::Namespace => Technique::NamespaceWithoutProxy,
+        Refusal::NoLabel => Technique::LabelShortage,
+        Refusal::NotReady => Technique::NotReady,
+        Refusal::OriginUnknown => Technique::UnknownPeer,
+        Refusal::OwnPort => Technique::OwnPort,
+        Refusal::SocketKind => socket_kind(socket),
+        Refusal::SocketOption => option(socket),
+        Refusal::Unknown => Technique::Unknown,
+    }
+}
+
+const PORT_HTTPS: u16 = 443;
+
+const fn datagram(hook: Hook, socket: &SocketFacts) -> Technique {
+    match (socket.is_multicast, hook, socket.port) {
+        (true, _, _) => Technique::Multicast,
+        (false, Hook::Connect, _) => Technique::ConnectedDatagram,
+        (false, _, PORT_HTTPS) => Technique::Quic,
+        (false, _, _) => Technique::Datagram,
+    }
+}
+
+/// Numbers of `linux/socket.h`, `linux/net.h` and `linux/in.h`.
+const fn socket_kind(socket: &SocketFacts) -> Technique {
+    const UNIX: u16 = 1;
+    const INET: u16 = 2;
+    const INET6: u16 = 10;
+    const PACKET: u16 = 17;
+    const DATAGRAM: u16 = 2;
+    const RAW: u16 = 3;
+    match (socket.family, socket.kind, socket.protocol) {
+        (PACKET, _, _) => Technique::PacketSocket,
+        (family, _, _) if family != UNIX && family != INET && family != INET6 => {
+            Technique::OtherFamily
+        }
+        (_, RAW, _) => Technique::RawSocket,
+        (_, DATAGRAM, 1 | 58) => Technique::PingSocket,
+        (_, _, 132) => Technique::Sctp,
+        (_, _, 136) => Technique::UdpLite,
+        (_, _, 262) => Technique::Mptcp,
+        _ => Technique::OtherProtocol,
+    }
+}
+
+/// Numbers of `asm-generic/socket.h`, `linux/in.h` and `linux/in6.h`.
+const fn option(socket: &SocketFacts) -> Technique {
+    match (socket.option_level, socket.option_name) {
+        // SO_BINDTODEVICE, SO_BINDTOIFINDEX
+        (1, 25 | 62) => Technique::BoundDevice,
+        // IP_OPTIONS; IPV6_2292PKTOPTIONS, IPV6_RTHDRDSTOPTS, IPV6_RTHDR
+        (0, 4) | (41, 6 | 55 | 57) => Technique::SourceRoute,
+        (0, 35..=48) | (41, 20 | 27 | 42..=48) => Technique::MulticastJoin,
+        // IPV6_HOPOPTS, IPV6_DSTOPTS
+        (41, 54 | 59) => Technique::IpOption,
+        _ => Technique::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn socket(family: u16, kind: u16, protocol: u16) -> SocketFacts {
+        SocketFacts {
+            family,
+            kind,
+            protocol,
+            port: 0,
+            is_multicast: false,
+            option_level: 0,
+            option_name: 0,
+        }
+    }
+
+    fn to(port: u16) -> SocketFacts {
+        SocketFacts { port, ..socket(2, 2, 17) }
+    }
+
+    fn set(option_level: u16, option_name: u16) -> SocketFacts {
+        SocketFacts { option_level, option_name, ..SocketFacts::default() }
+    }
+
+    #[test]
+    fn the_technique_is_told_from_hook_refusal_and_socket() {
+        let group = SocketFacts { is_multicast: true, ..to(5353) };
+        let none = SocketFacts::default();
+        let table = [
+            (Hook::Sendmsg, Refusal::Datagram, to(443), Technique::Quic),
+            (Hook::Sendmsg, Refusal::Datagram, to(9), Technique::Datagram),
+            (Hook::Sendmsg, Refusal::Datagram, group, Technique::Multicast),
+            (Hook::Connect, Refusal::Datagram, group, Technique::Multicast),
+            (Hook::Connect, Refusal::Datagram, to(443), Technique::ConnectedDatagram),
+            (Hook::Connect, Refusal::Datagram, to(0), Technique::ConnectedDatagram),
+            (Hook::Egress, Refusal::Device, socket(2, 0, 6), Technique::OtherDevice),
+            (Hook::Admin, Refusal::Guarded, none, Technique::AdminApi),
+            (Hook::Connect, Refusal::Namespace, none, Technique::NamespaceWithoutProxy),
+            (Hook::Fork, Refusal::NoLabel, none, Technique::LabelShortage),
+            (Hook::Connect, Refusal::NotReady, none, Technique::NotReady),
+            (Hook::Door, Refusal::OriginUnknown, none, Technique::UnknownPeer),
+            (Hook::Connect, Refusal::OwnPort, none, Technique::OwnPort),
+            (Hook::Bind, Refusal::OwnPort, none, Technique::OwnPort),
+            (Hook::Unknown, Refusal::Unknown, none, Technique::Unknown),
+        ];
+        for (hook, refusal, socket, expected) in table {
+            assert_eq!(technique(hook, refusal, &socket), expected, "{hook:?} {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_sockets_are_told_apart() {
+        let table = [
+            (socket(17, 3, 768), Technique::PacketSocket),
+            (socket(17, 2, 0), Technique::PacketSocket),
+            (socket(40, 1, 0), Technique::OtherFamily),
+            (socket(43, 1, 0), Technique::OtherFamily),
+            (socket(2, 3, 253), Technique::RawSocket),
+            (socket(10, 3, 58), Technique::RawSocket),
+            (socket(2, 2, 1), Technique::PingSocket),
+            (socket(10, 2, 58), Technique::PingSocket),
+            (socket(2, 1, 132), Technique::Sctp),
+            (socket(10, 5, 132), Technique::Sctp),
+            (socket(2, 2, 136), Technique::UdpLite),
+            (socket(2, 1, 262), Technique::Mptcp),
+            (socket(2, 2, 115), Technique::OtherProtocol),
+        ];
+        for (socket, expected) in table {
+            let found = technique(Hook::SockCreate, Refusal::SocketKind, &socket);
+            assert_eq!(found, expected, "{socket:?}");
+        }
+    }
+
+    #[test]
+    fn socket_options_are_told_apart() {
+        let table = [
+            (set(1, 25), Technique::BoundDevice),
+            (set(0, 4), Technique::SourceRoute),
+            (set(41, 57), Technique::SourceRoute),
+            (set(0, 35), Technique::MulticastJoin),
+            (set(41, 20), Technique::MulticastJoin),
+            (set(41, 54), Technique::IpOption),
+            (set(6, 1), Technique::Unknown),
+        ];
+        for (socket, expected) in table {
+            let found = technique(Hook::Setsockopt, Refusal::SocketOption, &socket);
+            assert_eq!(found, expected, "{socket:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_what_is_stored() {
+        for technique in [Technique::UdpLite, Technique::NamespaceWithoutProxy, Technique::Quic] {
+            assert_eq!(serde_json::to_value(technique).unwrap(), technique.word());
+        }
+    }
+}
