@@ -163,8 +163,6 @@ pub const LEDGER_KINDS_MAX: usize = 4096;
 pub const LEDGER_SESSION_KINDS_MAX: usize = 64;
 /// Techniques that are counted for whole sessions at once; more are counted together.
 pub const LEDGER_TECHNIQUES_MAX: usize = 1024;
-/// Attempts that wait to be counted; more are counted as lost.
-pub const LEDGER_QUEUE_MAX: usize = 4096;
 /// Time between two looks at what can break without anybody noticing.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time without another sign of it after which a fault that only shows in passing is over.

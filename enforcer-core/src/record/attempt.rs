@@ -32,6 +32,20 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// Every hook, by its word.
+    pub const ALL: [Self; 10] = [
+        Self::Admin,
+        Self::Bind,
+        Self::Connect,
+        Self::Door,
+        Self::Egress,
+        Self::Fork,
+        Self::Sendmsg,
+        Self::Setsockopt,
+        Self::SockCreate,
+        Self::Unknown,
+    ];
+
     /// The word in the record.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -7,29 +7,32 @@
 mod kernel_events;
 mod policy;
 mod signals;
+mod watch;
 mod wiring;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use enforcer_core::model::{SessionId, limits};
+use enforcer_core::model::{Fault, SessionId, limits};
 use enforcer_core::record::EventBody;
-use tokio::sync::watch;
+use tokio::sync::watch::Sender;
 use tokio::task::JoinHandle;
 
 use crate::admin::{self, Host};
 use crate::config::Config;
 use crate::dns::{self, Resolver};
-use crate::enforce::{Buffers, Enforcer};
+use crate::enforce::{self, Attempts, Buffers, Enforcer};
 use crate::identity::{self, Claim, Session, Sessions};
 use crate::intake::{self, Doors};
 use crate::kernel::{self, Kernel, Ports};
 use crate::proxy::Proxy;
-use crate::runtime::{self, Clock, Drain, Draining};
+use crate::runtime::{self, Alarms, Clock, Drain, Draining, Spares};
 use crate::store::Store;
-use crate::tls;
+use crate::tls::{self, Anchors};
 use crate::upstream::Upstream;
+
+use watch::Watch;
 
 pub use policy::{Error as PolicyError, load as load_policy};
 
@@ -72,12 +75,14 @@ struct Daemon {
     store: Store,
     claim: Claim,
     /// Ends every connection at once when true.
-    cut: watch::Sender<bool>,
+    cut: Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Daemon {
     async fn start(config: &Config, draining: &Draining) -> anyhow::Result<Self> {
+        // First of all: low numbers stay below a limit that somebody lowers.
+        let spares = Spares::hold(limits::DESCRIPTORS_SPARE);
         let kernel_config =
             kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
         kernel::check(&kernel_config)?;
@@ -92,16 +97,20 @@ impl Daemon {
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let resolver = Resolver::new(
             dns::Config {
-                upstream: dns::host_resolvers(std::path::Path::new("/etc/resolv.conf"))?,
+                upstream: watch::host_resolvers()?,
                 fixed: config.upstream.resolve.clone(),
             },
             Arc::new(wiring::PolicyNames(Arc::clone(&policy))),
         );
-        let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone()));
-        let upstream = Upstream::new(tls::client_config(&config.upstream.roots)?, addresses);
+        let alarms = Alarms::new(clock.clone());
+        let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone(), alarms.clone()));
+        let anchors = Anchors::read(&config.upstream.roots)?;
+        let upstream = Upstream::new(tls::verified_by(&anchors)?, addresses);
         let journal = store.journal();
+        let (buffers, attempts) = (Buffers::default(), Attempts::default());
         let enforcer =
-            Arc::new(Enforcer { policy, journal, upstream, clock, buffers: Buffers::default() });
+            Arc::new(Enforcer { policy, journal, upstream, buffers, attempts, alarms, clock });
+        watch::record_faults(&enforcer);
 
         let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
@@ -124,7 +133,7 @@ impl Daemon {
             random: wiring::random,
         });
         let mut daemon =
-            Self { host, store, claim, cut: watch::Sender::new(false), tasks: Vec::new() };
+            Self { host, store, claim, cut: Sender::new(false), tasks: Vec::new() };
         daemon.close_forgotten();
         daemon.record_start(ended);
         let proxy = Proxy {
@@ -135,7 +144,14 @@ impl Daemon {
         };
         let origins = Arc::new(wiring::KernelOrigins::new(kernel.origins(), sessions));
         daemon.serve_doors(doors, proxy, &origins, &resolver, draining);
-        daemon.serve_host(listener, draining)?;
+        let watch = Watch {
+            host: Arc::clone(&daemon.host),
+            resolver,
+            roots: config.upstream.roots.clone(),
+            anchors,
+            spares: Arc::new(spares),
+        };
+        daemon.serve_host(listener, watch, draining)?;
         Ok(daemon)
     }
 
@@ -205,16 +221,18 @@ impl Daemon {
                 }
             };
             let origins: Arc<dyn intake::Origins> = Arc::<wiring::KernelOrigins>::clone(origins);
-            let door =
-                intake::accept(listener, origins, Arc::clone(&places), draining.clone(), serve);
+            let alarms = self.host.enforcer.alarms.clone();
+            let door = intake::Door { listener, places: Arc::clone(&places), alarms };
+            let door = intake::accept(door, origins, draining.clone(), serve);
             self.tasks.push(runtime::spawn("proxy door", door));
         }
         for socket in doors.udp {
-            let resolver = resolver.clone();
+            let (resolver, alarms) = (resolver.clone(), self.host.enforcer.alarms.clone());
             let record = wiring::refused_names(&self.host.enforcer, origins);
             self.tasks.push(runtime::spawn("resolver door", async move {
                 let error = resolver.serve_udp(socket, record).await;
-                tracing::error!(%error, "the resolver ended; guarded processes get no names");
+                let detail = format!("ended, restart the daemon: {}", runtime::chain(&error));
+                alarms.raise(Fault::Resolver, detail);
             }));
         }
     }
@@ -222,6 +240,7 @@ impl Daemon {
     fn serve_host(
         &mut self,
         listener: tokio::net::UnixListener,
+        watch: Watch,
         draining: &Draining,
     ) -> anyhow::Result<()> {
         let host = Arc::clone(&self.host);
@@ -231,7 +250,8 @@ impl Daemon {
             cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
         });
         self.tasks.push(runtime::spawn("session watch", watched));
-        let events = kernel_events::serve(host.kernel.events()?, Arc::clone(&host.enforcer));
+        let (kernel, cx) = (Arc::clone(&host.kernel), Arc::clone(&host.enforcer));
+        let events = kernel_events::serve(kernel.events()?, kernel, cx);
         self.tasks.push(runtime::spawn("kernel events", events));
         self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host))));
         let cx = Arc::clone(&host.enforcer);
@@ -242,7 +262,11 @@ impl Daemon {
                 cx.upstream.reap();
             }
         }));
-        drop(runtime::spawn("admin API", admin::serve(listener, host, draining.clone())));
+        let repeats = watch::record_repeats(Arc::clone(&host.enforcer));
+        self.tasks.push(runtime::spawn("repeated attempts", repeats));
+        let api = admin::serve(listener, host, Arc::clone(&watch.spares), draining.clone());
+        drop(runtime::spawn("admin API", api));
+        self.tasks.push(runtime::spawn("watch", watch.run()));
         Ok(())
     }
 
@@ -263,6 +287,7 @@ impl Daemon {
         for task in &self.tasks {
             task.abort();
         }
+        enforce::record_all(&self.host.enforcer);
         for session in self.host.sessions.deserted() {
             self.end_session(&session);
         }

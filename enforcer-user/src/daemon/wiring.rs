@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use enforcer_common::{PROTOCOL_TCP, PROTOCOL_UDP};
-use enforcer_core::model::{AgentName, SessionId};
+use enforcer_core::model::{AgentName, Fault, SessionId};
 use enforcer_core::policy::Policy;
 use enforcer_core::record::Process;
 
-use crate::dns::{Names, Outcome, Resolver};
+use crate::dns::{self, Names, Outcome, Resolver};
 use crate::enforce::{self, Enforcer};
 use crate::identity::{Guard, Sessions};
 use crate::intake::{self, Origin};
 use crate::kernel::{Kernel, OriginSeen, Origins};
+use crate::runtime::Alarms;
 use crate::upstream::Addresses;
 
 /// Names that the policy in force uses.
@@ -31,7 +32,7 @@ impl Names for PolicyNames {
 
 /// Addresses from `[upstream.resolve]`, else the original one if we gave it to the agent for this very
 /// name, else from the host's resolver. Never one that the agent made up.
-pub(super) struct ResolvedAddresses(pub(super) Resolver);
+pub(super) struct ResolvedAddresses(pub(super) Resolver, pub(super) Alarms);
 
 impl Addresses for ResolvedAddresses {
     fn known(&self, host: &str, original: SocketAddr) -> Vec<SocketAddr> {
@@ -51,6 +52,11 @@ impl Addresses for ResolvedAddresses {
             }
             let found = self.0.lookup(host).await;
             let addresses = found.unwrap_or_else(|error| {
+                if let dns::Error::Lookup { source, .. } = &error
+                    && source.is_of_the_host()
+                {
+                    self.1.raise(Fault::Resolver, source.to_string());
+                }
                 tracing::warn!(host, %error, "upstream name not resolved");
                 Vec::<IpAddr>::new()
             });
@@ -100,13 +106,9 @@ impl intake::Origins for KernelOrigins {
     fn take(&self, peer: SocketAddr) -> Option<Origin> {
         let seen = self.seen(peer, PROTOCOL_TCP)?;
         let session = self.sessions.find(seen.session)?;
-        let process = Process { pid: seen.pid, uid: seen.uid, comm: seen.comm };
-        Some(Origin {
-            destination: seen.destination,
-            session: seen.session,
-            agent: session.agent.clone(),
-            process,
-        })
+        let (destination, id) = (seen.destination, seen.session);
+        let process = process(seen);
+        Some(Origin { destination, session: id, agent: session.agent.clone(), process })
     }
 }
 
@@ -117,12 +119,23 @@ pub(super) fn refused_names(
 ) -> impl Fn(SocketAddr, &Outcome) + Send + Sync + 'static {
     let (cx, origins) = (Arc::clone(cx), Arc::clone(origins));
     move |peer, outcome| {
-        let Outcome::Refused { name, .. } = outcome else { return };
+        let name = match outcome {
+            Outcome::Refused { name, .. } => name,
+            Outcome::Failed { failure, .. } if failure.is_of_the_host() => {
+                return cx.alarms.raise(Fault::Resolver, failure.to_string());
+            }
+            _ => return,
+        };
         let seen = origins.seen(peer, PROTOCOL_UDP);
         let session = seen.as_ref().map_or(SessionId::HOST, |seen| seen.session);
-        let process = seen.map(|seen| Process { pid: seen.pid, uid: seen.uid, comm: seen.comm });
+        let process = seen.map(process);
         enforce::resolve_refused(&cx, session, process, name);
     }
+}
+
+fn process(seen: OriginSeen) -> Process {
+    let (started, parent) = (Some(seen.started), Some(seen.parent));
+    Process { started, parent, ..Process::new(seen.pid, seen.uid, seen.comm) }
 }
 
 /// Random bits for session ids. Without a random source, ids are told apart by time alone.

@@ -9,13 +9,15 @@ mod cgroup;
 mod claim;
 mod sessions;
 mod watch;
+mod witness;
 
 use std::path::PathBuf;
 
-pub use cgroup::{is_guarded, populated, process, remove_all, started};
+pub use cgroup::{is_guarded, is_stopped, populated, process, remove_all, started};
 pub use claim::Claim;
 pub use sessions::{Session, Sessions};
 pub use watch::watch;
+pub use witness::{Witness, complete};
 
 /// Where the sessions' cgroups are.
 #[derive(Clone, Debug)]

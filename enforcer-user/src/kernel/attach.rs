@@ -166,6 +166,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
         doors: Mutex::new(doors.map_err(|source| Error::map("open", map::DOORS, source))?),
         lost: lost.map_err(|source| Error::map("open", map::EVENTS_LOST, source))?,
         origins: Origins::open(config, host.netns_cookie)?,
+        kept: Mutex::new(None),
         log: Mutex::new(log),
     })
 }

@@ -11,6 +11,7 @@ mod bpffs;
 mod detach;
 mod error;
 mod events;
+mod keep;
 mod layout;
 mod load;
 mod mounts;
@@ -27,7 +28,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use aya_log::EbpfLogger;
-use enforcer_common::{AGENT_NAME_BYTES, Door, Label, ProcessLabel, map};
+use enforcer_common::{AGENT_NAME_BYTES, Door, Label, ProcessLabel, capacity, map};
 use enforcer_core::model::{AgentName, SessionId};
 
 pub use self::attach::recorded_ports;
@@ -85,6 +86,7 @@ pub struct Kernel {
     doors: Mutex<HashMap<MapData, u64, Door>>,
     lost: PerCpuArray<MapData, u64>,
     origins: Origins,
+    kept: Mutex<Option<keep::Kept>>,
     log: Mutex<Option<EbpfLogger<&'static dyn log::Log>>>,
 }
 
@@ -104,7 +106,27 @@ impl Kernel {
     /// When the host cannot do it, or it is already done for another cgroup. What this call attached
     /// newly is detached again; what an earlier daemon left in force stays in force.
     pub fn attach(config: &Config, ports: Ports) -> Result<Self, Error> {
-        attach::attach(config, ports)
+        let kernel = attach::attach(config, ports)?;
+        let kept = keep::Kept::hold(config)?;
+        *kernel.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        Ok(kernel)
+    }
+
+    /// Compares what the kernel has with its pins and puts back what somebody took away; says what that
+    /// was. Blocks shortly.
+    ///
+    /// # Errors
+    /// When something cannot be put back; the next call tries again.
+    pub fn repair(&self) -> Result<Vec<String>, Error> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_mut().map_or_else(|| Ok(Vec::new()), |kept| kept.repair(&self.config))
+    }
+
+    /// True if the kernel takes no more sessions.
+    #[must_use]
+    pub fn is_full_of_sessions(&self) -> bool {
+        let guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        guarded.keys().count() >= capacity::GUARDED as usize
     }
 
     /// Guards every process in a session's cgroup from now on. To be called before the first one enters.

@@ -313,6 +313,9 @@ impl Verification<'_> {
             }
             EventBody::ConnectionRefused { .. }
             | EventBody::EventsLost { .. }
+            | EventBody::FaultBegan { .. }
+            | EventBody::FaultEnded { .. }
+            | EventBody::KernelEventsLost { .. }
             | EventBody::NetworkRefused(_)
             | EventBody::PolicyLoaded { .. }
             | EventBody::ResolveRefused { .. }
