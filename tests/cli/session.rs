@@ -17,8 +17,7 @@ use enforcer_core::model::{
 };
 use enforcer_core::record::{
     BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused, Process,
-    Repeated, Technique,
-    SessionOpened,
+    Repeated, SessionOpened, Technique,
 };
 use enforcer_user::cli::source::Source;
 use enforcer_user::cli::{Exit, replay, session};

@@ -9,7 +9,9 @@
     reason = "a test stops at the first thing that is not as expected"
 )]
 
+mod alarms;
 mod chat;
+mod clock;
 mod command;
 mod crash;
 mod descendants;
@@ -17,9 +19,14 @@ mod disk;
 mod drain;
 mod guest;
 mod input;
+mod kernel_faults;
+mod ledger;
 mod record;
 mod reload;
+mod resolver;
 mod scene;
+mod starved;
+mod stopped;
 mod trust;
 mod uninstall;
 mod ways;

@@ -182,7 +182,8 @@ impl Rig {
         let address = listener.local_addr().unwrap();
         let serve = move |accepted| proxy.clone().serve(accepted);
         let given: Arc<dyn Origins> = Arc::<Given>::clone(&origins);
-        let door = intake::Door { listener, places: intake::places(), alarms: enforcer.alarms.clone() };
+        let door =
+            intake::Door { listener, places: intake::places(), alarms: enforcer.alarms.clone() };
         tokio::spawn(intake::accept(door, given, draining, serve));
         Self {
             enforcer,

@@ -115,9 +115,7 @@ impl Fault {
             Self::Policy => {
                 "the last good bundle stays in force; repair the folder, `enforcer policy check` shows the problems"
             }
-            Self::Programs => {
-                "the daemon puts them back by itself; find out who removed them"
-            }
+            Self::Programs => "the daemon puts them back by itself; find out who removed them",
             Self::Resolver => {
                 "names and providers are refused until it answers; look at `/etc/resolv.conf` and its servers"
             }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
-use enforcer_core::model::Fault;
+use enforcer_core::model::{Fault, limits};
 use nix::unistd::{Group, chown};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::routes::{self, Host};
 use crate::identity;
-use crate::runtime::{Alarms, Draining, Spares, is_out_of_descriptors};
+use crate::runtime::{Alarms, Draining, Spares, has_descriptors, is_out_of_descriptors};
 
 /// Members of this group may use the API without being root.
 const GROUP: &str = "enforcer";
@@ -49,6 +49,13 @@ struct Door {
     alarms: Alarms,
 }
 
+impl Door {
+    fn starve(&self, detail: String) {
+        self.alarms.raise(Fault::Descriptors, detail);
+        self.spares.release();
+    }
+}
+
 impl axum::serve::Listener for Door {
     type Io = UnixStream;
     type Addr = tokio::net::unix::SocketAddr;
@@ -56,11 +63,16 @@ impl axum::serve::Listener for Door {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             match self.listener.accept().await {
-                Ok(accepted) => return accepted,
+                Ok(accepted) => {
+                    // Answering needs some more: who asks is looked up in `/proc`, programs by their pins.
+                    if !has_descriptors(limits::DESCRIPTORS_SPARE) {
+                        self.starve("too few file descriptors are left to answer".to_owned());
+                    }
+                    return accepted;
+                }
                 Err(error) => {
                     if is_out_of_descriptors(&error) {
-                        self.alarms.raise(Fault::Descriptors, error.to_string());
-                        self.spares.release();
+                        self.starve(error.to_string());
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

@@ -255,9 +255,8 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
         EventBody::FaultEnded { fault } => {
             format!("{} {}", paint.good("fault is over:"), fault.name())
         }
-        EventBody::KernelEventsLost { count } => {
-            paint.bad(&format!("{count} refusals of the kernel were not recorded: its ring was full"))
-        }
+        EventBody::KernelEventsLost { count } => paint
+            .bad(&format!("{count} refusals of the kernel were not recorded: its ring was full")),
         EventBody::NetworkRefused(refused) => refused_line(refused, paint),
         EventBody::PolicyLoaded { policy } => format!("policy {policy} in force"),
         EventBody::ResolveRefused { process, name, repeated } => {

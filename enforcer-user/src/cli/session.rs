@@ -152,7 +152,8 @@ fn list(sessions: &[SessionSummary], paint: Paint) -> String {
             None => "-".to_owned(),
         };
         let denied = format!("{:>6}", session.denied);
-        let refused = format!("{:>7}", session.network_refused.saturating_add(session.connections_refused));
+        let refused =
+            format!("{:>7}", session.network_refused.saturating_add(session.connections_refused));
         let around = format!("{:>7}", session.attempts);
         // Writing into a String does not fail.
         let _infallible = writeln!(

@@ -132,8 +132,7 @@ impl Daemon {
             policy_refused: std::sync::RwLock::new(None),
             random: wiring::random,
         });
-        let mut daemon =
-            Self { host, store, claim, cut: Sender::new(false), tasks: Vec::new() };
+        let mut daemon = Self { host, store, claim, cut: Sender::new(false), tasks: Vec::new() };
         daemon.close_forgotten();
         daemon.record_start(ended);
         let proxy = Proxy {

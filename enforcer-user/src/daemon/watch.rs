@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_step_is_told_from_time_that_passed() {
-        let check = |after: u64| step(UnixMillis(100_000), UnixMillis(after), Duration::from_secs(5));
+        let check =
+            |after: u64| step(UnixMillis(100_000), UnixMillis(after), Duration::from_secs(5));
         assert_eq!(check(105_000), None);
         assert_eq!(check(106_500), None);
         assert_eq!(check(205_000).as_deref(), Some("the clock stepped forwards by 100 s"));

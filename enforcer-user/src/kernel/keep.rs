@@ -81,7 +81,8 @@ impl Link {
             let cgroup = cgroup.map_err(|error| Error::io("open", &config.cgroup, error))?;
             let attached =
                 sys::link_cgroup(self.program.as_fd(), cgroup.as_fd(), found.attach_type);
-            self.link = attached.map_err(|source| Error::syscall("attach program", name, source))?;
+            self.link =
+                attached.map_err(|source| Error::syscall("attach program", name, source))?;
             done.push(format!("program `{name}`, which was detached"));
         } else if found.program != self.program_id {
             let updated = sys::update_link(self.link.as_fd(), self.program.as_fd());
@@ -114,8 +115,7 @@ fn pin_again(object: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
 }
 
 fn info(link: BorrowedFd<'_>, name: &'static str) -> Result<LinkInfo, Error> {
-    sys::link_info(link)
-        .map_err(|source| Error::syscall("read the link of program", name, source))
+    sys::link_info(link).map_err(|source| Error::syscall("read the link of program", name, source))
 }
 
 fn name(path: &Path) -> String {

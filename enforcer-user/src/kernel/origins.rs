@@ -96,6 +96,7 @@ impl Origins {
         let map = Map::LruHashMap(MapData::from_id(id).map_err(failed)?);
         let origins: HashMap<_, OriginKey, Origin> = map.try_into().map_err(failed)?;
         let count = origins.keys().filter(Result::is_ok).count();
+        tracing::debug!(count, "origins that were not taken");
         Ok(count >= capacity::ORIGINS as usize / 10 * FULL_OF_TEN)
     }
 }

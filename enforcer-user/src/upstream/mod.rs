@@ -131,9 +131,11 @@ impl Upstream {
         Self { tls: ArcSwap::new(tls), addresses, pool: Arc::new(Pool::default()) }
     }
 
-    /// Verifies new connections by `tls` from now on.
+    /// Verifies connections by `tls` from now on. Those that were proven by other roots take no more
+    /// exchanges.
     pub fn trust(&self, tls: Arc<rustls::ClientConfig>) {
         self.tls.store(tls);
+        self.pool.forget();
     }
 
     /// Sends one request and waits for the head of its answer. The [`Lease`] gives the connection back

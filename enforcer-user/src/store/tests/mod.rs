@@ -6,8 +6,8 @@ use std::path::Path;
 
 use enforcer_core::model::{Denied, DenyReason, SessionId};
 use enforcer_core::record::{
-    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOutcome, NetworkRefused, Process, Repeated, Technique,
-    frames_in,
+    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOutcome, NetworkRefused, Process, Repeated,
+    Technique, frames_in,
 };
 
 use super::*;
