@@ -6,6 +6,12 @@
 //! keys byte by byte. Nothing in here decides anything about policy.
 #![no_std]
 
+mod select;
+
+pub use select::{
+    CGROUP_NAME_BYTES, CgroupName, FileId, PLACE_LEVELS, Selector, SessionStart, key,
+};
+
 /// Version of every layout below; it is part of the pin path, so that two generations never share a map.
 pub const ABI_VERSION: u32 = 1;
 
@@ -26,14 +32,32 @@ pub mod map {
     /// `ARRAY` of bytes, one for each possible process id: set for every guarded process. It cannot be full,
     /// so a process whose label did not find room is still known to be guarded.
     pub const MARKS: &str = "MARKS";
+    /// `ARRAY` of [`super::Selector`]: two halves, of which one is in force.
+    pub const SELECTORS: &str = "SELECTORS";
+    /// `ARRAY[1]` of `u32`: which half of the selectors is in force, 0 or 1.
+    pub const SELECTION: &str = "SELECTION";
+    /// `HASH` [`super::CgroupName`] → bits (`u64`) of the places that selectors name.
+    pub const PLACES: &str = "PLACES";
+    /// `HASH` cgroup id (`u64`) → bits (`u64`) of the places that this cgroup is.
+    pub const CGROUPS: &str = "CGROUPS";
+    /// `HASH` session id (`u64`) → [`super::SessionStart`]: sessions that no `enforcer run` began.
+    pub const SESSIONS: &str = "SESSIONS";
     /// `HASH` network namespace cookie (`u64`) → [`super::Door`].
     pub const DOORS: &str = "DOORS";
     /// `LRU_HASH` [`super::OriginKey`] → [`super::Origin`].
     pub const ORIGINS: &str = "ORIGINS";
     /// `SK_STORAGE` of [`super::Origin`]: lives and dies with the client socket.
     pub const SOCKET_ORIGIN: &str = "SOCKET_ORIGIN";
+    /// `SK_STORAGE` of [`super::Servers`].
+    pub const SOCKET_SERVERS: &str = "SOCKET_SERVERS";
     /// `SK_STORAGE` of [`super::SocketLabel`], copied to accepted sockets: who made a socket.
     pub const SOCKET_LABEL: &str = "SOCKET_LABEL";
+    /// `ARRAY[1]` of [`super::Hardening`].
+    pub const HARDENING: &str = "HARDENING";
+    /// `HASH` path of a Unix socket, padded with zero bytes → a byte: sockets of others that are no way out.
+    pub const UNIX_ALLOWED: &str = "UNIX_ALLOWED";
+    /// `ARRAY[1]` of `u64`: calls of bpf(2) by the daemon, as the security hook saw them.
+    pub const LSM_CALLS: &str = "LSM_CALLS";
     /// `RINGBUF` of [`super::Event`].
     pub const EVENTS: &str = "EVENTS";
     /// `PERCPU_ARRAY[1]` of `u64`: events that found the ring full. Never changes a verdict.
@@ -64,6 +88,8 @@ pub mod program {
     pub const ESTABLISHED: &str = "established";
     /// `cgroup_skb/egress`: what is not on the loopback device does not leave.
     pub const EGRESS: &str = "egress";
+    /// `cgroup_skb/ingress`: nobody outside reaches a guarded socket.
+    pub const INGRESS: &str = "ingress";
     /// `cgroup/setsockopt`: options that lead past the redirect or make the kernel send by itself.
     pub const SETSOCKOPT: &str = "setsockopt";
     /// `cgroup/bind4`: nobody guarded takes the place of the proxy or the resolver.
@@ -72,18 +98,23 @@ pub mod program {
     pub const BIND6: &str = "bind6";
     /// `tp_btf/sched_process_fork`: a child is labeled before it runs.
     pub const FORK: &str = "fork";
-    /// `tp_btf/sched_process_exec`: a process in a session's cgroup keeps its label when it is moved out.
+    /// `tp_btf/sched_process_exec`: a process that a selector describes becomes an agent; one in a session's
+    /// cgroup keeps its label when it is moved out.
     pub const EXEC: &str = "exec";
     /// `tp_btf/sched_process_exit`: the label goes with the last thread.
     pub const EXIT: &str = "exit";
+    /// `tp_btf/cgroup_mkdir`: remembers the cgroups that selectors name.
+    pub const MKDIR: &str = "mkdir";
 
     /// Every program, in the order in which they are attached: first what only refuses or hides, then
     /// what redirects, so that no moment exists in which a redirect has no backstop.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 19] = [
         EXIT,
         FORK,
+        MKDIR,
         EXEC,
         EGRESS,
+        INGRESS,
         SETSOCKOPT,
         BIND4,
         BIND6,
@@ -98,6 +129,51 @@ pub mod program {
         CONNECT4,
         CONNECT6,
     ];
+
+    /// LSM `socket_post_create`: Unix sockets are labeled.
+    pub const SOCKET_POST_CREATE: &str = "socket_post_create";
+    /// LSM `socket_create`: families other than Unix, internet and netlink are refused.
+    pub const SOCKET_CREATE: &str = "socket_create";
+    /// LSM `socket_sendmsg`: nothing is sent on an internet socket that the session did not make.
+    pub const SOCKET_SENDMSG: &str = "socket_sendmsg";
+    /// LSM `file_receive`: nor is such a socket received.
+    pub const FILE_RECEIVE: &str = "file_receive";
+    /// LSM `unix_stream_connect`: no helper behind a Unix socket.
+    pub const UNIX_STREAM_CONNECT: &str = "unix_stream_connect";
+    /// LSM `unix_may_send`: the same for datagrams.
+    pub const UNIX_MAY_SEND: &str = "unix_may_send";
+    /// LSM `ptrace_access_check`: no other process is written to or robbed of a descriptor.
+    pub const PTRACE_ACCESS_CHECK: &str = "ptrace_access_check";
+    /// LSM `bpf`: no call of bpf(2).
+    pub const BPF: &str = "bpf";
+    /// LSM `task_kill`: no signal to the daemon.
+    pub const TASK_KILL: &str = "task_kill";
+    /// LSM `inode_unlink`: the pins stay.
+    pub const INODE_UNLINK: &str = "inode_unlink";
+    /// LSM `inode_rmdir`: their folders stay.
+    pub const INODE_RMDIR: &str = "inode_rmdir";
+    /// LSM `inode_rename`: they keep their names.
+    pub const INODE_RENAME: &str = "inode_rename";
+    /// LSM `sb_umount`: their file system stays.
+    pub const SB_UMOUNT: &str = "sb_umount";
+
+    /// The programs of the hardened tier, in the order in which they are attached: each is named as its hook.
+    /// They are attached all or not at all.
+    pub const HARDENED: [&str; 13] = [
+        SOCKET_POST_CREATE,
+        SOCKET_CREATE,
+        SOCKET_SENDMSG,
+        FILE_RECEIVE,
+        UNIX_STREAM_CONNECT,
+        UNIX_MAY_SEND,
+        PTRACE_ACCESS_CHECK,
+        BPF,
+        TASK_KILL,
+        INODE_UNLINK,
+        INODE_RMDIR,
+        INODE_RENAME,
+        SB_UMOUNT,
+    ];
 }
 
 /// Capacities of the maps, in entries (the ring: in bytes).
@@ -110,10 +186,20 @@ pub mod capacity {
     pub const PIDS: u32 = 4 * 1024 * 1024;
     /// Bytes in one element of the array of marks.
     pub const MARKS_IN_PAGE: u32 = 4096;
+    /// Entries in one half of the selectors (see `enforcer_core::model::limits::SELECTORS_MAX`).
+    pub const SELECTORS: u32 = 64;
+    /// Units and cgroups that selectors name: those of two bundles, one bit for each.
+    pub const PLACES: u32 = 64;
+    /// Cgroups at once that are one of those. Another one is found by the daemon's next look.
+    pub const CGROUPS: u32 = 16_384;
+    /// Sessions alive at once that no `enforcer run` began. What would be one more is refused everything.
+    pub const SESSIONS: u32 = 16_384;
     /// Network namespaces with a proxy at once.
     pub const DOORS: u32 = 1024;
     /// Redirected connections whose origin was not taken yet; an evicted one is refused, never guessed.
     pub const ORIGINS: u32 = 65_536;
+    /// Allowed paths of Unix sockets.
+    pub const UNIX_ALLOWED: u32 = 64;
     /// Bytes of the event ring; a power of two and a multiple of the page size.
     pub const EVENTS_BYTES: u32 = 512 * 1024;
 }
@@ -138,6 +224,61 @@ pub struct Settings {
     pub task_signal: u32,
     /// Offset of `live` in `struct signal_struct`.
     pub signal_live: u32,
+    /// Offset of `mm` in `struct task_struct`.
+    pub task_mm: u32,
+    /// Offset of `exe_file` in `struct mm_struct`.
+    pub mm_exe_file: u32,
+    /// Offset of `f_inode` in `struct file`.
+    pub file_inode: u32,
+    /// Offset of `i_ino` in `struct inode`.
+    pub inode_number: u32,
+    /// Offset of `i_sb` in `struct inode`.
+    pub inode_super: u32,
+    /// Offset of `s_dev` in `struct super_block`.
+    pub super_device: u32,
+    /// Offset of `kn` in `struct cgroup`.
+    pub cgroup_node: u32,
+    /// Offset of `root` in `struct cgroup`.
+    pub cgroup_root: u32,
+    /// Offset of `hierarchy_id` in `struct cgroup_root`.
+    pub root_hierarchy: u32,
+    /// Offset of `id` in `struct kernfs_node`.
+    pub node_id: u32,
+    /// Offset of `name` in `struct kernfs_node`.
+    pub node_name: u32,
+    /// Offset of `write_seq` in `struct tcp_sock`.
+    pub tcp_write_seq: u32,
+    /// Id of the cgroup that the programs attach to: what is not below it becomes no agent.
+    pub attach_cgroup: u64,
+    /// When the host booted, in milliseconds since the Unix epoch; session ids begin with a time.
+    pub booted_unix_ms: u64,
+}
+
+/// Longest path of a Unix socket, in bytes: `sun_path` of `struct sockaddr_un`.
+pub const UNIX_PATH_BYTES: usize = 108;
+
+/// What the programs of the hardened tier need to know besides.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hardening {
+    /// Process id (thread group) of the daemon, in the initial namespace.
+    pub daemon: u32,
+    /// Device of the file system of the pins, as the kernel writes it: major number times 2^20, plus minor.
+    pub pins_device: u32,
+    /// Offset of `file` in `struct socket`, from the kernel's BTF; so are those below.
+    pub socket_file: u32,
+    /// Offset of `skc_family` in `struct sock_common`, which is the head of `struct sock`.
+    pub sock_family: u32,
+    /// Offset of `i_sb` in `struct inode`.
+    pub inode_super: u32,
+    /// Offset of `s_dev` in `struct super_block`.
+    pub super_device: u32,
+    /// Offset of `mnt_sb` in `struct vfsmount`.
+    pub mount_super: u32,
+    /// Offset of `addr` in `struct unix_sock`.
+    pub unix_address: u32,
+    /// Offset of the path in `struct unix_address`.
+    pub address_path: u32,
 }
 
 /// Where the daemon listens in one network namespace, on 127.0.0.1 and ::1. Without one every guarded
@@ -147,8 +288,53 @@ pub struct Settings {
 pub struct Door {
     /// TCP port of the proxy, host byte order.
     pub proxy_port: u16,
-    /// UDP port of the resolver, host byte order.
+    /// First UDP port of the resolver, host byte order; it listens on [`RESOLVER_PORTS`] from there on.
     pub resolver_port: u16,
+}
+
+impl Door {
+    /// Which of the resolver's ports this is; none when it is not one of them.
+    #[must_use]
+    #[inline]
+    pub const fn resolver_index(&self, port: u16) -> Option<u16> {
+        let index = port.wrapping_sub(self.resolver_port);
+        if index < RESOLVER_PORTS { Some(index) } else { None }
+    }
+
+    /// True for the proxy's port and the resolver's.
+    #[must_use]
+    #[inline]
+    pub const fn has_port(&self, port: u16) -> bool {
+        port == self.proxy_port || self.resolver_index(port).is_some()
+    }
+}
+
+/// Name servers that one unconnected socket may ask at the same time. Each goes to a port of its own, so that
+/// an answer appears to come from the server that was asked.
+pub const RESOLVER_PORTS: u16 = 4;
+
+/// One name server that a socket asked.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Its address, as in [`OriginKey::address`].
+    pub address: [u8; 16],
+    /// Its port, host byte order; zero while the place is free.
+    pub port: u16,
+    /// Always zero.
+    pub padding: [u16; 3],
+}
+
+/// The name servers that a socket asked, each at the index of the resolver's port that it went to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Servers {
+    /// The place that a further server takes.
+    pub next: u32,
+    /// Always zero.
+    pub padding: u32,
+    /// The servers.
+    pub list: [Server; RESOLVER_PORTS as usize],
 }
 
 /// The session of a guarded process that has a mark but found no room for its label. It is the journal's
@@ -202,9 +388,13 @@ pub struct OriginKey {
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
-    /// Always zero.
-    pub padding: u32,
+    /// TCP: the sequence number of the client's SYN, which tells a connection from a later one of the same
+    /// port. UDP: zero.
+    pub sequence: u32,
 }
+
+/// Ancestors of a process that an origin names.
+pub const ANCESTORS: usize = 4;
 
 /// What the kernel knew when a guarded process connected.
 #[repr(C)]
@@ -220,18 +410,22 @@ pub struct Origin {
     pub started: u64,
     /// Id of the cgroup it was in.
     pub cgroup: u64,
+    /// Its program.
+    pub exe: FileId,
     /// Original destination, as in [`OriginKey::address`].
     pub address: [u8; 16],
     /// Process id (thread group) in the initial namespace.
     pub tgid: u32,
     /// Effective user id in the initial namespace.
     pub uid: u32,
-    /// Process id of its parent in the initial namespace.
-    pub parent: u32,
+    /// Process ids of its ancestors in the initial namespace, the parent first; zero where there is none.
+    pub ancestors: [u32; ANCESTORS],
     /// Original port, host byte order.
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
+    /// As in [`OriginKey::sequence`]; known when the SYN is made.
+    pub sequence: u32,
     /// Command name of the thread, padded with zero bytes.
     pub comm: [u8; 16],
 }
@@ -259,7 +453,35 @@ pub enum Hook {
     Bind = 6,
     /// `tp_btf/sched_process_fork`.
     Fork = 7,
+    /// `tp_btf/sched_process_exec`.
+    Exec = 8,
+    /// `cgroup_skb/ingress`; the address of such an event is the sender's.
+    Ingress = 9,
+    /// LSM `socket_create` and `socket_post_create`.
+    SocketCreate = 10,
+    /// LSM `socket_sendmsg`.
+    SocketSend = 11,
+    /// LSM `file_receive`.
+    FileReceive = 12,
+    /// LSM `unix_stream_connect`.
+    UnixConnect = 13,
+    /// LSM `unix_may_send`.
+    UnixSend = 14,
+    /// LSM `ptrace_access_check`.
+    Ptrace = 15,
+    /// LSM `bpf`.
+    Bpf = 16,
+    /// LSM `task_kill`.
+    Kill = 17,
+    /// LSM `inode_unlink`, `inode_rmdir` and `inode_rename`.
+    Unlink = 18,
+    /// LSM `sb_umount`.
+    Unmount = 19,
 }
+
+/// In place of a [`Refusal`], what the daemon should know: by [`Hook::SockCreate`] that a socket was made in a
+/// network namespace without a door, which is asked for; by [`Hook::Exec`] that a process became an agent.
+pub const NOTHING_REFUSED: u32 = 0;
 
 /// Why the kernel refused. Numbers are part of the ABI and never reused.
 #[repr(u32)]
@@ -281,6 +503,22 @@ pub enum Refusal {
     SocketOption = 7,
     /// There was no room for the label of a guarded process: it is refused everything.
     NoLabel = 8,
+    /// A connect to a listener of the same session that would reach somebody else's on the same port.
+    Stranger = 9,
+    /// A socket of a family outside the allow-list.
+    Family = 10,
+    /// An internet socket that the session did not make.
+    ForeignSocket = 11,
+    /// A Unix socket behind which an unguarded process, or another session, answers.
+    Helper = 12,
+    /// The memory or the descriptors of a process outside the session.
+    OtherProcess = 13,
+    /// A call of bpf(2).
+    Programs = 14,
+    /// A signal to the daemon.
+    Daemon = 15,
+    /// The pins, or the file system they are on.
+    Pins = 16,
 }
 
 /// One refused attempt, as put on the ring.
@@ -330,6 +568,18 @@ impl TryFrom<u32> for Hook {
             5 => Ok(Self::Setsockopt),
             6 => Ok(Self::Bind),
             7 => Ok(Self::Fork),
+            8 => Ok(Self::Exec),
+            9 => Ok(Self::Ingress),
+            10 => Ok(Self::SocketCreate),
+            11 => Ok(Self::SocketSend),
+            12 => Ok(Self::FileReceive),
+            13 => Ok(Self::UnixConnect),
+            14 => Ok(Self::UnixSend),
+            15 => Ok(Self::Ptrace),
+            16 => Ok(Self::Bpf),
+            17 => Ok(Self::Kill),
+            18 => Ok(Self::Unlink),
+            19 => Ok(Self::Unmount),
             other => Err(other),
         }
     }
@@ -347,6 +597,14 @@ impl TryFrom<u32> for Refusal {
             6 => Ok(Self::NotReady),
             7 => Ok(Self::SocketOption),
             8 => Ok(Self::NoLabel),
+            9 => Ok(Self::Stranger),
+            10 => Ok(Self::Family),
+            11 => Ok(Self::ForeignSocket),
+            12 => Ok(Self::Helper),
+            13 => Ok(Self::OtherProcess),
+            14 => Ok(Self::Programs),
+            15 => Ok(Self::Daemon),
+            16 => Ok(Self::Pins),
             other => Err(other),
         }
     }
@@ -360,13 +618,15 @@ pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
-const _: () = assert!(size_of::<Settings>() == 32);
+const _: () = assert!(size_of::<Settings>() == 96);
+const _: () = assert!(size_of::<Hardening>() == 36);
 const _: () = assert!(size_of::<Door>() == 4);
+const _: () = assert!(size_of::<Servers>() == 104);
 const _: () = assert!(size_of::<Label>() == 64);
 const _: () = assert!(size_of::<ProcessLabel>() == 8);
 const _: () = assert!(size_of::<SocketLabel>() == 32);
 const _: () = assert!(size_of::<OriginKey>() == 32);
-const _: () = assert!(size_of::<Origin>() == 88);
+const _: () = assert!(size_of::<Origin>() == 120);
 const _: () = assert!(size_of::<Event>() == 80);
 
 #[cfg(feature = "user")]
@@ -374,6 +634,16 @@ const _: () = assert!(size_of::<Event>() == 80);
 mod pod {
     // SAFETY: `repr(C)`, only integers and byte arrays, no implicit padding (asserted by size above).
     unsafe impl aya::Pod for super::Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Selector {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::CgroupName {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::SessionStart {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::SocketLabel {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Hardening {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Door {}
     // SAFETY: as above.

@@ -21,9 +21,7 @@ pub(crate) fn bind(ctx: &SockAddrContext, family: Family) -> i32 {
     let attempt = address::attempt(ctx, family);
     // SAFETY: the context is the one the kernel passed in.
     let netns = unsafe { bpf_get_netns_cookie(ctx.sock_addr.cast()) };
-    let is_ours = task::door(netns)
-        .is_some_and(|door| attempt.port == door.proxy_port || attempt.port == door.resolver_port);
-    if !is_ours {
+    if !task::door(netns).is_some_and(|door| door.has_port(attempt.port)) {
         return GO_ON;
     }
     event::refused(Hook::Bind, Refusal::OwnPort, &task, &attempt);

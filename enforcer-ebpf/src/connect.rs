@@ -19,6 +19,7 @@ use enforcer_common::{
 };
 
 use crate::address::{self, Family};
+use crate::datagram;
 use crate::event::{self, Attempt};
 use crate::local;
 use crate::maps;
@@ -63,8 +64,11 @@ fn decide(
     match (attempt.socket_type, attempt.protocol) {
         (SOCK_STREAM, PROTOCOL_TCP) => {
             unbind_device(ctx)?;
-            if task.session != NO_SESSION && local::is_own_listener(ctx, task, attempt) {
+            if task.session != NO_SESSION
+                && let Some(listener) = local::own_listener(ctx, task, attempt)
+            {
                 maps::forget(address::socket(ctx));
+                address::rewrite(ctx, family, &listener, attempt.port);
                 return Ok(());
             }
             redirect(ctx, family, settings, task, attempt)
@@ -101,7 +105,7 @@ pub(crate) fn redirect(
     if is_own {
         return arrived_already(socket, attempt);
     }
-    let (started, parent) = task::lineage(settings);
+    let (started, exe, ancestors) = task::lineage(settings);
     let mut origin = Origin {
         session: task.session,
         // SAFETY: the context is the one the kernel passed in.
@@ -110,18 +114,23 @@ pub(crate) fn redirect(
         started,
         // SAFETY: the helper takes nothing and returns a number.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
+        exe,
         address: attempt.address,
         tgid: task.tgid,
         uid: task.uid,
-        parent,
+        ancestors,
         port: attempt.port,
         protocol: attempt.protocol,
+        sequence: 0,
         comm: task.comm,
     };
     if !maps::remember(socket, &mut origin) {
         return Err(Refusal::NotReady);
     }
-    let port = if attempt.protocol == PROTOCOL_TCP { door.proxy_port } else { door.resolver_port };
+    let port = match attempt.protocol {
+        PROTOCOL_TCP => door.proxy_port,
+        _ => door.resolver_port + datagram::server_index(socket, attempt).ok_or(Refusal::NotReady)?,
+    };
     address::rewrite(ctx, family, &address::loopback_for(&attempt.address), port);
     Ok(())
 }
@@ -139,8 +148,7 @@ fn arrived_already(socket: *mut c_void, attempt: &Attempt) -> Result<(), Refusal
 
 #[inline(always)]
 fn is_own_port(door: &Door, attempt: &Attempt) -> bool {
-    let is_port = attempt.port == door.proxy_port || attempt.port == door.resolver_port;
-    is_port && address::is_loopback(&attempt.address)
+    door.has_port(attempt.port) && address::is_loopback(&attempt.address)
 }
 
 /// SECURITY: a device chosen with `SO_BINDTODEVICE` wins against the rewritten address: the SYN for

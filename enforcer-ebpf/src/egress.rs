@@ -5,6 +5,9 @@
 //! earlier on the socket still wins against a rewritten destination, and takes payload along in the
 //! SYN (Fast Open); all of them show here as a device that is not loopback.
 //!
+//! The same holds for what arrives: the kernel answers some packets without the socket that they are for (a
+//! SYN cookie when the queue of a listener is full, a challenge), and no hook sees such an answer.
+//!
 //! Also writes down who sent a query to the resolver: only here is the source port of an unconnected
 //! datagram known.
 
@@ -13,11 +16,12 @@ use core::ptr;
 
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::{
-    Hook, Origin, OriginKey, PROTOCOL_UDP, Refusal, SocketLabel, mapped_v4,
+    Hook, Origin, OriginKey, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, SocketLabel, mapped_v4,
 };
 
 use crate::address;
 use crate::event::{self, Attempt};
+use crate::local::{self, Flow};
 use crate::maps::{self, ORIGINS};
 use crate::task::{self, Task};
 
@@ -29,6 +33,9 @@ const DROP: i32 = 0;
 const LOOPBACK_IFINDEX: u32 = 1;
 const ETH_P_IP: u16 = 0x0800;
 const IPV6_HEADER_BYTES: usize = 40;
+const TCP_FLAGS_OFFSET: usize = 13;
+const TCP_SYN: u8 = 2;
+const TCP_ACK: u8 = 16;
 
 /// `cgroup_skb/egress`.
 #[inline(always)]
@@ -40,12 +47,15 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
     let socket = unsafe { ptr::read_volatile(&raw const (*raw).__bindgen_anon_2.sk) };
     let origin = maps::socket_origin(socket.cast());
     if ifindex == LOOPBACK_IFINDEX {
-        if let Some(origin) = origin
-            && origin.protocol == PROTOCOL_UDP
-        {
-            attribute_query(ctx, &origin);
-        }
-        return GO_ON;
+        return match origin {
+            Some(origin) => {
+                if origin.protocol == PROTOCOL_UDP {
+                    attribute_query(ctx, &origin);
+                }
+                GO_ON
+            }
+            None => within_session(ctx, socket.cast()),
+        };
     }
     let task = match origin {
         Some(origin) => {
@@ -56,8 +66,60 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
             None => return GO_ON,
         },
     };
-    event::refused(Hook::Egress, Refusal::Device, &task, &destination(ctx));
+    event::refused(Hook::Egress, Refusal::Device, &task, &destination_of(ctx));
     DROP
+}
+
+/// `cgroup_skb/ingress`: nothing from outside has business with a guarded socket, as it cannot answer.
+#[inline(always)]
+pub(crate) fn arriving(ctx: &SkBuffContext) -> i32 {
+    let raw = ctx.skb.skb;
+    // SAFETY: the hook may read this field.
+    let ifindex = unsafe { ptr::read_volatile(&raw const (*raw).ifindex) };
+    if ifindex == LOOPBACK_IFINDEX {
+        return GO_ON;
+    }
+    // SAFETY: the hook may read this member; it is checked against null where it is used.
+    let socket = unsafe { ptr::read_volatile(&raw const (*raw).__bindgen_anon_2.sk) };
+    let Some(task) = maker(ctx, socket.cast()) else {
+        return GO_ON;
+    };
+    event::refused(Hook::Ingress, Refusal::Device, &task, &sender(ctx));
+    DROP
+}
+
+/// A connect that is not redirected was judged by the listener that the connect hook found. The one that the
+/// SYN reaches can be another one: whoever shares a port (`SO_REUSEPORT`) is chosen by the source port too, which
+/// is known only now.
+#[inline(always)]
+fn within_session(ctx: &SkBuffContext, socket: *mut c_void) -> i32 {
+    let Some(SocketLabel { session, tgid, uid, comm }) = maps::socket_label(socket) else {
+        return GO_ON;
+    };
+    let Some(header) = header(ctx) else {
+        return GO_ON;
+    };
+    if u16::from(header.protocol) != PROTOCOL_TCP || !is_first(ctx, &header) {
+        return GO_ON;
+    }
+    let Some((source, destination)) = ports(ctx, &header) else {
+        return GO_ON;
+    };
+    let flow = Flow { from: header.source, to: header.destination, source, destination };
+    let reached = local::session_at(ctx.skb.skb.cast(), &flow);
+    if reached == session || reached == local::NOBODY {
+        return GO_ON;
+    }
+    let task = Task { session, tgid, uid, comm };
+    event::refused(Hook::Egress, Refusal::Stranger, &task, &destination_of(ctx));
+    DROP
+}
+
+/// A SYN that answers nothing.
+#[inline(always)]
+fn is_first(ctx: &SkBuffContext, header: &Header) -> bool {
+    let flags: u8 = ctx.load(header.transport + TCP_FLAGS_OFFSET).unwrap_or_default();
+    flags & (TCP_SYN | TCP_ACK) == TCP_SYN
 }
 
 /// Who made the socket of a packet: by its label, else by its cgroup, where a listener that is older than
@@ -118,7 +180,7 @@ fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
         return;
     };
     let is_query = u16::from(header.protocol) == PROTOCOL_UDP
-        && task::door(origin.netns).is_some_and(|door| destination == door.resolver_port)
+        && task::door(origin.netns).is_some_and(|door| door.resolver_index(destination).is_some())
         && address::is_loopback(&header.destination);
     if is_query {
         let key = OriginKey {
@@ -126,7 +188,7 @@ fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
             address: header.source,
             port: source,
             protocol: PROTOCOL_UDP,
-            padding: 0,
+            sequence: 0,
         };
         // A failed insert leaves the query without an origin: its record names no session then.
         let _ = ORIGINS.insert(key, origin, 0);
@@ -135,7 +197,7 @@ fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
 
 /// What a dropped packet was, as far as its header tells.
 #[inline(always)]
-fn destination(ctx: &SkBuffContext) -> Attempt {
+fn destination_of(ctx: &SkBuffContext) -> Attempt {
     let family = ctx.skb.family() as u16;
     let Some(header) = header(ctx) else {
         return Attempt { family, ..Attempt::default() };
@@ -149,4 +211,16 @@ fn destination(ctx: &SkBuffContext) -> Attempt {
         protocol: u16::from(header.protocol),
         ..Attempt::default()
     }
+}
+
+/// Who sent a packet that arrived, as far as its header tells.
+#[inline(always)]
+fn sender(ctx: &SkBuffContext) -> Attempt {
+    let family = ctx.skb.family() as u16;
+    let Some(header) = header(ctx) else {
+        return Attempt { family, ..Attempt::default() };
+    };
+    let port = ports(ctx, &header).map_or(0, |(source, _)| source);
+    let protocol = u16::from(header.protocol);
+    Attempt { address: header.source, port, family, protocol, ..Attempt::default() }
 }

@@ -3,7 +3,7 @@
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_log_ebpf::debug;
-use enforcer_common::{Event, Hook, Refusal};
+use enforcer_common::{Event, Hook, NOTHING_REFUSED, Refusal};
 
 use crate::maps::{EVENTS, EVENTS_LOST};
 use crate::task::Task;
@@ -20,6 +20,12 @@ pub(crate) struct Attempt {
     pub(crate) option_name: u16,
 }
 
+/// Asks the daemon for a door in the network namespace of a task.
+#[inline(never)]
+pub(crate) fn wanted(task: &Task, attempt: &Attempt) {
+    tell(Hook::SockCreate as u32, NOTHING_REFUSED, task, attempt);
+}
+
 /// Puts the refusal of an attempt on the ring and writes a line to the log.
 #[inline(never)]
 pub(crate) fn refused(hook: Hook, refusal: Refusal, task: &Task, attempt: &Attempt) {
@@ -32,6 +38,18 @@ pub(crate) fn refused(hook: Hook, refusal: Refusal, task: &Task, attempt: &Attem
         attempt.protocol,
         attempt.port
     );
+    tell(hook as u32, refusal as u32, task, attempt);
+}
+
+/// Tells the daemon that a process became an agent. A ring without room tells it later: it looks for
+/// sessions by itself, too.
+#[inline(always)]
+pub(crate) fn started(task: &Task) {
+    tell(Hook::Exec as u32, NOTHING_REFUSED, task, &Attempt::default());
+}
+
+#[inline(always)]
+fn tell(hook: u32, refusal: u32, task: &Task, attempt: &Attempt) {
     let Some(mut entry) = EVENTS.reserve(0) else {
         if let Some(lost) = EVENTS_LOST.get_ptr_mut(0) {
             // SAFETY: the slot belongs to this CPU and the program is not preempted by itself.
@@ -43,8 +61,8 @@ pub(crate) fn refused(hook: Hook, refusal: Refusal, task: &Task, attempt: &Attem
         // SAFETY: the helper takes nothing and returns a number.
         at_boot_ns: unsafe { bpf_ktime_get_boot_ns() },
         session: task.session,
-        hook: hook as u32,
-        refusal: refusal as u32,
+        hook,
+        refusal,
         tgid: task.tgid,
         uid: task.uid,
         address: attempt.address,

@@ -14,17 +14,19 @@ mod egress;
 mod established;
 mod event;
 mod local;
+mod lsm;
 mod maps;
 mod option;
 mod process;
+mod select;
 mod socket;
 mod task;
 
 use aya_ebpf::macros::{
-    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, sock_ops,
+    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, lsm as hook, sock_ops,
 };
 use aya_ebpf::programs::{
-    BtfTracePointContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
+    BtfTracePointContext, LsmContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
     SockoptContext,
 };
 
@@ -101,6 +103,12 @@ pub fn exec(_ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+#[btf_tracepoint(function = "cgroup_mkdir")]
+pub fn mkdir(ctx: BtfTracePointContext) -> i32 {
+    select::mkdir(&ctx);
+    0
+}
+
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn exit(ctx: BtfTracePointContext) -> i32 {
     process::exit(&ctx);
@@ -117,10 +125,80 @@ pub fn egress(ctx: SkBuffContext) -> i32 {
     egress::packet(&ctx)
 }
 
+#[cgroup_skb(ingress)]
+pub fn ingress(ctx: SkBuffContext) -> i32 {
+    egress::arriving(&ctx)
+}
+
 #[sock_ops]
 pub fn established(ctx: SockOpsContext) -> u32 {
     established::hand_over(&ctx);
     1
+}
+
+#[hook(hook = "socket_create")]
+pub fn socket_create(ctx: LsmContext) -> i32 {
+    lsm::socket::create(&ctx)
+}
+
+#[hook(hook = "socket_post_create")]
+pub fn socket_post_create(ctx: LsmContext) -> i32 {
+    lsm::socket::post_create(&ctx)
+}
+
+#[hook(hook = "socket_sendmsg")]
+pub fn socket_sendmsg(ctx: LsmContext) -> i32 {
+    lsm::socket::send(&ctx)
+}
+
+#[hook(hook = "file_receive")]
+pub fn file_receive(ctx: LsmContext) -> i32 {
+    lsm::socket::receive(&ctx)
+}
+
+#[hook(hook = "unix_stream_connect")]
+pub fn unix_stream_connect(ctx: LsmContext) -> i32 {
+    lsm::unix::connect(&ctx)
+}
+
+#[hook(hook = "unix_may_send")]
+pub fn unix_may_send(ctx: LsmContext) -> i32 {
+    lsm::unix::send(&ctx)
+}
+
+#[hook(hook = "ptrace_access_check")]
+pub fn ptrace_access_check(ctx: LsmContext) -> i32 {
+    lsm::process::access(&ctx)
+}
+
+#[hook(hook = "bpf")]
+pub fn bpf(_ctx: LsmContext) -> i32 {
+    lsm::own::bpf()
+}
+
+#[hook(hook = "task_kill")]
+pub fn task_kill(ctx: LsmContext) -> i32 {
+    lsm::own::kill(&ctx)
+}
+
+#[hook(hook = "inode_unlink")]
+pub fn inode_unlink(ctx: LsmContext) -> i32 {
+    lsm::pin::change(&ctx)
+}
+
+#[hook(hook = "inode_rmdir")]
+pub fn inode_rmdir(ctx: LsmContext) -> i32 {
+    lsm::pin::change(&ctx)
+}
+
+#[hook(hook = "inode_rename")]
+pub fn inode_rename(ctx: LsmContext) -> i32 {
+    lsm::pin::change(&ctx)
+}
+
+#[hook(hook = "sb_umount")]
+pub fn sb_umount(ctx: LsmContext) -> i32 {
+    lsm::pin::unmount(&ctx)
 }
 
 /// Some helpers are for GPL-compatible programs only.

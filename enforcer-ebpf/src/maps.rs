@@ -13,7 +13,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkSto
 use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;
 use enforcer_common::{
-    Door, Event, Label, Origin, OriginKey, ProcessLabel, Settings, SocketLabel, capacity,
+    CgroupName, Door, Event, Hardening, Label, Origin, OriginKey, ProcessLabel, Selector, Servers,
+    SessionStart, Settings, SocketLabel, UNIX_PATH_BYTES, capacity,
 };
 
 #[btf_map]
@@ -33,6 +34,22 @@ pub(crate) static MARKS: Array<
 > = Array::new();
 
 #[btf_map]
+pub(crate) static SELECTORS: Array<Selector, { 2 * capacity::SELECTORS as usize }> = Array::new();
+
+#[btf_map]
+pub(crate) static SELECTION: Array<u32, 1> = Array::new();
+
+#[btf_map]
+pub(crate) static PLACES: HashMap<CgroupName, u64, { capacity::PLACES as usize }> = HashMap::new();
+
+#[btf_map]
+pub(crate) static CGROUPS: HashMap<u64, u64, { capacity::CGROUPS as usize }> = HashMap::new();
+
+#[btf_map]
+pub(crate) static SESSIONS: HashMap<u64, SessionStart, { capacity::SESSIONS as usize }> =
+    HashMap::new();
+
+#[btf_map]
 pub(crate) static DOORS: HashMap<u64, Door, { capacity::DOORS as usize }> = HashMap::new();
 
 #[btf_map]
@@ -41,6 +58,9 @@ pub(crate) static ORIGINS: LruHashMap<OriginKey, Origin, { capacity::ORIGINS as 
 
 #[btf_map]
 static SOCKET_ORIGIN: SkStorage<Origin> = SkStorage::new();
+
+#[btf_map]
+static SOCKET_SERVERS: SkStorage<Servers> = SkStorage::new();
 
 /// `SkStorage` of aya has no room for `BPF_F_CLONE`, by which an accepted socket inherits the label of its
 /// listener.
@@ -70,6 +90,19 @@ pub(crate) static EVENTS: RingBuf<Event, { capacity::EVENTS_BYTES as usize }> = 
 
 #[btf_map]
 pub(crate) static EVENTS_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+#[btf_map]
+pub(crate) static HARDENING: Array<Hardening, 1> = Array::new();
+
+#[btf_map]
+pub(crate) static UNIX_ALLOWED: HashMap<
+    [u8; UNIX_PATH_BYTES],
+    u8,
+    { capacity::UNIX_ALLOWED as usize },
+> = HashMap::new();
+
+#[btf_map]
+pub(crate) static LSM_CALLS: Array<u64, 1> = Array::new();
 
 /// The origin remembered on a socket; none for a null socket and for one that was never redirected.
 #[inline(always)]
@@ -103,6 +136,20 @@ pub(crate) fn socket_label(socket: *mut c_void) -> Option<SocketLabel> {
 #[inline(always)]
 pub(crate) fn label_socket(socket: *mut c_void, label: &mut SocketLabel) -> bool {
     store(ptr::from_ref(&SOCKET_LABEL).cast(), socket, label)
+}
+
+/// The name servers that a socket asked; none for a null socket and where there is no memory for them.
+#[inline(always)]
+pub(crate) fn socket_servers<'a>(socket: *mut c_void, is_made: bool) -> Option<&'a mut Servers> {
+    if socket.is_null() {
+        return None;
+    }
+    let map = ptr::from_ref(&SOCKET_SERVERS).cast_mut().cast();
+    let flags = if is_made { u64::from(BPF_SK_STORAGE_GET_F_CREATE) } else { 0 };
+    // SAFETY: `socket` is the socket of the context, checked against null. A new value is all zeros.
+    let found = unsafe { bpf_sk_storage_get(map, socket, ptr::null_mut(), flags) };
+    // SAFETY: the helper returned a live value of this map, or null.
+    unsafe { found.cast::<Servers>().as_mut() }
 }
 
 #[inline(always)]

@@ -17,6 +17,7 @@ const GO_ON: i32 = 1;
 const REFUSE: i32 = 0;
 
 const SOL_IP: i32 = 0;
+const SOL_TCP: i32 = 6;
 const SOL_IPV6: i32 = 41;
 /// A larger value is not copied for the programs; a length of zero says that the kernel's own copy stands
 /// (`Documentation/bpf/prog_cgroup_sockopt.rst`).
@@ -49,14 +50,20 @@ pub(crate) fn set(ctx: &SockoptContext) -> i32 {
     GO_ON
 }
 
-/// `IP_OPTIONS`, and everything about groups from `IP_ADD_MEMBERSHIP` to `MCAST_MSFILTER` (`linux/in.h`);
+/// `IP_OPTIONS`, `IP_FREEBIND`, `IP_TRANSPARENT`, and everything about groups from `IP_ADD_MEMBERSHIP` to
+/// `MCAST_MSFILTER` (`linux/in.h`); `TCP_REPAIR`, which connects without a packet (`linux/tcp.h`);
 /// `IPV6_2292PKTOPTIONS`, `IPV6_ADD_MEMBERSHIP`, `IPV6_JOIN_ANYCAST`, `MCAST_JOIN_GROUP` to `MCAST_MSFILTER`,
-/// `IPV6_HOPOPTS`, `IPV6_RTHDRDSTOPTS`, `IPV6_RTHDR` and `IPV6_DSTOPTS` (`linux/in6.h`).
+/// `IPV6_HOPOPTS`, `IPV6_RTHDRDSTOPTS`, `IPV6_RTHDR`, `IPV6_DSTOPTS`, `IPV6_TRANSPARENT` and `IPV6_FREEBIND`
+/// (`linux/in6.h`).
+///
+/// SECURITY: with a foreign source address (`IPV6_FREEBIND` is for everybody) the answers of the proxy and the
+/// resolver would leave for that address, and an answer to a query has the question in it.
 #[inline(always)]
 fn is_refused(level: i32, name: i32) -> bool {
     match level {
-        SOL_IP => matches!(name, 4 | 35..=48),
-        SOL_IPV6 => matches!(name, 6 | 20 | 27 | 42..=48 | 54 | 55 | 57 | 59),
+        SOL_IP => matches!(name, 4 | 15 | 19 | 35..=48),
+        SOL_TCP => name == 19,
+        SOL_IPV6 => matches!(name, 6 | 20 | 27 | 42..=48 | 54 | 55 | 57 | 59 | 75 | 78),
         _ => false,
     }
 }

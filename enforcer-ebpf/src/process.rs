@@ -10,6 +10,7 @@ use enforcer_common::{Hook, NO_SESSION, ProcessLabel, Refusal};
 
 use crate::event::{self, Attempt};
 use crate::maps::PROCESSES;
+use crate::select;
 use crate::task::{self, Task};
 
 /// `sched_process_fork(parent, child)`: the child does not run yet.
@@ -24,21 +25,28 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
         return;
     }
     match task::current(&settings) {
-        Some(parent) => label(&parent, tgid),
+        Some(parent) => {
+            label(&parent, tgid);
+        }
         None => forget(tgid),
     }
 }
 
-/// `sched_process_exec`: what is guarded by its cgroup alone is labeled as well, so that it stays guarded
-/// wherever it is moved.
+/// `sched_process_exec`: before the first instruction of the new program. What a selector describes becomes
+/// an agent; what is guarded by its cgroup alone is labeled as well, so that it stays guarded wherever it is
+/// moved. A label that is there already decides, whatever the new program is.
 #[inline(always)]
 pub(crate) fn exec() {
     let settings = task::settings();
     let tgid = task::current_tgid();
-    if task::labeled(tgid).is_none()
-        && let Some(task) = task::current(&settings)
-    {
-        label(&task, tgid);
+    if task::labeled(tgid).is_some() {
+        return;
+    }
+    match task::current(&settings) {
+        Some(task) => {
+            label(&task, tgid);
+        }
+        None => select::start(&settings, tgid),
     }
 }
 
@@ -57,13 +65,15 @@ pub(crate) fn exit(ctx: &BtfTracePointContext) {
     }
 }
 
+/// Labels a process; false when there was no room, so that it has only a mark.
 #[inline(always)]
-fn label(from: &Task, tgid: u32) {
+pub(crate) fn label(from: &Task, tgid: u32) -> bool {
     task::mark(tgid, true);
     let is_full = PROCESSES.insert(tgid, ProcessLabel { session: from.session }, 0).is_err();
     if is_full || from.session == NO_SESSION {
         event::refused(Hook::Fork, Refusal::NoLabel, from, &Attempt::default());
     }
+    !is_full
 }
 
 #[inline(always)]

@@ -7,7 +7,7 @@
 
 use core::ptr;
 
-use aya_ebpf::helpers::generated::bpf_set_retval;
+use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_set_retval};
 use aya_ebpf::programs::SockContext;
 use enforcer_common::{Hook, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, SocketLabel};
 
@@ -56,11 +56,15 @@ pub(crate) fn create(ctx: &SockContext) -> i32 {
 fn label(ctx: &SockContext, task: &Task, attempt: &Attempt) -> i32 {
     let Task { session, tgid, uid, comm } = *task;
     let mut label = SocketLabel { session, tgid, uid, comm };
-    if maps::label_socket(ctx.sock.cast(), &mut label) {
-        GO_ON
-    } else {
-        refuse(task, attempt, Refusal::NotReady, -ENOBUFS)
+    if !maps::label_socket(ctx.sock.cast(), &mut label) {
+        return refuse(task, attempt, Refusal::NotReady, -ENOBUFS);
     }
+    // Early, so that there is a door by the time the socket connects.
+    // SAFETY: the context is the one the kernel passed in.
+    if task::door(unsafe { bpf_get_netns_cookie(ctx.sock.cast()) }).is_none() {
+        event::wanted(task, attempt);
+    }
+    GO_ON
 }
 
 #[inline(always)]

@@ -15,7 +15,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
 use aya_ebpf::programs::SkBuffContext;
-use enforcer_common::{Door, NO_SESSION, Settings, capacity};
+use enforcer_common::{ANCESTORS, Door, FileId, NO_SESSION, Settings, capacity};
 
 use crate::maps::{DOORS, GUARDED, MARKS, PROCESSES, SETTINGS};
 
@@ -120,16 +120,43 @@ fn is_marked(tgid: u32) -> bool {
     mark_of(tgid).is_some_and(|mark| unsafe { mark.read_volatile() } != 0)
 }
 
-/// When the current process started (nanoseconds since boot) and who its parent is; zero where the kernel
-/// does not tell.
+/// When the current process started (nanoseconds since boot), its program, and the ids of its ancestors, the
+/// parent first; zero where the kernel does not tell.
 #[inline(always)]
-pub(crate) fn lineage(settings: &Settings) -> (u64, u32) {
+pub(crate) fn lineage(settings: &Settings) -> (u64, FileId, [u32; ANCESTORS]) {
     // SAFETY: the helper returns the address of the current task.
     let task = unsafe { bpf_get_current_task() };
     let leader: u64 = read(task, settings.task_group_leader);
     let started = read(leader, settings.task_start_boottime);
-    let parent: u64 = read(leader, settings.task_real_parent);
-    (started, read(parent, settings.task_tgid))
+    let mut ancestors = [0; ANCESTORS];
+    let mut next = leader;
+    for ancestor in &mut ancestors {
+        next = read(next, settings.task_real_parent);
+        *ancestor = read(next, settings.task_tgid);
+    }
+    (started, exe(settings, task), ancestors)
+}
+
+/// The program of a task.
+#[inline(always)]
+pub(crate) fn exe(settings: &Settings, task: u64) -> FileId {
+    let memory: u64 = read(task, settings.task_mm);
+    if task == 0 || memory == 0 {
+        return FileId::default();
+    }
+    let file: u64 = read(memory, settings.mm_exe_file);
+    let inode: u64 = read(file, settings.file_inode);
+    let number: u64 = read(inode, settings.inode_number);
+    let super_block: u64 = read(inode, settings.inode_super);
+    FileId { inode: number, device: read(super_block, settings.super_device), padding: 0 }
+}
+
+/// The address of a kernel object as a number: the verifier allows no arithmetic on a typed pointer, and takes
+/// what a helper has copied for a number.
+#[inline(always)]
+pub(crate) fn address_of(object: *mut c_void) -> u64 {
+    let pointer = object;
+    read(core::ptr::from_ref(&pointer) as u64, 0)
 }
 
 /// Reads a member of a kernel structure; zero where that fails.

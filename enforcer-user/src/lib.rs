@@ -11,6 +11,7 @@ pub mod enforce;
 pub mod identity;
 pub mod intake;
 pub mod kernel;
+pub mod launch;
 pub mod proxy;
 pub mod runtime;
 pub mod store;

@@ -143,10 +143,12 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
 async fn record(journal: &Journal) {
     let append = async |body| journal.append(SESSION, NOW, body).await.expect("taken");
     append(EventBody::SessionOpened(SessionOpened {
+        launch: None,
         agent: AgentName::new("support"),
         process: process(),
         command: vec!["python".to_owned(), "agent.py".to_owned()],
         policy: PolicyVersion::new("v1"),
+        selected: None,
     }))
     .await;
     let first = journal.next_exchange(SESSION);

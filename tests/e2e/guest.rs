@@ -45,8 +45,22 @@ impl Guest {
     }
 
     pub(crate) fn next(&self) -> Value {
-        let line = self.answers.recv_timeout(LIMIT).expect("an answer of the process");
-        serde_json::from_str(&line).unwrap()
+        serde_json::from_str(&self.line()).unwrap()
+    }
+
+    /// The next line of what it says.
+    pub(crate) fn line(&self) -> String {
+        self.answers.recv_timeout(LIMIT).expect("an answer of the process")
+    }
+
+    /// All it says until it ends.
+    pub(crate) fn rest(mut self) -> Vec<String> {
+        drop(self.stdin.take());
+        let mut lines = Vec::new();
+        while let Ok(line) = self.answers.recv_timeout(LIMIT) {
+            lines.push(line);
+        }
+        lines
     }
 
     pub(crate) fn ask(&mut self, ask: &Value) -> Value {

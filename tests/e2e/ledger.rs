@@ -42,9 +42,10 @@ fn attempts_are_told_by_technique_with_who_and_how_often() {
     let process = &raw["process"];
     assert_eq!(process["uid"], 0);
     let exe = std::fs::canonicalize(enforcer_tests::python().unwrap()).unwrap();
-    assert_eq!(process["exe"].as_str(), exe.to_str(), "{raw}");
-    assert!(process["cgroup"].as_str().unwrap().contains("/enforcer/"), "{raw}");
-    assert!(process["started"].is_u64() && process["parent"].is_u64(), "{raw}");
+    assert_eq!(process["details"]["exe"].as_str(), exe.to_str(), "{raw}");
+    let details = &process["details"];
+    assert!(details["cgroup_path"].as_str().unwrap().contains("/enforcer/"), "{raw}");
+    assert!(details["started_ns"].is_u64() && details["ancestors"][0].is_u64(), "{raw}");
     let repeats = events.iter().find(|event| event["count"].as_u64() > Some(1)).unwrap();
     assert!(repeats["first"].as_u64() <= repeats["last"].as_u64(), "{repeats}");
 

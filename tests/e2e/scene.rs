@@ -37,6 +37,18 @@ impl Scene {
         scene
     }
 
+    /// The same on a copy of that bundle that does not confine the agent.
+    pub(crate) fn start_plain(policies: &Path) -> Self {
+        own_bundle("openai-agents", policies);
+        let file = policies.join("policy.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let agent = "[agents.support]\n";
+        fs::write(&file, text.replace(agent, &format!("{agent}launch = \"plain\"\n"))).unwrap();
+        let mut scene = Self::set(policies);
+        scene.start_daemon();
+        scene
+    }
+
     /// Starts the daemon; waits while a test is [`alone`].
     pub(crate) fn start_daemon(&mut self) {
         let _others = PORTS.read().unwrap_or_else(PoisonError::into_inner);
@@ -67,6 +79,14 @@ impl Scene {
     /// Runs a command as the agent, whatever comes of it.
     pub(crate) fn run(&self, words: &[&str]) -> Output {
         self.host.run("support", words).unwrap()
+    }
+
+    /// The same as `nobody`.
+    pub(crate) fn run_as_nobody(&self, words: &[&str]) -> Output {
+        let head = ["run", "--agent", "support", "--user", "65534", "--"];
+        let mut command = self.host.enforcer(&[&head, words].concat()).unwrap();
+        command.env("OPENAI_API_KEY", "sk-not-a-real-key");
+        command::run(command, LIMIT, &Interrupt::default()).unwrap()
     }
 
     pub(crate) fn cli(&self, words: &[&str]) -> Output {

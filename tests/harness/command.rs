@@ -133,7 +133,7 @@ pub fn run_with_input(
 /// # Errors
 /// If it does not end in time or the wait is interrupted.
 pub fn wait(child: &mut Child, limit: Duration, interrupt: &Interrupt) -> Result<Option<i32>> {
-    let started = Instant::now();
+    let (started, limit) = (Instant::now(), crate::slowed(limit));
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status.code());
@@ -158,7 +158,7 @@ pub fn poll<T>(
     interrupt: &Interrupt,
     mut probe: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let started = Instant::now();
+    let (started, limit) = (Instant::now(), crate::slowed(limit));
     loop {
         if let Some(found) = probe()? {
             return Ok(found);

@@ -5,15 +5,33 @@
 pub mod cgroup;
 pub mod command;
 pub mod host;
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first thing that is not as expected"
+)]
+pub mod lab;
 pub mod provider;
 pub mod residue;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 pub use host::{HostOptions, TestHost};
 pub use provider::{Authority, FakeUpstream};
+
+/// How many times slower than a host a machine is: a whole number, set by `cargo xtask test --vm`.
+const SLOWNESS: &str = "ENFORCER_TEST_SLOWNESS";
+
+/// A limit of time as this machine needs it: a test never waits shorter because it runs under emulation.
+#[must_use]
+pub fn slowed(limit: Duration) -> Duration {
+    let factor = std::env::var(SLOWNESS).ok().and_then(|text| text.parse().ok());
+    limit.saturating_mul(factor.unwrap_or(1))
+}
 
 /// The top folder of the sources.
 #[must_use]

@@ -3,7 +3,7 @@
 
 use enforcer_common::{Hook, PROTOCOL_UDP, Refusal, mapped_v4};
 
-use crate::lab::{Lab, isolated};
+use enforcer_tests::lab::{Lab, isolated};
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
@@ -39,10 +39,10 @@ fn a_name_query_reaches_the_resolver_and_its_answer_comes_from_the_server() {
             let lines = lab.guarded(&format!(
                 r#"
 show(os.getpid())
-s = socket_({family}, SOCK_DGRAM); s.settimeout(20)
+s = socket_({family}, SOCK_DGRAM); s.settimeout(PATIENCE)
 s.sendto(b"q", ("{server}", 53)); answer, server = s.recvfrom(200)
 show(answer.decode(), at(server))
-c = socket_({family}, SOCK_DGRAM); c.settimeout(20)
+c = socket_({family}, SOCK_DGRAM); c.settimeout(PATIENCE)
 c.connect(("{server}", 53)); c.send(b"q1"); c.send(b"q2")
 for _ in range(2):
     answer, server = c.recvfrom(200)
@@ -58,5 +58,22 @@ show(at(c.getpeername()))
         check("AF_INET", "127.0.0.53", "127.0.0.53:53");
         check("AF_INET6", "fd99::53", "[fd99::53]:53");
         check("AF_INET6", "::ffff:10.99.0.53", "10.99.0.53:53");
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn answers_of_several_servers_asked_at_once_come_from_the_server_that_was_asked() {
+    isolated(|| {
+        let lab = Lab::new();
+        // Six servers on one socket: more than it can tell apart at once, but no more than four in flight.
+        let script = r#"
+s = socket_(AF_INET, SOCK_DGRAM); s.settimeout(20)
+for servers in (["10.99.0.%d" % n for n in (1, 2, 3, 4)], ["10.99.0.%d" % n for n in (5, 6, 1, 2)]):
+    for server in servers: s.sendto(b"q", (server, 53))
+    answers = [s.recvfrom(200) for _ in servers]
+    show(sorted(server[0] for _, server in answers) == sorted(servers))
+"#;
+        assert_eq!(lab.guarded(script), ["True"; 2]);
     });
 }

@@ -3,7 +3,7 @@
 
 use enforcer_common::{Hook, Refusal};
 
-use crate::lab::{Lab, isolated};
+use enforcer_tests::lab::{Lab, isolated};
 
 /// Leaves the session's cgroup, as root may.
 const LEAVE: &str = r#"

@@ -3,18 +3,18 @@
 //! namespace of its own, and leaves nothing behind.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a test stops at the first thing that is not as expected"
 )]
 
-mod child;
 mod datagram;
+mod descent;
 mod egress;
-mod lab;
+mod hardened;
 mod label;
 mod lifecycle;
-mod log;
+mod origin;
 mod redirect;
+mod select;
 mod socket_kind;
-mod wire;
+mod storm;

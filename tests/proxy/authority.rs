@@ -184,3 +184,20 @@ async fn a_connection_whose_endpoint_left_the_policy_serves_nothing_more() {
     assert_eq!(rig.refused().await.1, "not_an_endpoint");
     assert_eq!(provider.log().received().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_two_readers_could_read_differently_is_refused() {
+    for path in [
+        "/v1/models/../files",
+        "/v1/models/%2e%2e/files",
+        "/v1/models%2f..%2ffiles",
+        "/v1/%66iles",
+        "//v1/files",
+        "/v1/..;x/files",
+        "/v1/files%00",
+        "https://api.openai.com/v1/models/../files",
+    ] {
+        let head = format!("GET {path} HTTP/1.1\nhost: api.openai.com");
+        check(&head, "400", "protocol_error").await;
+    }
+}

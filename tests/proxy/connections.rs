@@ -8,6 +8,8 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
+use enforcer_core::model::AgentName;
+
 use crate::client::{H1, H2, config, read_all};
 use crate::provider::full;
 use crate::rig::{CHATS, DESTINATION, HOST, HTTP, LIMIT, Rig};
@@ -57,7 +59,7 @@ async fn plain_http_is_served_only_at_an_address_that_we_gave_for_the_name() {
     let (server_name, reason, _) = rig.refused().await;
     assert_eq!((server_name.as_deref(), reason), (Some("plain.example.com"), "not_an_endpoint"));
 
-    let told = rig.resolver.answer(&query("plain.example.com")).await;
+    let told = rig.resolver.answer(&AgentName::new("support"), &query("plain.example.com")).await;
     assert!(told.reply.is_some());
     let mut stream = rig.tcp().await;
     stream.write_all(head).await.unwrap();

@@ -24,7 +24,7 @@ use enforcer_user::store::{Config, Store};
 use enforcer_user::tls::{self, Ca, Root};
 use enforcer_user::upstream::{Addresses, Upstream};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Far above what anything here takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -87,7 +87,7 @@ pub(crate) fn policy(rules: &str) -> Policy {
 pub(crate) struct Given(pub(crate) Mutex<Option<Origin>>);
 
 impl Origins for Given {
-    fn take(&self, _peer: SocketAddr) -> Option<Origin> {
+    fn take(&self, _connection: &TcpStream, _peer: SocketAddr) -> Option<Origin> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -111,7 +111,7 @@ impl Addresses for Fixed {
 struct AnyName;
 
 impl Names for AnyName {
-    fn allows(&self, _name: &str) -> bool {
+    fn allows(&self, _agent: &AgentName, _name: &str) -> bool {
         true
     }
 }

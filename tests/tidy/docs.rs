@@ -6,9 +6,11 @@ use std::fs;
 
 use enforcer_tests::repository;
 
-use crate::text::{expect_none, quoted, read, sources, table};
+use crate::text::{Source, expect_none, quoted, read, sources, table};
 
 const NOT_TESTED: &str = "not yet tested";
+/// What can stop a way out (`docs/bypasses.md`).
+const TIERS: &[&str] = &["kernel", "launcher", "lsm", "not stopped"];
 
 #[test]
 fn every_deny_reason_is_documented_and_no_other() {
@@ -78,6 +80,44 @@ fn test_functions() -> BTreeSet<String> {
         }
     }
     names
+}
+
+#[test]
+fn every_technique_of_the_escape_suite_has_a_row_and_every_row_a_test_or_a_reason() {
+    let tests = test_functions();
+    let mut problems = Vec::new();
+    let mut named = BTreeSet::new();
+    for row in table("docs/bypasses.md", "Tried by this suite") {
+        let [_, _, tier, proof] = row.as_slice() else { panic!("four cells: {row:?}") };
+        if !TIERS.contains(&tier.as_str()) {
+            problems.push(format!("{proof}: `{tier}` is no tier"));
+        }
+        let names = quoted(proof);
+        problems.extend(
+            names.iter().filter(|name| !tests.contains(*name)).map(|name| format!("no `{name}`")),
+        );
+        named.extend(names);
+    }
+    for row in table("docs/bypasses.md", "Not tried by this suite") {
+        let [_, _, tier, reason] = row.as_slice() else { panic!("four cells: {row:?}") };
+        if !TIERS.contains(&tier.as_str()) || reason.is_empty() {
+            problems.push(format!("`{tier}` is no tier, or there is no reason: {row:?}"));
+        }
+    }
+    let is_technique = |source: &&Source| {
+        source.path.matches('/').count() == 3 && !source.path.ends_with("/mod.rs")
+    };
+    let suite = sources(&[".rs"]).into_iter().filter(|source| source.is_below("tests/escape"));
+    let suite: Vec<_> = suite.collect();
+    let techniques: Vec<_> = suite.iter().filter(is_technique).collect();
+    assert!(techniques.len() >= 60, "{} techniques", techniques.len());
+    for source in techniques {
+        let test = source.text.lines().find_map(|line| line.strip_prefix("fn ")?.split('(').next());
+        if !test.is_some_and(|test| named.contains(test)) {
+            problems.push(format!("{}: no row names {test:?}", source.path));
+        }
+    }
+    expect_none("docs/bypasses.md and tests/escape", &problems);
 }
 
 #[test]

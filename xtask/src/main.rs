@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "commands tell a person what they do")]
 
+mod bench;
 mod check;
 mod clients;
 mod demo;
@@ -12,6 +13,7 @@ mod packages;
 mod step;
 mod test;
 mod traces;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what the programs cost an ordinary process; needs root.
+    Bench,
     /// Check formatting, lints and the repository's own rules; changes nothing.
     Check,
     /// Install the SDKs that the demo and the suites run, into the target folder.
@@ -38,18 +42,22 @@ enum Command {
     /// Run everything: checks, all suites, on the real kernel where root is there.
     Test {
         /// Leave out what needs root.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "vm")]
         quick: bool,
+        #[command(flatten)]
+        vm: vm::Arguments,
     },
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Bench => bench::run(),
         Command::Check => check::run(),
         Command::Clients => clients::ensure(),
         Command::Demo => return demo::run(),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
-        Command::Test { quick } => test::run(quick),
+        Command::Test { vm, .. } if vm.vm.is_some() => vm::run(&vm),
+        Command::Test { quick, .. } => test::run(quick),
     };
     step::exit_code(done)
 }

@@ -12,6 +12,7 @@ use crate::{check, demo, step};
 
 const PACKAGES: &[Package] = &[
     Package { name: "iproute2", probe: Probe::Program("ip") },
+    Package { name: "nftables", probe: Probe::Program("nft") },
     Package { name: "nodejs", probe: Probe::Program("node") },
 ];
 
@@ -40,7 +41,7 @@ pub(crate) fn run(is_quick: bool) -> Result<()> {
 
 /// Sums over all suites.
 #[derive(Debug, Default)]
-struct Tally {
+pub(crate) struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
@@ -53,8 +54,18 @@ impl std::fmt::Display for Tally {
 }
 
 impl Tally {
+    /// Whether a test failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed > 0
+    }
+
+    /// Whether a test passed.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.passed > 0
+    }
+
     /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
-    fn add(&mut self, line: &str) {
+    pub(crate) fn add(&mut self, line: &str) {
         let Some((_, counts)) =
             line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {

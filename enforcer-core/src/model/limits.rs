@@ -5,6 +5,9 @@ use std::time::Duration;
 
 /// Connections served at once; more wait in the kernel's accept queue.
 pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections that wait in each listener's accept queue, as many as the kernel takes by default. Beyond it the
+/// kernel may answer with SYN cookies, which keep nothing by which an origin is found: such a connection is refused.
+pub const ACCEPT_QUEUE_MAX: u32 = 4096;
 /// Time for a client to show what it speaks and to finish its TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the first flight that are looked at to tell the protocol; RFC 8446 caps a hello far above use.
@@ -128,6 +131,22 @@ pub const STORED_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time between two looks at whether the processes of a session are gone.
 pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// Time between two looks at the network namespaces of guarded processes.
+pub const NAMESPACE_SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// Network namespaces served at once, besides the daemon's own; in more, guarded processes are refused.
+pub const NAMESPACES_MAX: usize = 256;
+/// Processes that wait for a look at their network namespace; the sweep finds what has no place.
+pub const NAMESPACE_QUEUE_MAX: usize = 64;
+/// Time between two looks for processes that a selector describes and that nobody saw starting.
+pub const ADOPTION_INTERVAL: Duration = Duration::from_secs(5);
+/// Looks in a row, until one finds nothing new.
+pub const ADOPTION_PASSES_MAX: usize = 32;
+/// Generations of processes that are followed upwards.
+pub const GENERATIONS_MAX: usize = 1024;
+/// Programs whose paths are remembered for the record; of more, all are forgotten.
+pub const PROGRAMS_MAX: usize = 1024;
+/// Looks in a row that find no process of a session that began by a selector before it is over.
+pub const SESSION_EMPTY_LOOKS: u32 = 2;
 /// Time for exchanges that are cut at the end of the drain to write down their end.
 pub const DRAIN_CUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the bundle folder is compared with what is loaded.
@@ -149,6 +168,13 @@ pub const MASKERS_MAX: usize = 256;
 /// Bytes of a name in a bundle. The kernel's label of a process has this much room for the agent's name,
 /// and a longer one could be declared but never run.
 pub const NAME_BYTES_MAX: usize = 56;
+/// Entries of `match` in a bundle; every start of a program is compared with each of them.
+pub const SELECTORS_MAX: usize = 64;
+/// Bytes of the name of a unit or the path of a cgroup that an entry may name; the kernel compares one more
+/// byte, so that a longer one is another one.
+pub const CGROUP_NAME_BYTES_MAX: usize = 190;
+/// Bytes of a path (`PATH_MAX` less its end).
+pub const PATH_BYTES_MAX: usize = 4095;
 /// Files of a bundle.
 pub const BUNDLE_FILES_MAX: usize = 1024;
 /// Time for the kernel to free detached programs.

@@ -8,6 +8,7 @@ mod deny;
 mod facts;
 mod fault;
 mod ids;
+mod launch;
 pub mod limits;
 
 pub use decision::{Decision, Effect, Obligations, RecordDepth};
@@ -18,3 +19,4 @@ pub use ids::{
     AgentName, DetectorName, EndpointName, ExchangeId, MaskName, PolicyVersion, RuleId, SessionId,
     UnixMillis,
 };
+pub use launch::{Lack, Launch, LaunchMode};

@@ -16,14 +16,15 @@ use cedar_policy::{
 
 use crate::mask::{DetectorSet, Masker};
 use crate::model::{
-    AgentName, Decision, Effect, EndpointName, Facts, MaskName, Obligations, PolicyVersion,
-    RecordDepth, RuleId,
+    AgentName, Decision, Effect, EndpointName, Facts, LaunchMode, MaskName, Obligations,
+    PolicyVersion, RecordDepth, RuleId,
 };
 
 use super::inventory::{Endpoint, Inventory};
 use super::masks::{Maskers, detectors};
 use super::rules::Rule;
 use super::schema;
+use super::selector::Selector;
 
 /// What a bundle does with its decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Policy {
     inventory: Inventory,
     pub(super) rules: Vec<Rule>,
     slices: BTreeMap<AgentName, BTreeMap<&'static str, Arc<PolicySet>>>,
+    /// Endpoints that some permit could let an agent use, by index.
+    reach: BTreeMap<AgentName, BTreeSet<usize>>,
     pub(super) entities: Entities,
     pub(super) authorizer: Authorizer,
     detectors: DetectorSet,
@@ -64,10 +67,21 @@ impl Policy {
     ) -> Result<Self, String> {
         let entities = entities(&inventory, schema)?;
         let slices = slices(&inventory, &rules)?;
+        let reach = reach(&inventory, &rules);
         let detectors = detectors(&inventory)?;
         let maskers = Maskers::new(&inventory)?;
         let authorizer = Authorizer::new();
-        Ok(Self { version, inventory, rules, slices, entities, authorizer, detectors, maskers })
+        Ok(Self {
+            version,
+            inventory,
+            rules,
+            slices,
+            reach,
+            entities,
+            authorizer,
+            detectors,
+            maskers,
+        })
     }
 
     /// Hash of the sources; it goes into every record.
@@ -93,6 +107,18 @@ impl Policy {
         self.inventory.agents.contains_key(name)
     }
 
+    /// How the agent of this name is started; none if there is no such agent.
+    #[must_use]
+    pub fn launch(&self, name: &AgentName) -> Option<LaunchMode> {
+        self.inventory.agents.get(name).map(|agent| agent.launch)
+    }
+
+    /// Which processes become which agent by themselves. The first entry that describes a process decides.
+    #[must_use]
+    pub fn selectors(&self) -> &[(AgentName, Selector)] {
+        &self.inventory.selectors
+    }
+
     /// All endpoints, in the order of the inventory's names.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.inventory.endpoints.iter()
@@ -114,6 +140,14 @@ impl Policy {
     #[must_use]
     pub fn names_host(&self, host: &str) -> bool {
         self.inventory.hosts.names(host)
+    }
+
+    /// Whether some rule could let this agent use an endpoint of this name, at any port. Only scopes are looked
+    /// at: a condition may still deny every request.
+    #[must_use]
+    pub fn names_host_for(&self, agent: &AgentName, host: &str) -> bool {
+        let Some(reach) = self.reach.get(agent) else { return false };
+        self.inventory.hosts.all_of(host).any(|endpoint| reach.contains(&endpoint))
     }
 
     /// Ids of all rules, in the order of files and places.
@@ -293,6 +327,21 @@ fn slices(
         slices.insert(name.clone(), actions);
     }
     Ok(slices)
+}
+
+/// For each agent the endpoints that the scope of some permit admits, by index.
+fn reach(inventory: &Inventory, rules: &[Rule]) -> BTreeMap<AgentName, BTreeSet<usize>> {
+    let of = |name: &AgentName, groups: &[String]| {
+        let permits =
+            || rules.iter().filter(|rule| rule.is_permit && rule.admits_agent(name, groups));
+        let endpoints = inventory.endpoints.iter().enumerate();
+        endpoints
+            .filter(|(_, endpoint)| permits().any(|rule| rule.admits_endpoint(endpoint)))
+            .map(|(index, _)| index)
+            .collect()
+    };
+    let agents = inventory.agents.iter();
+    agents.map(|(name, agent)| (name.clone(), of(name, &agent.groups))).collect()
 }
 
 fn is_named(uid: &EntityUid, kind: &str, name: &str, group_kind: &str, groups: &[String]) -> bool {

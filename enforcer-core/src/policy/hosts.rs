@@ -94,6 +94,15 @@ impl Hosts {
         candidates(host).find_map(|pattern| self.by_pattern.get(&(pattern, port)).copied())
     }
 
+    /// Every endpoint that names this host, at whatever port.
+    pub(super) fn all_of(&self, host: &str) -> impl Iterator<Item = usize> {
+        candidates(host).flat_map(|pattern| {
+            let first = (pattern.clone(), 0);
+            let ports = self.by_pattern.range(first..=(pattern, u16::MAX));
+            ports.map(|(_, endpoint)| *endpoint)
+        })
+    }
+
     /// Whether any endpoint names this host at any port.
     pub(super) fn names(&self, host: &str) -> bool {
         candidates(host).any(|pattern| self.patterns.contains(&pattern))

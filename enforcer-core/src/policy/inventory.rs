@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Style};
-use crate::model::{AgentName, DetectorName, EndpointName, MaskName};
+use crate::model::{AgentName, DetectorName, EndpointName, LaunchMode, MaskName};
 
 use super::hosts::{HostPattern, Hosts};
+use super::selector::Selector;
 use super::sheet::{Section, Sheet, Word};
-use super::{Diagnostic, SourceFile, sheet};
+use super::{Diagnostic, SourceFile, selector, sheet};
 
 /// What is spoken on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +59,11 @@ pub(super) struct Mask {
     pub(super) span: Range<usize>,
 }
 
-/// Groups and place of an agent.
+/// Groups, way of being started, and place of an agent.
 #[derive(Clone, Debug)]
 pub(super) struct Agent {
     pub(super) groups: Vec<String>,
+    pub(super) launch: LaunchMode,
     pub(super) span: Range<usize>,
 }
 
@@ -72,6 +74,8 @@ pub(super) struct Inventory {
     pub(super) is_sound: bool,
     pub(super) agents: BTreeMap<AgentName, Agent>,
     pub(super) groups: BTreeSet<String>,
+    /// Entries of `match`, with the agent that each stands for.
+    pub(super) selectors: Vec<(AgentName, Selector)>,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) endpoint_spans: Vec<Range<usize>>,
     pub(super) endpoint_groups: BTreeSet<String>,
@@ -81,7 +85,8 @@ pub(super) struct Inventory {
     pub(super) masks: BTreeMap<MaskName, Mask>,
 }
 
-const LATER: &str = "not supported by this version yet";
+/// Said of everything in the language that cannot be acted on yet.
+pub(super) const LATER: &str = "not supported by this version yet";
 const TOP_KEYS: &[&str] = &[
     "version",
     "mode",
@@ -93,8 +98,6 @@ const TOP_KEYS: &[&str] = &[
     "approvals",
     "credentials",
 ];
-const SELECTOR_KEYS: &[&str] =
-    &["exe", "sha256", "unit", "cgroup", "container", "user", "group", "parent", "any"];
 /// Detectors of the language that this version does not have.
 const DETECTORS_LATER: &[&str] = &["iban", "phone", "us-ssn"];
 /// Protocols of the language that this version does not speak.
@@ -121,6 +124,7 @@ pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Inv
     read_detectors(&mut sheet, &top, &mut inventory);
     read_masks(&mut sheet, &top, &mut inventory);
     refuse_later_sections(&mut sheet, &top);
+    inventory.selectors = selector::in_order(inventory.selectors);
     inventory.is_sound = sheet.found.is_empty();
     found.extend(sheet.found);
     Some(inventory)
@@ -159,43 +163,25 @@ fn unknown(sheet: &mut Sheet<'_>, word: &Word, message: &str, known: &[&str]) {
 
 fn read_agents(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
     for (name, section) in sheet.named(top, "agents") {
-        sheet.only(&section, &["match", "groups", "capture"]);
-        if let Some((key, _)) = section.table.get_key_value("match") {
-            for selector in sheet.listed(&section, "match") {
-                check_selector(sheet, &selector);
-            }
-            sheet.error(key.span(), format!("`match` is {LATER}")).help = Some(format!(
-                "leave it out: `{0}` is then what `enforcer run --agent {0} -- CMD` starts",
-                name.text
-            ));
-        }
-        if let Some(capture) = sheet.text(&section, "capture") {
-            match capture.text.as_str() {
-                "all" => {}
-                "endpoints" => {
-                    let message = format!("capture `endpoints` is {LATER}");
-                    sheet.error(capture.span, message).help =
-                        Some("every byte of egress of an agent is taken (`all`)".to_owned());
-                }
-                other => {
-                    let message = format!("unknown capture `{other}`");
-                    unknown(sheet, &capture, &message, &["all", "endpoints"]);
-                }
-            }
-        }
+        sheet.only(&section, &["match", "groups", "capture", "launch"]);
+        selector::read(sheet, &name, &section, inventory);
+        let launch = read_launch(sheet, &section);
         let groups = read_groups(sheet, &section);
         inventory.groups.extend(groups.iter().cloned());
-        let agent = Agent { groups, span: name.span };
+        let agent = Agent { groups, launch, span: name.span };
         inventory.agents.insert(AgentName::new(name.text), agent);
     }
 }
 
-fn check_selector(sheet: &mut Sheet<'_>, selector: &Section<'_>) {
-    sheet.only(selector, SELECTOR_KEYS);
-    for key in SELECTOR_KEYS.iter().filter(|key| **key != "any") {
-        sheet.text(selector, key);
+fn read_launch(sheet: &mut Sheet<'_>, section: &Section<'_>) -> LaunchMode {
+    let Some(launch) = sheet.text(section, "launch") else { return LaunchMode::default() };
+    let known = [LaunchMode::Confined, LaunchMode::Plain];
+    let found = known.into_iter().find(|mode| mode.as_str() == launch.text);
+    if found.is_none() {
+        let message = format!("unknown launch `{}`", launch.text);
+        unknown(sheet, &launch, &message, &known.map(LaunchMode::as_str));
     }
-    sheet.boolean(selector, "any");
+    found.unwrap_or_default()
 }
 
 fn read_groups(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<String> {

@@ -19,6 +19,7 @@ mod inventory;
 mod masks;
 mod rules;
 mod schema;
+mod selector;
 pub mod sheet;
 mod statement;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use inventory::{Endpoint, Protocol, Tls};
 pub use schema::{
     ACTIONS, ActionSpec, FactKind, FactSpec, FactValue, Otherwise, action, operation, schema_text,
 };
+pub use selector::Selector;
 
 /// Name of the inventory inside a bundle.
 pub const INVENTORY_FILE: &str = "policy.toml";

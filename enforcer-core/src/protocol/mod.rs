@@ -8,4 +8,5 @@ pub mod http;
 pub mod json_text;
 mod json_tree;
 pub mod openai;
+pub mod path;
 pub mod sse;

@@ -13,36 +13,72 @@ pub enum Hook {
     Admin,
     /// `bind()`.
     Bind,
+    /// `bpf()`.
+    Bpf,
     /// `connect()`.
     Connect,
     /// The proxy's listener.
     Door,
     /// A packet on its way out.
     Egress,
+    /// `execve()` and its kin.
+    Exec,
+    /// A descriptor that another process sent.
+    FileReceive,
     /// `fork()` and its kin.
     Fork,
-    /// `sendto()` and its kin.
+    /// A packet on its way in.
+    Ingress,
+    /// `kill()` and its kin.
+    Kill,
+    /// `ptrace()`, and what else reads or writes another process.
+    Ptrace,
+    /// `sendto()` and its kin, where the socket has no peer.
     Sendmsg,
     /// `setsockopt()`.
     Setsockopt,
     /// `socket()`.
     SockCreate,
+    /// `socket()` of any family.
+    SocketCreate,
+    /// `sendmsg()` and its kin, on any socket.
+    SocketSend,
+    /// `connect()` of a Unix socket.
+    UnixConnect,
+    /// A datagram to a Unix socket.
+    UnixSend,
+    /// `unlink()` and its kin.
+    Unlink,
+    /// `umount()`.
+    Unmount,
     /// One that this version does not know.
     Unknown,
 }
 
 impl Hook {
     /// Every hook, by its word.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 22] = [
         Self::Admin,
         Self::Bind,
+        Self::Bpf,
         Self::Connect,
         Self::Door,
         Self::Egress,
+        Self::Exec,
+        Self::FileReceive,
         Self::Fork,
+        Self::Ingress,
+        Self::Kill,
+        Self::Ptrace,
         Self::Sendmsg,
         Self::Setsockopt,
         Self::SockCreate,
+        Self::SocketCreate,
+        Self::SocketSend,
+        Self::UnixConnect,
+        Self::UnixSend,
+        Self::Unlink,
+        Self::Unmount,
         Self::Unknown,
     ];
 
@@ -52,13 +88,25 @@ impl Hook {
         match self {
             Self::Admin => "admin",
             Self::Bind => "bind",
+            Self::Bpf => "bpf",
             Self::Connect => "connect",
             Self::Door => "door",
             Self::Egress => "egress",
+            Self::Exec => "exec",
+            Self::FileReceive => "file_receive",
             Self::Fork => "fork",
+            Self::Ingress => "ingress",
+            Self::Kill => "task_kill",
+            Self::Ptrace => "ptrace_access_check",
             Self::Sendmsg => "sendmsg",
             Self::Setsockopt => "setsockopt",
             Self::SockCreate => "sock_create",
+            Self::SocketCreate => "socket_create",
+            Self::SocketSend => "socket_sendmsg",
+            Self::UnixConnect => "unix_stream_connect",
+            Self::UnixSend => "unix_may_send",
+            Self::Unlink => "inode_unlink",
+            Self::Unmount => "sb_umount",
             Self::Unknown => "unknown",
         }
     }
@@ -67,12 +115,20 @@ impl Hook {
 /// Why it was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// A signal to the daemon.
+    Daemon,
     /// A datagram that is no name query.
     Datagram,
     /// A packet on another device than loopback.
     Device,
+    /// A socket of a family that is not allowed.
+    Family,
+    /// An internet socket that the session did not make.
+    ForeignSocket,
     /// A guarded process asked Enforcer itself.
     Guarded,
+    /// A Unix socket behind which somebody outside the session answers.
+    Helper,
     /// A network namespace without a proxy.
     Namespace,
     /// No room for the label of the process.
@@ -81,12 +137,20 @@ pub enum Refusal {
     NotReady,
     /// Nobody recorded where the peer comes from.
     OriginUnknown,
+    /// A process outside the session.
+    OtherProcess,
     /// A port of ours.
     OwnPort,
+    /// The pins, or the file system they are on.
+    Pins,
+    /// A call of `bpf()`.
+    Programs,
     /// A kind of socket that is not allowed.
     SocketKind,
     /// A socket option that is not allowed.
     SocketOption,
+    /// A port of the session's on which somebody else would answer.
+    Stranger,
     /// One that this version does not know.
     Unknown,
 }
@@ -96,16 +160,24 @@ impl Refusal {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Daemon => "daemon",
             Self::Datagram => "datagram",
             Self::Device => "device",
+            Self::Family => "family",
+            Self::ForeignSocket => "foreign_socket",
             Self::Guarded => "guarded",
+            Self::Helper => "helper",
             Self::Namespace => "namespace",
             Self::NoLabel => "no_label",
             Self::NotReady => "not_ready",
             Self::OriginUnknown => "origin_unknown",
+            Self::OtherProcess => "other_process",
             Self::OwnPort => "own_port",
+            Self::Pins => "pins",
+            Self::Programs => "programs",
             Self::SocketKind => "socket_kind",
             Self::SocketOption => "socket_option",
+            Self::Stranger => "stranger",
             Self::Unknown => "unknown",
         }
     }
@@ -140,15 +212,25 @@ pub enum Technique {
     AdminApi,
     /// `SO_BINDTODEVICE`.
     BoundDevice,
+    /// A call of `bpf()`.
+    BpfCall,
     /// A datagram socket was connected and nothing sent. The C library does so with each address of a name,
     /// to sort them; so does a client of QUIC before its first packet.
     ConnectedDatagram,
+    /// A signal to the daemon.
+    DaemonSignal,
     /// A datagram that is no name query.
     Datagram,
+    /// A datagram came in by another device than loopback.
+    DatagramFromOutside,
+    /// An internet socket that another process made, and handed over.
+    ForeignSocket,
     /// Extension headers other than routes.
     IpOption,
     /// More guarded processes than have room for their label.
     LabelShortage,
+    /// A listener was dialed from outside; the destination in the record is who dialed.
+    ListenerFromOutside,
     /// `IPPROTO_MPTCP`.
     Mptcp,
     /// A datagram to a group.
@@ -159,11 +241,13 @@ pub enum Technique {
     NamespaceWithoutProxy,
     /// The programs had no settings, or no room for the origin.
     NotReady,
-    /// A packet left by another device than loopback: a bound device, a route of its own, or the answer of a
-    /// listener that was dialed from outside. The packet does not tell which.
+    /// A packet left by another device than loopback: a bound device, or a route of its own. The packet does
+    /// not tell which.
     OtherDevice,
     /// A socket that is none of the internet's.
     OtherFamily,
+    /// The memory or the descriptors of a process outside the session.
+    OtherProcess,
     /// A protocol that is none of those named here.
     OtherProtocol,
     /// A port of the proxy or the resolver.
@@ -172,16 +256,22 @@ pub enum Technique {
     PacketSocket,
     /// A ping socket (ICMP over a datagram socket).
     PingSocket,
+    /// The pins, or the file system they are on.
+    Pins,
     /// A datagram to port 443.
     Quic,
     /// `SOCK_RAW`.
     RawSocket,
     /// `IPPROTO_SCTP`.
     Sctp,
+    /// A port of the session's that somebody else listens on, too (`SO_REUSEPORT`).
+    SharedPort,
     /// `IP_OPTIONS`, `IPV6_RTHDR` and what else can carry a route.
     SourceRoute,
     /// `IPPROTO_UDPLITE`.
     UdpLite,
+    /// A Unix socket behind which somebody outside the session answers: a helper, or a service of the host.
+    UnixHelper,
     /// It cannot be told.
     #[default]
     Unknown,
@@ -196,10 +286,15 @@ impl Technique {
         match self {
             Self::AdminApi => "admin_api",
             Self::BoundDevice => "bound_device",
+            Self::BpfCall => "bpf_call",
             Self::ConnectedDatagram => "connected_datagram",
+            Self::DaemonSignal => "daemon_signal",
             Self::Datagram => "datagram",
+            Self::DatagramFromOutside => "datagram_from_outside",
+            Self::ForeignSocket => "foreign_socket",
             Self::IpOption => "ip_option",
             Self::LabelShortage => "label_shortage",
+            Self::ListenerFromOutside => "listener_from_outside",
             Self::Mptcp => "mptcp",
             Self::Multicast => "multicast",
             Self::MulticastJoin => "multicast_join",
@@ -207,15 +302,19 @@ impl Technique {
             Self::NotReady => "not_ready",
             Self::OtherDevice => "other_device",
             Self::OtherFamily => "other_family",
+            Self::OtherProcess => "other_process",
             Self::OtherProtocol => "other_protocol",
             Self::OwnPort => "own_port",
             Self::PacketSocket => "packet_socket",
             Self::PingSocket => "ping_socket",
+            Self::Pins => "pins",
             Self::Quic => "quic",
             Self::RawSocket => "raw_socket",
             Self::Sctp => "sctp",
+            Self::SharedPort => "shared_port",
             Self::SourceRoute => "source_route",
             Self::UdpLite => "udp_lite",
+            Self::UnixHelper => "unix_helper",
             Self::Unknown => "unknown",
             Self::UnknownPeer => "unknown_peer",
         }
@@ -232,20 +331,28 @@ impl Technique {
 #[must_use]
 pub const fn technique(hook: Hook, refusal: Refusal, socket: &SocketFacts) -> Technique {
     match refusal {
+        Refusal::Daemon => Technique::DaemonSignal,
         Refusal::Datagram => datagram(hook, socket),
-        Refusal::Device => Technique::OtherDevice,
+        Refusal::Device => device(hook, socket),
+        Refusal::Family | Refusal::SocketKind => socket_kind(socket),
+        Refusal::ForeignSocket => Technique::ForeignSocket,
         Refusal::Guarded => Technique::AdminApi,
+        Refusal::Helper => Technique::UnixHelper,
         Refusal::Namespace => Technique::NamespaceWithoutProxy,
         Refusal::NoLabel => Technique::LabelShortage,
         Refusal::NotReady => Technique::NotReady,
         Refusal::OriginUnknown => Technique::UnknownPeer,
+        Refusal::OtherProcess => Technique::OtherProcess,
         Refusal::OwnPort => Technique::OwnPort,
-        Refusal::SocketKind => socket_kind(socket),
+        Refusal::Pins => Technique::Pins,
+        Refusal::Programs => Technique::BpfCall,
         Refusal::SocketOption => option(socket),
+        Refusal::Stranger => Technique::SharedPort,
         Refusal::Unknown => Technique::Unknown,
     }
 }
 
+const PROTOCOL_TCP: u16 = 6;
 const PORT_HTTPS: u16 = 443;
 
 const fn datagram(hook: Hook, socket: &SocketFacts) -> Technique {
@@ -254,6 +361,16 @@ const fn datagram(hook: Hook, socket: &SocketFacts) -> Technique {
         (false, Hook::Connect, _) => Technique::ConnectedDatagram,
         (false, _, PORT_HTTPS) => Technique::Quic,
         (false, _, _) => Technique::Datagram,
+    }
+}
+
+const fn device(hook: Hook, socket: &SocketFacts) -> Technique {
+    match (hook, socket.protocol) {
+        // The hook takes the device off a socket before it looks further, and could not.
+        (Hook::Connect, _) => Technique::BoundDevice,
+        (Hook::Ingress, PROTOCOL_TCP) => Technique::ListenerFromOutside,
+        (Hook::Ingress, _) => Technique::DatagramFromOutside,
+        (_, _) => Technique::OtherDevice,
     }
 }
 
@@ -329,6 +446,22 @@ mod tests {
             (Hook::Connect, Refusal::Datagram, to(443), Technique::ConnectedDatagram),
             (Hook::Connect, Refusal::Datagram, to(0), Technique::ConnectedDatagram),
             (Hook::Egress, Refusal::Device, socket(2, 0, 6), Technique::OtherDevice),
+            (Hook::Ingress, Refusal::Device, socket(2, 0, 6), Technique::ListenerFromOutside),
+            (Hook::Ingress, Refusal::Device, socket(2, 0, 17), Technique::DatagramFromOutside),
+            (Hook::Connect, Refusal::Device, socket(2, 1, 6), Technique::BoundDevice),
+            (Hook::SocketCreate, Refusal::Family, socket(16, 3, 0), Technique::OtherFamily),
+            (Hook::SocketCreate, Refusal::Family, socket(17, 3, 0), Technique::PacketSocket),
+            (Hook::SocketSend, Refusal::ForeignSocket, none, Technique::ForeignSocket),
+            (Hook::FileReceive, Refusal::ForeignSocket, none, Technique::ForeignSocket),
+            (Hook::UnixConnect, Refusal::Helper, socket(1, 0, 0), Technique::UnixHelper),
+            (Hook::UnixSend, Refusal::Helper, socket(1, 0, 0), Technique::UnixHelper),
+            (Hook::Ptrace, Refusal::OtherProcess, none, Technique::OtherProcess),
+            (Hook::Bpf, Refusal::Programs, none, Technique::BpfCall),
+            (Hook::Kill, Refusal::Daemon, none, Technique::DaemonSignal),
+            (Hook::Unlink, Refusal::Pins, none, Technique::Pins),
+            (Hook::Unmount, Refusal::Pins, none, Technique::Pins),
+            (Hook::Egress, Refusal::Stranger, none, Technique::SharedPort),
+            (Hook::Exec, Refusal::NoLabel, none, Technique::LabelShortage),
             (Hook::Admin, Refusal::Guarded, none, Technique::AdminApi),
             (Hook::Connect, Refusal::Namespace, none, Technique::NamespaceWithoutProxy),
             (Hook::Fork, Refusal::NoLabel, none, Technique::LabelShortage),

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Technique;
 use crate::model::{
-    AgentName, Decision, Denied, ExchangeId, Facts, Fault, PolicyVersion, SessionId, UnixMillis,
-    Usage,
+    AgentName, Decision, Denied, ExchangeId, Facts, Fault, Launch, PolicyVersion, SessionId,
+    UnixMillis, Usage,
 };
 
 /// One record of the journal.
@@ -41,6 +41,13 @@ pub enum EventBody {
         /// What the operator needs to know beyond the reason; never content.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
+    },
+    /// Connections of a process were ended that it had before it was guarded.
+    ConnectionsCut {
+        /// The process.
+        process: Process,
+        /// How many.
+        count: u64,
     },
     /// Events that nobody waits for (the kernel's) found the journal queue full (host session).
     EventsLost {
@@ -115,27 +122,43 @@ pub struct Process {
     pub uid: u32,
     /// Command name of the thread (at most 15 bytes).
     pub comm: String,
-    /// When it started, in nanoseconds since boot; with its id it names it for good.
+    /// What else is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<u64>,
-    /// Process id of its parent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<u32>,
-    /// Path of its executable file, where it could still be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exe: Option<String>,
-    /// Path of its cgroup, where it could still be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cgroup: Option<String>,
+    pub details: Option<Box<Details>>,
 }
 
 impl Process {
     /// A process of which no more is known.
     #[must_use]
     pub fn new(pid: u32, uid: u32, comm: impl Into<String>) -> Self {
-        let comm = comm.into();
-        Self { pid, uid, comm, started: None, parent: None, exe: None, cgroup: None }
+        Self { pid, uid, comm: comm.into(), details: None }
     }
+}
+
+/// What is known of a process beyond its names. Of one that connected, the kernel told it in that moment; of
+/// one that was refused, it was read in `/proc` as long as it was still the same process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// When the process started, in nanoseconds since boot; with its id it names it for good. What was read
+    /// in `/proc` is rounded down to a tick.
+    pub started_ns: u64,
+    /// Id of its cgroup, where the kernel told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<u64>,
+    /// Path of its cgroup, where it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_path: Option<String>,
+    /// Inode of its program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe_inode: Option<u64>,
+    /// Device of its program: `major:minor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe_device: Option<String>,
+    /// Path of its program, where the daemon has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Process ids of its ancestors, the parent first, as far as they were looked at.
+    pub ancestors: Vec<u32>,
 }
 
 /// How many attempts one record stands for.
@@ -193,6 +216,26 @@ pub struct SessionOpened {
     pub command: Vec<String>,
     /// The policy in force at the start.
     pub policy: PolicyVersion,
+    /// How the command was to be started; none in records of versions that had one way only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<Launch>,
+    /// How the process became an agent, where it was by a selector and not by `enforcer run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<Selected>,
+}
+
+/// What is known of a process that a selector described.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selected {
+    /// Path of its program, if it still ran when it was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Process id of its parent in the initial namespace.
+    pub parent: u32,
+    /// When it started, in nanoseconds since boot.
+    pub started_ns: u64,
+    /// Id of its cgroup; zero for one that ran already.
+    pub cgroup: u64,
 }
 
 /// An exchange was judged.

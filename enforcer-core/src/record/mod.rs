@@ -13,8 +13,8 @@ pub use attempt::{Hook, Refusal, SocketFacts, Technique, technique};
 pub use canonical::{CanonicalError, decode, encode};
 pub use chain::{Chain, Hash, Head, NotAHash};
 pub use event::{
-    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused,
-    Process, Repeated, SessionOpened,
+    BodyRef, Details, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome,
+    NetworkRefused, Process, Repeated, Selected, SessionOpened,
 };
 pub use frame::{Content, ContentRef, Frame, FrameError, MAGIC, frames_in};
 pub use ledger::{Bounds, Entry, Kind, Ledger};

@@ -11,12 +11,12 @@ mod server;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use enforcer_core::model::{AgentName, Alarm, PolicyVersion, SessionId};
+use enforcer_core::model::{AgentName, Alarm, Launch, PolicyVersion, SessionId};
 use enforcer_core::record::Technique;
 use serde::{Deserialize, Serialize};
 
 pub use client::{Client, Error};
-pub use routes::Host;
+pub use routes::{Host, masked};
 pub use server::{bind, refuse_taken, serve};
 
 /// `POST /v1/sessions`: make the asking process an agent.
@@ -34,6 +34,8 @@ pub struct StartSession {
 pub struct StartedSession {
     /// The session.
     pub session: SessionId,
+    /// How the asking process has to start its command; it stands in the record already.
+    pub launch: Launch,
     /// Variables that make language runtimes trust the CA.
     pub environment: Vec<(String, String)>,
 }
@@ -59,6 +61,14 @@ pub struct Status {
     pub journal: String,
     /// The programs in the kernel.
     pub programs: Vec<ProgramStatus>,
+    /// Network namespaces in which guarded processes are served, besides the daemon's own.
+    #[serde(default)]
+    pub namespaces: usize,
+    /// How much of what a guarded process may try is stopped: `kernel` or `hardened`.
+    pub tier: String,
+    /// Why the tier is not `hardened`, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier_reason: Option<String>,
     /// Kernel events that were lost because the ring was full; verdicts were not.
     pub kernel_events_lost: u64,
     /// Where the programs attach.
@@ -97,6 +107,9 @@ pub struct SessionStatus {
     pub id: SessionId,
     /// Its agent.
     pub agent: AgentName,
+    /// How it was started; none if the record of it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<Launch>,
 }
 
 /// The body of every answer that is not 2xx.

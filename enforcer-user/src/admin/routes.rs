@@ -2,6 +2,7 @@
 //! What the admin API answers.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
@@ -22,6 +23,7 @@ use super::{
 use crate::enforce::{self, Enforcer};
 use crate::identity::{self, Sessions};
 use crate::kernel::Kernel;
+use crate::launch;
 use crate::store::{self, EventPage, Health};
 use crate::tls::Trust;
 
@@ -36,6 +38,8 @@ pub struct Host {
     pub trust: Trust,
     /// The programs.
     pub kernel: Arc<Kernel>,
+    /// Network namespaces that are served besides the daemon's own.
+    pub namespaces: Arc<AtomicUsize>,
     /// The bundle's folder.
     pub policies: PathBuf,
     /// Where the programs attach.
@@ -183,10 +187,17 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
             Health::Failing(cause) => format!("failing: {cause}"),
         },
         programs,
+        namespaces: host.namespaces.load(Ordering::Relaxed),
+        tier: host.kernel.tier().name().to_owned(),
+        tier_reason: host.kernel.tier().reason().map(str::to_owned),
         kernel_events_lost: host.kernel.events_lost().unwrap_or(0),
         cgroup: host.cgroup.clone(),
         sessions: sessions
-            .map(|found| SessionStatus { id: found.id, agent: found.agent.clone() })
+            .map(|found| SessionStatus {
+                id: found.id,
+                agent: found.agent.clone(),
+                launch: found.launch.clone(),
+            })
             .collect(),
     })
 }
@@ -197,12 +208,13 @@ async fn start(
     Json(ask): Json<StartSession>,
 ) -> Result<Json<StartedSession>, Refusal> {
     let policy = host.enforcer.policy.load_full();
-    if !policy.has_agent(&ask.agent) {
+    let Some(mode) = policy.launch(&ask.agent) else {
         let known: Vec<&str> = policy.agents().map(|agent| agent.as_str()).collect();
         let error = format!("no agent `{}` in the policy in force", ask.agent);
         let hint = format!("the policy knows: {}", known.join(", "));
         return Err(Refusal::new(StatusCode::NOT_FOUND, error).hint(hint));
-    }
+    };
+    let launch = launch::launch(mode);
     let now = host.enforcer.clock.now();
     let id = SessionId::new(now, (host.random)());
     let mask = policy.masker_of_everything();
@@ -211,6 +223,8 @@ async fn start(
         process: identity::process(peer.pid, peer.uid),
         command: masked(ask.command, &mask),
         policy: policy.version().clone(),
+        launch: Some(launch.clone()),
+        selected: None,
     };
     // Recorded first: a session that cannot be written down does not start.
     let opened =
@@ -219,7 +233,8 @@ async fn start(
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing can be recorded: {error}"))
     })?;
     let sessions = Arc::clone(&host.sessions);
-    let started = blocking(move || sessions.start(id, ask.agent, peer.pid)).await?;
+    let recorded = launch.clone();
+    let started = blocking(move || sessions.start(id, ask.agent, recorded, peer.pid)).await?;
     let session = match started {
         Ok(session) => session,
         Err(error) => {
@@ -232,8 +247,8 @@ async fn start(
             return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error));
         }
     };
-    tracing::info!(session = %id, agent = %session.agent, pid = peer.pid, "session started");
-    Ok(Json(StartedSession { session: id, environment: host.trust.environment() }))
+    tracing::info!(session = %id, agent = %session.agent, pid = peer.pid, %launch, "session started");
+    Ok(Json(StartedSession { session: id, launch, environment: host.trust.environment() }))
 }
 
 /// No session more has room.
@@ -293,7 +308,8 @@ struct Only {
 
 /// A command line often holds what the policy masks: prompts, addresses, numbers. What is found only
 /// across words is masked across words.
-fn masked(command: Vec<String>, masker: &Masker) -> Vec<String> {
+#[must_use]
+pub fn masked(command: Vec<String>, masker: &Masker) -> Vec<String> {
     let words: Vec<String> =
         command.iter().map(|word| masker.mask_text(word).text.into_owned()).collect();
     let line = words.join(" ");

@@ -8,7 +8,7 @@ use enforcer_core::policy::{Diagnostics, SourceFile};
 
 use super::output;
 use crate::runtime::chain;
-use crate::{admin, config, daemon, identity, intake, kernel, store};
+use crate::{admin, config, daemon, identity, intake, kernel, launch, store};
 
 /// Exit codes; scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +194,19 @@ impl From<identity::Error> for Failure {
                 Self::host(&error).hint("`enforcer status` asks it; stop it first")
             }
             _ => Self::host(&error),
+        }
+    }
+}
+
+impl From<launch::Error> for Failure {
+    fn from(error: launch::Error) -> Self {
+        match &error {
+            launch::Error::Handed { .. } => {
+                Self::host(&error).hint("give it a pipe, a file or a terminal")
+            }
+            launch::Error::User { .. } => Self::new(Exit::Usage, chain(&error)),
+            launch::Error::Path { .. } | launch::Error::Step { .. } => Self::host(&error)
+                .hint("`launch = \"plain\"` at the agent in the policy starts it unconfined"),
         }
     }
 }

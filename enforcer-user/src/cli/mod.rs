@@ -5,6 +5,7 @@
 //! policy is invalid, 5 privilege.
 
 mod daemon;
+mod doctor;
 mod failure;
 mod output;
 mod play;
@@ -40,6 +41,8 @@ struct Cli {
 enum Command {
     /// Run the host daemon.
     Daemon(daemon::Args),
+    /// Look for what would keep Enforcer from working on this host.
+    Doctor(doctor::Args),
     /// Check, test and explain a bundle of policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -69,11 +72,12 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let settings = || Config::load(&cli.config).map_err(Failure::from);
     match cli.command {
         Command::Daemon(args) => daemon::run(args, settings()?),
+        Command::Doctor(args) => wait(doctor::run(args, settings()?)),
         Command::Policy(command) => {
             output::exit(output::with_streams(|streams| policy::run(&command, streams)))
         }
         Command::Replay(args) => wait(replay::run(args, settings()?)),
-        Command::Run(args) => run::run(args, &settings()?),
+        Command::Run(args) => run::run(args, &settings()?, &cli.config),
         Command::Session(args) => wait(session::run(args, settings()?)),
         Command::Status(args) => wait(status::run(args, settings()?)),
         Command::Uninstall(args) => wait(uninstall::run(args, settings()?)),

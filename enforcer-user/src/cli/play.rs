@@ -243,6 +243,11 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
                 in_words(detail.as_deref())
             )
         }
+        EventBody::ConnectionsCut { process, count } => format!(
+            "{} of {}: {count} made before it was guarded",
+            paint.bad("CONNECTIONS ENDED"),
+            by(process)
+        ),
         EventBody::EventsLost { count } => {
             paint.bad(&format!("{count} events were not recorded: queue full"))
         }
@@ -271,10 +276,11 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
         }
         EventBody::SessionClosed {} => paint.strong("session ended"),
         EventBody::SessionOpened(opened) => format!(
-            "{} as agent {} under policy {}: {}",
+            "{} as agent {} under policy {}{}: {}",
             paint.strong("session began"),
             visible(opened.agent.as_str()),
             opened.policy,
+            opened.launch.as_ref().map(|launch| format!(", {launch}")).unwrap_or_default(),
             visible(&opened.command.join(" "))
         ),
         EventBody::TunnelClosed { exchange, bytes_up, bytes_down } => {
@@ -382,7 +388,8 @@ fn names(rules: &[enforcer_core::model::RuleId]) -> String {
 }
 
 fn by(process: &Process) -> String {
-    let exe = process.exe.as_ref().map(|exe| format!(" {}", visible(exe))).unwrap_or_default();
+    let exe = process.details.as_ref().and_then(|details| details.exe.as_ref());
+    let exe = exe.map(|exe| format!(" {}", visible(exe))).unwrap_or_default();
     format!("{} (pid {}{exe})", visible(&process.comm), process.pid)
 }
 

@@ -3,15 +3,18 @@
 //!
 //! The daemon moves this very process into the session's cgroup before it answers, so the command is
 //! guarded from its first instruction; replacing the process keeps its exit code, signals and terminal.
+//! Between the two the process is confined, as the answer says.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use enforcer_core::model::AgentName;
 
-use super::{Exit, Failure, wait};
+use super::{Exit, Failure, output, wait};
 use crate::admin::{Client, StartSession, StartedSession};
 use crate::config::Config;
+use crate::{launch, tls};
 
 /// Names the session for the command's own logs.
 const SESSION_VARIABLE: &str = "ENFORCER_SESSION";
@@ -22,23 +25,45 @@ pub(super) struct Args {
     /// The agent to run as.
     #[arg(long, value_name = "NAME")]
     agent: String,
+    /// The user to run the command as; only root may name another one. Default: who calls this.
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     /// The command and its arguments, after `--`.
     #[arg(required = true, last = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
-pub(super) fn run(args: Args, config: &Config) -> Result<Exit, Failure> {
+pub(super) fn run(args: Args, config: &Config, settings: &Path) -> Result<Exit, Failure> {
+    let user = args.user.as_deref().map(launch::find_user).transpose()?;
     let ask = StartSession { agent: AgentName::new(args.agent), command: args.command.clone() };
     let started: StartedSession = wait(async {
         let client = Client::new(&config.socket);
         client.post("/v1/sessions", &ask).await.map_err(Failure::from)
     })?;
+    if !started.launch.lacks.is_empty() {
+        output::note(&format!("warning: started {}", started.launch));
+    }
+    if let Some(user) = &user {
+        launch::become_user(user)?;
+    }
+    launch::confine(&started.launch, &files(config, settings))?;
     let mut words = args.command.iter();
     let program = words.next().map(String::as_str).unwrap_or_default();
     let mut command = Command::new(program);
     command.args(words).envs(started.environment);
+    if let Some(user) = &user {
+        // As runuser(1) does.
+        command.env("HOME", &user.dir).env("USER", &user.name).env("LOGNAME", &user.name);
+    }
     command.env(SESSION_VARIABLE, started.session.to_string());
     let error = command.exec();
     Err(Failure::new(Exit::HostCannot, format!("failed to start `{program}`: {error}"))
         .hint("check the command after `--`"))
+}
+
+fn files(config: &Config, settings: &Path) -> launch::Files {
+    let mut fixed = vec![config.policies.clone(), settings.to_owned()];
+    // The program that root calls the next time.
+    fixed.extend(std::env::current_exe());
+    launch::Files { trust: tls::trust_folder(&config.state), state: config.state.clone(), fixed }
 }

@@ -2,7 +2,7 @@
 //! `enforcer status`: the state at a glance. Exit 1 if something is not as it should be.
 
 use enforcer_core::model::limits::STATUS_TIMEOUT;
-use enforcer_core::model::{Alarm, Fault};
+use enforcer_core::model::{Alarm, Fault, Launch};
 
 use super::output::{self, Format};
 use super::{Exit, Failure, play};
@@ -96,9 +96,21 @@ fn render(status: &Status) -> String {
         let counts = counts.map(|(technique, count)| format!("{} {count}", technique.word()));
         lines.push(format!("refused   {}", counts.collect::<Vec<_>>().join(", ")));
     }
+    if status.namespaces > 0 {
+        lines.push(format!(
+            "          {} network namespaces of agents are served",
+            status.namespaces
+        ));
+    }
+    lines.push(match &status.tier_reason {
+        Some(reason) => format!("tier      {}, because {reason}", status.tier),
+        None => format!("tier      {}", status.tier),
+    });
     lines.push(format!("sessions  {} alive", status.sessions.len()));
     for session in &status.sessions {
-        lines.push(format!("          {}  {}", session.id, session.agent));
+        let launch =
+            session.launch.as_ref().map_or_else(|| "unknown".to_owned(), Launch::to_string);
+        lines.push(format!("          {}  {}  {launch}", session.id, session.agent));
     }
     lines.push(String::new());
     lines.join("\n")

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `enforcer uninstall`: takes everything back that the daemon put on this host. Says what it does.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use nix::unistd::geteuid;
 
 use super::output::{self, Format};
@@ -34,7 +36,13 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let kernel_config = kernel::Config { cgroup: config.cgroup, bpffs: config.bpffs };
     // Against a daemon that is only just starting. Without the folder none ever got that far.
     let claim = if sessions.exists() { Some(Claim::take(&sessions)?) } else { None };
-    let alive = identity::populated(&sessions);
+    let mut alive: BTreeMap<String, BTreeSet<u32>> = identity::populated(&sessions)
+        .into_iter()
+        .map(|(session, pids)| (session, pids.into_iter().collect()))
+        .collect();
+    for (pid, session) in kernel::recorded_labels(&kernel_config) {
+        alive.entry(session.to_string()).or_default().insert(pid);
+    }
     if !alive.is_empty() {
         let named = alive.into_iter().map(|(session, pids)| {
             let pids: Vec<_> = pids.iter().map(u32::to_string).collect();

@@ -10,16 +10,42 @@ use enforcer_core::model::{Fault, SessionId};
 use enforcer_core::record::{
     Hook, NetworkRefused, Process, Refusal, Repeated, SocketFacts, technique,
 };
+use tokio::sync::{Notify, mpsc};
 
 use crate::enforce::{self, Enforcer};
 use crate::identity::Witness;
 use crate::kernel::{Events, Kernel};
 use crate::runtime::chain;
 
-/// Records events for as long as the daemon runs. A ring that cannot be read is told, and opened again.
-pub(super) async fn serve(mut events: Events, kernel: Arc<Kernel>, cx: Arc<Enforcer>) {
+/// Who is told what is no refusal.
+pub(super) struct Told {
+    /// A process in a network namespace without a door; what finds no room asks again by its next attempt.
+    pub(super) wanted: mpsc::Sender<u32>,
+    /// A session began by a selector.
+    pub(super) begun: Arc<Notify>,
+}
+
+impl Told {
+    /// Passes on what an event says besides a refusal; true if it says no more than that.
+    fn is_all(&self, event: &common::Event) -> bool {
+        let is_notice = event.refusal == common::NOTHING_REFUSED;
+        if is_notice && common::Hook::try_from(event.hook) == Ok(common::Hook::Exec) {
+            self.begun.notify_one();
+        } else if is_notice
+            || common::Refusal::try_from(event.refusal) == Ok(common::Refusal::Namespace)
+        {
+            // A full queue is emptied by the sweep.
+            let _full = self.wanted.try_send(event.tgid);
+        }
+        is_notice
+    }
+}
+
+/// Records what was refused for as long as the daemon runs, and passes on what was not. A ring that cannot be
+/// read is told, and opened again.
+pub(super) async fn serve(mut events: Events, kernel: Arc<Kernel>, cx: Arc<Enforcer>, told: Told) {
     loop {
-        let error = read(&mut events, &cx).await;
+        let error = read(&mut events, &cx, &told).await;
         cx.alarms.raise(Fault::KernelEvents, chain(&error));
         events = reopened(&kernel, &cx).await;
         cx.alarms.shows(Fault::KernelEvents, format!("reading goes on after: {}", chain(&error)));
@@ -37,12 +63,15 @@ async fn reopened(kernel: &Kernel, cx: &Enforcer) -> Events {
 }
 
 /// Records events until the ring cannot be read any more; returns why.
-async fn read(events: &mut Events, cx: &Enforcer) -> crate::kernel::Error {
+async fn read(events: &mut Events, cx: &Enforcer, told: &Told) -> crate::kernel::Error {
     loop {
         let event = match events.next().await {
             Ok(event) => event,
             Err(error) => return error,
         };
+        if told.is_all(&event) {
+            continue;
+        }
         let refused = refused(&event);
         tracing::debug!(
             session = %SessionId::from_u64(event.session), hook = refused.hook,
@@ -100,6 +129,18 @@ fn hook(number: u32) -> Hook {
         Ok(common::Hook::Setsockopt) => Hook::Setsockopt,
         Ok(common::Hook::Bind) => Hook::Bind,
         Ok(common::Hook::Fork) => Hook::Fork,
+        Ok(common::Hook::Exec) => Hook::Exec,
+        Ok(common::Hook::Ingress) => Hook::Ingress,
+        Ok(common::Hook::SocketCreate) => Hook::SocketCreate,
+        Ok(common::Hook::SocketSend) => Hook::SocketSend,
+        Ok(common::Hook::FileReceive) => Hook::FileReceive,
+        Ok(common::Hook::UnixConnect) => Hook::UnixConnect,
+        Ok(common::Hook::UnixSend) => Hook::UnixSend,
+        Ok(common::Hook::Ptrace) => Hook::Ptrace,
+        Ok(common::Hook::Bpf) => Hook::Bpf,
+        Ok(common::Hook::Kill) => Hook::Kill,
+        Ok(common::Hook::Unlink) => Hook::Unlink,
+        Ok(common::Hook::Unmount) => Hook::Unmount,
         Err(_) => Hook::Unknown,
     }
 }
@@ -114,6 +155,14 @@ fn refusal(number: u32) -> Refusal {
         Ok(common::Refusal::NotReady) => Refusal::NotReady,
         Ok(common::Refusal::SocketOption) => Refusal::SocketOption,
         Ok(common::Refusal::NoLabel) => Refusal::NoLabel,
+        Ok(common::Refusal::Stranger) => Refusal::Stranger,
+        Ok(common::Refusal::Family) => Refusal::Family,
+        Ok(common::Refusal::ForeignSocket) => Refusal::ForeignSocket,
+        Ok(common::Refusal::Helper) => Refusal::Helper,
+        Ok(common::Refusal::OtherProcess) => Refusal::OtherProcess,
+        Ok(common::Refusal::Programs) => Refusal::Programs,
+        Ok(common::Refusal::Daemon) => Refusal::Daemon,
+        Ok(common::Refusal::Pins) => Refusal::Pins,
         Err(_) => Refusal::Unknown,
     }
 }

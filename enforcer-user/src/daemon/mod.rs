@@ -5,7 +5,11 @@
 //! doors are open, and only then do the programs point at them. Sessions of an earlier daemon go on.
 
 mod kernel_events;
+mod namespaces;
 mod policy;
+mod programs;
+mod reception;
+mod select;
 mod signals;
 mod watch;
 mod wiring;
@@ -14,10 +18,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use enforcer_core::model::{Fault, SessionId, limits};
+use enforcer_core::model::{SessionId, limits};
+use enforcer_core::policy::Policy;
 use enforcer_core::record::EventBody;
 use tokio::sync::watch::Sender;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+
+use namespaces::Namespaces;
+use reception::Reception;
 
 use crate::admin::{self, Host};
 use crate::config::Config;
@@ -69,6 +78,17 @@ async fn open_doors(recorded: Option<Ports>) -> Result<Doors, intake::Error> {
     }
 }
 
+fn open_resolver(config: &Config, policy: &Arc<ArcSwap<Policy>>) -> Result<Resolver, dns::Error> {
+    let fixed = config.upstream.resolve.clone();
+    let dns = dns::Config { upstream: watch::host_resolvers()?, fixed };
+    Ok(Resolver::new(dns, Arc::new(wiring::PolicyNames(Arc::clone(policy)))))
+}
+
+fn identity_config(config: &Config, kernel: &Kernel) -> Result<identity::Config, kernel::Error> {
+    let attached = kernel.attached_below_root()?;
+    Ok(identity::Config { sessions: config.sessions(), attached })
+}
+
 /// Everything that lives as long as the daemon.
 struct Daemon {
     host: Arc<Host>,
@@ -95,13 +115,7 @@ impl Daemon {
         let ca = tls::Ca::open_or_create(&config.state)?;
         let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
         let policy = Arc::new(ArcSwap::from_pointee(policy));
-        let resolver = Resolver::new(
-            dns::Config {
-                upstream: watch::host_resolvers()?,
-                fixed: config.upstream.resolve.clone(),
-            },
-            Arc::new(wiring::PolicyNames(Arc::clone(&policy))),
-        );
+        let resolver = open_resolver(config, &policy)?;
         let alarms = Alarms::new(clock.clone());
         let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone(), alarms.clone()));
         let anchors = Anchors::read(&config.upstream.roots)?;
@@ -119,9 +133,9 @@ impl Daemon {
             admin::bind(&config.socket).map_err(|error| socket_failed(config, &error))?;
 
         let guard = Arc::new(wiring::KernelGuard(Arc::clone(&kernel)));
-        let sessions =
-            Arc::new(Sessions::new(identity::Config { sessions: config.sessions() }, guard));
-        let ended = sessions.recover(kernel.guarded()?);
+        let sessions = Arc::new(Sessions::new(identity_config(config, &kernel)?, guard));
+        let ended = sessions
+            .recover(kernel.guarded()?, |id| wiring::recorded_launch(&enforcer.journal, id));
         let host = Arc::new(Host {
             enforcer: Arc::clone(&enforcer),
             sessions: Arc::clone(&sessions),
@@ -130,19 +144,33 @@ impl Daemon {
             policies: config.policies.clone(),
             cgroup: config.cgroup.clone(),
             policy_refused: std::sync::RwLock::new(None),
+            namespaces: Arc::default(),
             random: wiring::random,
         });
         let mut daemon = Self { host, store, claim, cut: Sender::new(false), tasks: Vec::new() };
-        daemon.close_forgotten();
         daemon.record_start(ended);
+        let selection = daemon.first_look();
+        daemon.close_forgotten();
         let proxy = Proxy {
             enforcer: Arc::clone(&enforcer),
             resolver: resolver.clone(),
             tls: tls::server_config(ca)?,
             draining: draining.clone(),
         };
-        let origins = Arc::new(wiring::KernelOrigins::new(kernel.origins(), sessions));
-        daemon.serve_doors(doors, proxy, &origins, &resolver, draining);
+        let origins = wiring::KernelOrigins::new(kernel.origins(), sessions, Arc::clone(&enforcer));
+        let reception = Reception {
+            enforcer,
+            proxy,
+            resolver: resolver.clone(),
+            origins: Arc::new(origins),
+            places: intake::places(),
+            draining: draining.clone(),
+            cut: daemon.cut.subscribe(),
+        };
+        let served = reception.serve(doors, None);
+        daemon.tasks.extend(served);
+        let wanted = daemon.serve_namespaces(reception)?;
+        let told = kernel_events::Told { wanted, begun: Arc::new(Notify::new()) };
         let watch = Watch {
             host: Arc::clone(&daemon.host),
             resolver,
@@ -150,8 +178,15 @@ impl Daemon {
             anchors,
             spares: Arc::new(spares),
         };
-        daemon.serve_host(listener, watch, draining)?;
+        daemon.serve_host(listener, watch, draining, selection, told)?;
         Ok(daemon)
+    }
+
+    /// Before anything is served, so that who ran before the daemon is guarded when it says that it is ready.
+    fn first_look(&self) -> select::Selection {
+        let mut selection = select::Selection::new(Arc::clone(&self.host));
+        selection.look();
+        selection
     }
 
     fn record_start(&self, ended: Vec<Arc<Session>>) {
@@ -199,41 +234,13 @@ impl Daemon {
         cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
     }
 
-    fn serve_doors(
-        &mut self,
-        doors: Doors,
-        proxy: Proxy,
-        origins: &Arc<wiring::KernelOrigins>,
-        resolver: &Resolver,
-        draining: &Draining,
-    ) {
-        let places = intake::places();
-        for listener in doors.tcp {
-            let (proxy, cut) = (proxy.clone(), self.cut.subscribe());
-            let serve = move |accepted| {
-                let (served, mut cut) = (proxy.clone().serve(accepted), cut.clone());
-                async move {
-                    tokio::select! {
-                        () = served => {}
-                        _cut = cut.wait_for(|is_cut| *is_cut) => {}
-                    }
-                }
-            };
-            let origins: Arc<dyn intake::Origins> = Arc::<wiring::KernelOrigins>::clone(origins);
-            let alarms = self.host.enforcer.alarms.clone();
-            let door = intake::Door { listener, places: Arc::clone(&places), alarms };
-            let door = intake::accept(door, origins, draining.clone(), serve);
-            self.tasks.push(runtime::spawn("proxy door", door));
-        }
-        for socket in doors.udp {
-            let (resolver, alarms) = (resolver.clone(), self.host.enforcer.alarms.clone());
-            let record = wiring::refused_names(&self.host.enforcer, origins);
-            self.tasks.push(runtime::spawn("resolver door", async move {
-                let error = resolver.serve_udp(socket, record).await;
-                let detail = format!("ended, restart the daemon: {}", runtime::chain(&error));
-                alarms.raise(Fault::Resolver, detail);
-            }));
-        }
+    /// The processes whose namespaces want a door are sent to what is returned.
+    fn serve_namespaces(&mut self, reception: Reception) -> anyhow::Result<mpsc::Sender<u32>> {
+        let (wanted, asked) = mpsc::channel(limits::NAMESPACE_QUEUE_MAX);
+        let count = Arc::clone(&self.host.namespaces);
+        let namespaces = Namespaces::new(Arc::clone(&self.host.kernel), reception, count)?;
+        self.tasks.push(runtime::spawn("network namespaces", namespaces.serve(asked)));
+        Ok(wanted)
     }
 
     fn serve_host(
@@ -241,6 +248,8 @@ impl Daemon {
         listener: tokio::net::UnixListener,
         watch: Watch,
         draining: &Draining,
+        selection: select::Selection,
+        told: kernel_events::Told,
     ) -> anyhow::Result<()> {
         let host = Arc::clone(&self.host);
         let cx = Arc::clone(&host.enforcer);
@@ -249,9 +258,11 @@ impl Daemon {
             cx.journal.append_or_count(session.id, cx.clock.now(), EventBody::SessionClosed {});
         });
         self.tasks.push(runtime::spawn("session watch", watched));
+        let begun = Arc::clone(&told.begun);
         let (kernel, cx) = (Arc::clone(&host.kernel), Arc::clone(&host.enforcer));
-        let events = kernel_events::serve(kernel.events()?, kernel, cx);
+        let events = kernel_events::serve(kernel.events()?, kernel, cx, told);
         self.tasks.push(runtime::spawn("kernel events", events));
+        self.tasks.push(runtime::spawn("selection", select::watch(selection, begun)));
         self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host))));
         let cx = Arc::clone(&host.enforcer);
         self.tasks.push(runtime::spawn("upstream reap", async move {

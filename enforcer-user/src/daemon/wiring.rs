@@ -1,32 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What connects the rooms: each declares what it needs as a small trait, and here is what fills it.
 
-use std::error::Error as StdError;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use enforcer_common::{PROTOCOL_TCP, PROTOCOL_UDP};
-use enforcer_core::model::{AgentName, Fault, SessionId};
+use enforcer_common::{FileId, Label, SessionStart};
+use enforcer_core::model::{AgentName, Fault, Launch, SessionId};
 use enforcer_core::policy::Policy;
-use enforcer_core::record::Process;
+use enforcer_core::record::{EventBody, Process};
+use tokio::net::TcpStream;
 
+use super::programs::Programs;
+use super::select;
 use crate::dns::{self, Names, Outcome, Resolver};
 use crate::enforce::{self, Enforcer};
-use crate::identity::{Guard, Sessions};
+use crate::identity::{Guard, GuardError, Session, Sessions};
 use crate::intake::{self, Origin};
-use crate::kernel::{Kernel, OriginSeen, Origins};
+use crate::kernel::{self, Kernel, OriginSeen, Origins};
 use crate::runtime::Alarms;
+use crate::store::Journal;
 use crate::upstream::Addresses;
 
-/// Names that the policy in force uses.
+/// Names that the policy in force lets an agent use.
 pub(super) struct PolicyNames(pub(super) Arc<ArcSwap<Policy>>);
 
 impl Names for PolicyNames {
-    fn allows(&self, name: &str) -> bool {
-        self.0.load().names_host(name)
+    fn allows(&self, agent: &AgentName, name: &str) -> bool {
+        self.0.load().names_host_for(agent, name)
     }
 }
 
@@ -65,6 +69,18 @@ impl Addresses for ResolvedAddresses {
     }
 }
 
+/// How a session was started, from its first record. Reads the disk; what cannot be read is not known.
+pub(super) fn recorded_launch(journal: &Journal, session: SessionId) -> Option<Launch> {
+    let read = journal.reader().and_then(|reader| reader.events(session, 0).next().transpose());
+    let first = read.inspect_err(|error| {
+        tracing::warn!(%session, %error, "it is not known how the session was started");
+    });
+    match first.ok().flatten()?.body {
+        EventBody::SessionOpened(opened) => opened.launch,
+        _ => None,
+    }
+}
+
 /// Gives labels to the kernel.
 pub(super) struct KernelGuard(pub(super) Arc<Kernel>);
 
@@ -74,12 +90,56 @@ impl Guard for KernelGuard {
         cgroup_id: u64,
         session: SessionId,
         agent: &AgentName,
-    ) -> Result<(), Box<dyn StdError + Send + Sync>> {
+    ) -> Result<(), GuardError> {
         Ok(self.0.guard(cgroup_id, session, agent)?)
     }
 
-    fn unguard(&self, cgroup_id: u64) -> Result<(), Box<dyn StdError + Send + Sync>> {
+    fn unguard(&self, cgroup_id: u64) -> Result<(), GuardError> {
         Ok(self.0.unguard(cgroup_id)?)
+    }
+
+    fn file(&self, path: &Path) -> Result<FileId, GuardError> {
+        Ok(kernel::file_id(path)?)
+    }
+
+    fn label_of(&self, session: SessionId, agent: &AgentName) -> Result<Label, GuardError> {
+        Ok(kernel::label(session, agent)?)
+    }
+
+    fn agent_of(&self, label: &Label) -> AgentName {
+        kernel::agent_name(label)
+    }
+
+    fn session_of(&self, pid: u32) -> Result<Option<SessionId>, GuardError> {
+        Ok(self.0.labeled(pid)?)
+    }
+
+    fn labels(&self) -> Result<Vec<(u32, SessionId)>, GuardError> {
+        Ok(self.0.labels()?)
+    }
+
+    fn begin(&self, start: &SessionStart) -> Result<(), GuardError> {
+        Ok(self.0.begin(start)?)
+    }
+
+    fn begun_as(&self, session: SessionId) -> Result<Option<SessionStart>, GuardError> {
+        Ok(self.0.begun_as(session)?)
+    }
+
+    fn forget(&self, session: SessionId) -> Result<(), GuardError> {
+        Ok(self.0.forget(session)?)
+    }
+
+    fn label(&self, pid: u32, session: SessionId) -> Result<(), GuardError> {
+        Ok(self.0.label(pid, session)?)
+    }
+
+    fn unlabel(&self, pid: u32) -> Result<(), GuardError> {
+        Ok(self.0.unlabel(pid)?)
+    }
+
+    fn cut(&self, pid: u32, uid: u32, session: SessionId) -> Result<u64, GuardError> {
+        Ok(self.0.cut(pid, uid, session)?)
     }
 }
 
@@ -87,38 +147,88 @@ impl Guard for KernelGuard {
 pub(super) struct KernelOrigins {
     origins: Origins,
     sessions: Arc<Sessions>,
+    enforcer: Arc<Enforcer>,
+    programs: Arc<Programs>,
 }
 
 impl KernelOrigins {
-    pub(super) const fn new(origins: Origins, sessions: Arc<Sessions>) -> Self {
-        Self { origins, sessions }
+    pub(super) fn new(origins: Origins, sessions: Arc<Sessions>, enforcer: Arc<Enforcer>) -> Self {
+        Self { origins, sessions, enforcer, programs: Arc::default() }
     }
 
-    fn seen(&self, peer: SocketAddr, protocol: u16) -> Option<OriginSeen> {
-        self.origins.take(peer, protocol).unwrap_or_else(|error| {
-            tracing::error!(%peer, %error, "origin not readable");
-            None
+    /// The session of a peer. One that began a moment ago is asked for in the kernel: its process may be
+    /// faster than the event about it.
+    fn session(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.sessions.find(id).or_else(|| {
+            select::learn(&self.sessions, &self.enforcer, id);
+            self.sessions.find(id)
+        })
+    }
+
+    /// The origins of peers in another network namespace.
+    pub(super) fn within(&self, netns: u64) -> Self {
+        Self {
+            origins: self.origins.within(netns),
+            sessions: Arc::clone(&self.sessions),
+            enforcer: Arc::clone(&self.enforcer),
+            programs: Arc::clone(&self.programs),
+        }
+    }
+
+    fn of_query(&self, peer: SocketAddr) -> Option<OriginSeen> {
+        self.origins.of_query(peer).unwrap_or_else(|error| unreadable(peer, &error))
+    }
+}
+
+fn unreadable(peer: SocketAddr, error: &kernel::Error) -> Option<OriginSeen> {
+    tracing::error!(%peer, %error, "origin not readable");
+    None
+}
+
+impl intake::Origins for KernelOrigins {
+    fn take(&self, connection: &TcpStream, peer: SocketAddr) -> Option<Origin> {
+        let seen = self.origins.take(connection, peer);
+        let seen = seen.unwrap_or_else(|error| unreadable(peer, &error))?;
+        let session = self.session(seen.session)?;
+        let process = self.programs.process(&seen);
+        Some(Origin {
+            destination: seen.destination,
+            session: seen.session,
+            agent: session.agent.clone(),
+            process,
         })
     }
 }
 
-impl intake::Origins for KernelOrigins {
-    fn take(&self, peer: SocketAddr) -> Option<Origin> {
-        let seen = self.seen(peer, PROTOCOL_TCP)?;
-        let session = self.sessions.find(seen.session)?;
-        let (destination, id) = (seen.destination, seen.session);
-        let process = process(seen);
-        Some(Origin { destination, session: id, agent: session.agent.clone(), process })
+/// Who asks for a name.
+pub(super) struct Asker {
+    agent: AgentName,
+    session: SessionId,
+    process: Process,
+}
+
+impl AsRef<AgentName> for Asker {
+    fn as_ref(&self) -> &AgentName {
+        &self.agent
+    }
+}
+
+impl KernelOrigins {
+    /// Who sent a query from this address.
+    pub(super) fn asker(&self, peer: SocketAddr) -> Option<Asker> {
+        let seen = self.of_query(peer)?;
+        let agent = self.session(seen.session)?.agent.clone();
+        let process = self.programs.process(&seen);
+        Some(Asker { agent, session: seen.session, process })
     }
 }
 
 /// Writes down refused names, with who asked.
 pub(super) fn refused_names(
     cx: &Arc<Enforcer>,
-    origins: &Arc<KernelOrigins>,
-) -> impl Fn(SocketAddr, &Outcome) + Send + Sync + 'static {
-    let (cx, origins) = (Arc::clone(cx), Arc::clone(origins));
-    move |peer, outcome| {
+) -> impl Fn(Option<Asker>, &Outcome) + Send + Sync + 'static {
+    let cx = Arc::clone(cx);
+    move |asker, outcome| {
         let name = match outcome {
             Outcome::Refused { name, .. } => name,
             Outcome::Failed { failure, .. } if failure.is_of_the_host() => {
@@ -126,16 +236,9 @@ pub(super) fn refused_names(
             }
             _ => return,
         };
-        let seen = origins.seen(peer, PROTOCOL_UDP);
-        let session = seen.as_ref().map_or(SessionId::HOST, |seen| seen.session);
-        let process = seen.map(process);
-        enforce::resolve_refused(&cx, session, process, name);
+        let session = asker.as_ref().map_or(SessionId::HOST, |asker| asker.session);
+        enforce::resolve_refused(&cx, session, asker.map(|asker| asker.process), name);
     }
-}
-
-fn process(seen: OriginSeen) -> Process {
-    let (started, parent) = (Some(seen.started), Some(seen.parent));
-    Process { started, parent, ..Process::new(seen.pid, seen.uid, seen.comm) }
 }
 
 /// Random bits for session ids. Without a random source, ids are told apart by time alone.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The resolver of guarded processes: answers names that some endpoint uses, refuses all others, and
-//! remembers which name an address came from.
+//! The resolver of guarded processes: answers an agent the names of the endpoints that some rule lets it use,
+//! refuses all others, and remembers which name an address came from.
 //!
 //! A query is not passed on but asked anew, so that nothing a process can choose leaves the host but
 //! the name and one of five record types: no options, no flags, no letter case, no identifier. An
@@ -31,6 +31,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use enforcer_core::model::AgentName;
+
 /// What the resolver works with.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -40,10 +42,10 @@ pub struct Config {
     pub fixed: BTreeMap<String, Vec<SocketAddr>>,
 }
 
-/// Which names may be resolved; the daemon answers from the policy in force.
+/// Which names an agent may resolve; the daemon answers from the policy in force.
 pub trait Names {
-    /// Whether some endpoint uses this name: lower case, without a trailing dot.
-    fn allows(&self, name: &str) -> bool;
+    /// Whether this agent may use some endpoint of this name: lower case, without a trailing dot.
+    fn allows(&self, agent: &AgentName, name: &str) -> bool;
 }
 
 /// What came of one query.
@@ -97,7 +99,7 @@ pub enum Refusal {
     Form,
     /// A record type that carries more than addresses; its number (RFC 6895 section 3.1).
     Kind(u16),
-    /// No endpoint uses the name.
+    /// No endpoint of that agent uses the name, or nobody knows who asks.
     Name,
 }
 

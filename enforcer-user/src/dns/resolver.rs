@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use enforcer_core::model::limits;
+use enforcer_core::model::{AgentName, limits};
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -79,9 +79,9 @@ impl Resolver {
         self.0.fixed.get(&normal(name)).cloned()
     }
 
-    /// Answers one query. The reply may be as long as a stream carries.
-    pub async fn answer(&self, query: &[u8]) -> Answer {
-        self.answer_within(query, self.admit(), Reach::Stream).await
+    /// Answers one query of an agent. The reply may be as long as a stream carries.
+    pub async fn answer(&self, agent: &AgentName, query: &[u8]) -> Answer {
+        self.answer_within(Some(agent), query, self.admit(), Reach::Stream).await
     }
 
     /// The addresses of a name, for our own connections: fixed ones, else from the host's
@@ -137,9 +137,11 @@ impl Resolver {
         Arc::clone(&self.0.places).try_acquire_owned().ok()
     }
 
-    /// Answers one query. Without a place it only answers what needs no upstream, at once.
+    /// Answers one query. Without a place it only answers what needs no upstream, at once; without an agent
+    /// it refuses every name.
     pub(super) async fn answer_within(
         &self,
+        agent: Option<&AgentName>,
         query: &[u8],
         place: Option<OwnedSemaphorePermit>,
         reach: Reach,
@@ -157,7 +159,7 @@ impl Resolver {
                 return Answer { reply, outcome };
             }
         };
-        let (message, outcome) = match refusal.or_else(|| self.refusal(&question)) {
+        let (message, outcome) = match refusal.or_else(|| self.refusal(agent, &question)) {
             Some(refusal) => refused(&question, refusal),
             None => match self.0.fixed.get(&question.name) {
                 Some(fixed) => self.fixed(&question, fixed),
@@ -171,9 +173,9 @@ impl Resolver {
         Answer { reply: reply::encode(message, &question, reach), outcome }
     }
 
-    fn refusal(&self, question: &Question) -> Option<Refusal> {
+    fn refusal(&self, agent: Option<&AgentName>, question: &Question) -> Option<Refusal> {
         let kind = question.query.query_type;
-        if !self.0.names.allows(&question.name) {
+        if !agent.is_some_and(|agent| self.0.names.allows(agent, &question.name)) {
             Some(Refusal::Name)
         } else if !question::is_asked(kind) {
             Some(Refusal::Kind(kind.into()))

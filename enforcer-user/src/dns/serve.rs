@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use enforcer_core::model::limits;
+use enforcer_core::model::{AgentName, limits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
@@ -22,12 +22,15 @@ const FAILURES_MAX: usize = 16;
 impl Resolver {
     /// Answers the datagrams of a socket until the socket fails for good; returns why.
     ///
-    /// `on` is called once for each query, after its answer was sent.
-    pub async fn serve_udp<F>(&self, socket: UdpSocket, on: F) -> Error
+    /// `who` tells who a peer is, with the agent; a peer that it does not know gets no name. `on` is called once
+    /// for each query, after its answer was sent.
+    pub async fn serve_udp<A, W, F>(&self, socket: UdpSocket, who: W, on: F) -> Error
     where
-        F: Fn(SocketAddr, &Outcome) + Send + Sync + 'static,
+        A: AsRef<AgentName> + Send + Sync + 'static,
+        W: Fn(SocketAddr) -> Option<A> + Send + Sync + 'static,
+        F: Fn(Option<A>, &Outcome) + Send + Sync + 'static,
     {
-        let (socket, on) = (Arc::new(socket), Arc::new(on));
+        let (socket, who, on) = (Arc::new(socket), Arc::new(who), Arc::new(on));
         let mut answers = JoinSet::new();
         let mut buffer = vec![0; limits::DNS_QUERY_BYTES_MAX];
         let mut failures = 0;
@@ -50,13 +53,16 @@ impl Resolver {
             let place = self.admit();
             let is_admitted = place.is_some();
             let (resolver, socket, on) = (self.clone(), Arc::clone(&socket), Arc::clone(&on));
+            // At once: the next query of that peer says who it is anew.
+            let asker = who(peer);
             let answer = async move {
-                let answer = resolver.answer_within(&query, place, Reach::Datagram).await;
+                let agent = asker.as_ref().map(AsRef::as_ref);
+                let answer = resolver.answer_within(agent, &query, place, Reach::Datagram).await;
                 if let Some(reply) = answer.reply {
                     // A client that went away is its own loss.
                     let _gone = socket.send_to(&reply, peer).await;
                 }
-                on(peer, &answer.outcome);
+                on(asker, &answer.outcome);
             };
             if is_admitted {
                 answers.spawn(answer);
@@ -67,14 +73,19 @@ impl Resolver {
         }
     }
 
-    /// Answers the queries of one connection, one after the other, until the client ends it, is
+    /// Answers the queries of one connection of an agent, one after the other, until the client ends it, is
     /// silent for too long, or breaks the framing.
     ///
     /// `on` is called once for each query, after its answer was sent.
     ///
     /// # Errors
     /// If the connection failed in the middle of a message.
-    pub async fn serve_tcp<S, F>(&self, mut stream: S, on: F) -> Result<(), Error>
+    pub async fn serve_tcp<S, F>(
+        &self,
+        agent: &AgentName,
+        mut stream: S,
+        on: F,
+    ) -> Result<(), Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
         F: Fn(&Outcome) + Send,
@@ -86,7 +97,7 @@ impl Resolver {
                 return Ok(());
             };
             let Some(query) = query.map_err(failed("receive from"))? else { return Ok(()) };
-            let answer = self.answer_within(&query, self.admit(), Reach::Stream).await;
+            let answer = self.answer_within(Some(agent), &query, self.admit(), Reach::Stream).await;
             let Some(reply) = answer.reply else {
                 on(&answer.outcome);
                 return Ok(());

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use enforcer_core::model::limits;
+use enforcer_core::model::{AgentName, limits};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::svcb::{
@@ -28,12 +28,16 @@ mod served;
 const NAME: &str = "api.openai.com";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Everything under `openai.com` is used by an endpoint.
+fn agent() -> AgentName {
+    AgentName::new("support")
+}
+
+/// Everything under `openai.com` is used by an endpoint of the agent.
 struct Openai;
 
 impl Names for Openai {
-    fn allows(&self, name: &str) -> bool {
-        name == "openai.com" || name.ends_with(".openai.com")
+    fn allows(&self, agent: &AgentName, name: &str) -> bool {
+        *agent == self::agent() && (name == "openai.com" || name.ends_with(".openai.com"))
     }
 }
 
@@ -161,7 +165,7 @@ fn reply(query: &Message, records: Vec<Record>) -> Message {
 }
 
 async fn ask(resolver: &Resolver, text: &str, kind: RecordType) -> (Message, Outcome) {
-    let Answer { reply, outcome } = resolver.answer(&wire(&query(text, kind))).await;
+    let Answer { reply, outcome } = resolver.answer(&agent(), &wire(&query(text, kind))).await;
     (Message::from_vec(&reply.unwrap()).unwrap(), outcome)
 }
 
@@ -208,7 +212,7 @@ async fn an_allowed_name_is_asked_anew_and_nothing_else_of_the_query_leaves() {
     edns.set_dnssec_ok(true).set_max_payload(4096);
     edns.options_mut().insert(EdnsOption::Unknown(EdnsCode::Cookie.into(), b"covert".to_vec()));
     odd.edns = Some(edns);
-    let Answer { reply, outcome } = resolver.answer(&wire(&odd)).await;
+    let Answer { reply, outcome } = resolver.answer(&agent(), &wire(&odd)).await;
     let message = Message::from_vec(&reply.unwrap()).unwrap();
     assert_eq!(message.metadata.id, 0x1234);
     assert!(message.metadata.recursion_available && !message.metadata.authoritative);
@@ -268,7 +272,7 @@ async fn what_is_not_one_plain_question_is_refused_unasked() {
         let mut fake = Fake::with(vec![v4(NAME, 1)]).await;
         let mut message = query(NAME, RecordType::A);
         spoil(&mut message);
-        let Answer { reply, outcome } = fake.resolver().answer(&wire(&message)).await;
+        let Answer { reply, outcome } = fake.resolver().answer(&agent(), &wire(&message)).await;
         let reply = Message::from_vec(&reply.unwrap()).unwrap();
         assert_eq!(reply.metadata.id, 0x1234, "{what}");
         assert_eq!(reply.metadata.response_code, ResponseCode::Refused, "{what}");
@@ -295,21 +299,21 @@ async fn garbage_gets_no_answer_or_a_format_error_and_never_a_panic() {
     let resolver = resolver(vec![fake.address], 0, PATIENCE);
     let valid = wire(&query(NAME, RecordType::A));
     for cut in 0..12 {
-        let answer = resolver.answer(&valid[..cut]).await;
+        let answer = resolver.answer(&agent(), &valid[..cut]).await;
         assert_eq!(answer, Answer { reply: None, outcome: Outcome::Garbage }, "{cut}");
     }
-    let answer = resolver.answer(&valid[..20]).await;
+    let answer = resolver.answer(&agent(), &valid[..20]).await;
     let message = Message::from_vec(&answer.reply.unwrap()).unwrap();
     assert_eq!(message.metadata.response_code, ResponseCode::FormErr);
     assert_eq!(answer.outcome, Outcome::Garbage);
     let mut response = valid.clone();
     response[2] |= 0x80;
-    assert_eq!(resolver.answer(&response).await.reply, None);
+    assert_eq!(resolver.answer(&agent(), &response).await.reply, None);
     for at in 0..valid.len() {
         for flip in 1..=255 {
             let mut bytes = valid.clone();
             bytes[at] ^= flip;
-            if let Some(reply) = resolver.answer(&bytes).await.reply {
+            if let Some(reply) = resolver.answer(&agent(), &bytes).await.reply {
                 assert_eq!(reply[..2], bytes[..2]);
             }
         }
@@ -445,7 +449,7 @@ async fn an_answer_larger_than_a_client_takes_is_cut_for_datagrams_only() {
             edns
         });
         let place = resolver.admit();
-        let answer = resolver.answer_within(&wire(&message), place, reach).await;
+        let answer = resolver.answer_within(Some(&agent()), &wire(&message), place, reach).await;
         let reply = Message::from_vec(&answer.reply.unwrap()).unwrap();
         assert_eq!(reply.metadata.truncation, expect, "{edns:?} {reach:?} {}", records.len());
         assert_eq!(reply.answers.is_empty(), expect);

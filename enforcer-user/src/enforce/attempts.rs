@@ -119,7 +119,8 @@ pub(super) fn name_refused(
         technique: Technique::Unknown,
         destination: name.clone(),
     };
-    let witness = process.as_ref().and_then(|process| process.started).map(Witness::Started);
+    let details = process.as_ref().and_then(|process| process.details.as_ref());
+    let witness = details.map(|details| Witness::Started(details.started_ns));
     count(cx, kind, Attempt::Name { process, name }, witness);
 }
 

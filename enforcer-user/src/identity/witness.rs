@@ -3,8 +3,10 @@
 //! once its process is gone, so what `/proc` says counts only if it is about the same life.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
-use enforcer_core::record::Process;
+use enforcer_common::ANCESTORS;
+use enforcer_core::record::{Details, Process};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::cgroup;
@@ -20,7 +22,7 @@ pub enum Witness {
     Started(u64),
 }
 
-/// Adds parent, executable file and cgroup, as far as `/proc` still tells them of the same process.
+/// Adds what `/proc` still tells of the same process. What the kernel told stays as it is.
 #[must_use]
 pub fn complete(process: Process, witness: Witness) -> Process {
     if process.pid == 0 {
@@ -32,22 +34,41 @@ pub fn complete(process: Process, witness: Witness) -> Process {
         is_same_life(started, nanos, witness).then_some(started)
     };
     let Some(started) = is_same() else { return process };
-    let path = |name: &str| format!("/proc/{}/{name}", process.pid);
-    let exe = fs::read_link(path("exe")).ok().map(|exe| exe.to_string_lossy().into_owned());
-    let cgroups = fs::read_to_string(path("cgroup")).unwrap_or_default();
-    let group = cgroups.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned);
-    let parent = parent(process.pid);
+    let found = read(process.pid, started.saturating_mul(nanos));
     // It may have ended between two reads.
     if is_same() != Some(started) {
         return process;
     }
-    Process {
-        started: process.started.or_else(|| Some(started.saturating_mul(nanos))),
-        parent: process.parent.or(parent),
-        exe,
-        cgroup: group,
-        ..process
+    let details = match process.details {
+        Some(told) => merged(*told, found),
+        None => found,
+    };
+    Process { details: Some(Box::new(details)), ..process }
+}
+
+fn read(pid: u32, started_ns: u64) -> Details {
+    let path = |name: &str| format!("/proc/{pid}/{name}");
+    let file = fs::metadata(path("exe")).ok();
+    let device = |file: &fs::Metadata| {
+        let device = file.dev();
+        format!("{}:{}", libc::major(device), libc::minor(device))
+    };
+    let groups = fs::read_to_string(path("cgroup")).unwrap_or_default();
+    Details {
+        started_ns,
+        cgroup: None,
+        cgroup_path: groups.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned),
+        exe_inode: file.as_ref().map(MetadataExt::ino),
+        exe_device: file.as_ref().map(device),
+        exe: fs::read_link(path("exe")).ok().map(|exe| exe.to_string_lossy().into_owned()),
+        ancestors: ancestors(pid),
     }
+}
+
+/// What the kernel told, and what only `/proc` says. A program that was replaced since is not told.
+fn merged(told: Details, found: Details) -> Details {
+    let exe = found.exe.filter(|_| told.exe_inode == found.exe_inode);
+    Details { cgroup_path: found.cgroup_path, exe: told.exe.or(exe), ..told }
 }
 
 /// Whether the process that has the id now, started at tick `started`, is the one that was meant. A process
@@ -64,6 +85,12 @@ fn tick_nanos() -> u64 {
     let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
     let ticks = ticks.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0);
     NANOS / ticks.unwrap_or(100)
+}
+
+/// As many as the kernel tells of a process that connects; the parent first.
+fn ancestors(pid: u32) -> Vec<u32> {
+    let above = |pid: &u32| parent(*pid).filter(|parent| *parent != 0);
+    std::iter::successors(above(&pid), above).take(ANCESTORS).collect()
 }
 
 /// Field 4 of `stat` (proc(5)).
@@ -92,14 +119,27 @@ mod tests {
     #[test]
     fn a_living_process_is_completed_and_one_that_started_later_is_not() {
         let own = Process::new(std::process::id(), 0, "test");
-        let found = complete(own.clone(), Witness::SeenAt(u64::MAX));
+        let complete = |witness| complete(own.clone(), witness);
+        let found = complete(Witness::SeenAt(u64::MAX)).details.unwrap();
         let exe = std::env::current_exe().unwrap();
         assert_eq!(found.exe.as_deref(), exe.to_str());
-        assert_eq!(found.parent, Some(std::os::unix::process::parent_id()));
-        assert!(found.started.is_some());
-        let started = found.started.unwrap();
-        assert_eq!(complete(own.clone(), Witness::Started(started)).exe, found.exe);
-        assert_eq!(complete(own.clone(), Witness::SeenAt(0)), own);
-        assert_eq!(complete(own.clone(), Witness::Started(started + 10 * NANOS)), own);
+        assert_eq!(found.exe_inode, fs::metadata(exe).map(|file| file.ino()).ok());
+        assert_eq!(found.ancestors.first(), Some(&std::os::unix::process::parent_id()));
+        let started = found.started_ns;
+        assert_eq!(complete(Witness::Started(started)).details, Some(found));
+        assert_eq!(complete(Witness::SeenAt(0)), own);
+        assert_eq!(complete(Witness::Started(started + 10 * NANOS)), own);
+    }
+
+    #[test]
+    fn what_the_kernel_told_stays_and_another_program_is_not_told() {
+        let own = std::process::id();
+        let mut told = read(own, 7);
+        let path = told.exe.take();
+        told.cgroup = Some(5);
+        let found = merged(told.clone(), read(own, 8));
+        assert_eq!((found.started_ns, found.cgroup, &found.exe), (7, Some(5), &path));
+        told.exe_inode = Some(0);
+        assert_eq!(merged(told, read(own, 8)).exe, None);
     }
 }

@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use enforcer_core::model::{Fault, limits};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Accepted, Origins, Turned};
+use crate::kernel;
 use crate::runtime::{self, Alarms, Draining, Spares, is_out_of_descriptors};
 
 /// Ports that are tried when there is no earlier one to keep. Unassigned by IANA in this range.
@@ -43,7 +44,7 @@ pub struct Doors {
     pub udp: Vec<UdpSocket>,
     /// Port of the TCP sockets.
     pub proxy_port: u16,
-    /// Port of the UDP sockets.
+    /// First port of the UDP sockets.
     pub resolver_port: u16,
 }
 
@@ -55,7 +56,7 @@ impl Doors {
     /// refused rather than talk to a stranger.
     pub async fn open(recorded: Option<(u16, u16)>) -> Result<Self, Error> {
         if let Some((proxy, resolver)) = recorded {
-            let tcp = tcp(proxy).await.map_err(|source| Error::Listen { port: proxy, source })?;
+            let tcp = tcp(proxy).map_err(|source| Error::Listen { port: proxy, source })?;
             let udp =
                 udp(resolver).await.map_err(|source| Error::Listen { port: resolver, source })?;
             return Ok(Self { tcp, udp, proxy_port: proxy, resolver_port: resolver });
@@ -63,7 +64,7 @@ impl Doors {
         // Each instance begins elsewhere, so that it does not take the port of one that is down just now.
         let first = usize::try_from(std::process::id()).unwrap_or(0) % PORTS.len();
         for port in PORTS.skip(first).chain(PORTS.take(first)) {
-            if let (Ok(tcp), Ok(udp)) = (tcp(port).await, udp(port).await) {
+            if let (Ok(tcp), Ok(udp)) = (tcp(port), udp(port).await) {
                 return Ok(Self { tcp, udp, proxy_port: port, resolver_port: port });
             }
         }
@@ -73,10 +74,10 @@ impl Doors {
 
 const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-async fn tcp(port: u16) -> std::io::Result<Vec<TcpListener>> {
+fn tcp(port: u16) -> std::io::Result<Vec<TcpListener>> {
     let mut open = Vec::new();
     for ip in LOOPBACKS {
-        match TcpListener::bind(SocketAddr::new(ip, port)).await {
+        match listen(SocketAddr::new(ip, port)) {
             Ok(listener) => open.push(listener),
             Err(error) if is_absent(ip, &error) => {}
             Err(error) => return Err(error),
@@ -85,13 +86,24 @@ async fn tcp(port: u16) -> std::io::Result<Vec<TcpListener>> {
     Ok(open)
 }
 
-async fn udp(port: u16) -> std::io::Result<Vec<UdpSocket>> {
+/// Listens, and keeps what tells one connection from a later one of the same port.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    kernel::keep_syn(&socket).map_err(std::io::Error::other)?;
+    socket.listen(limits::ACCEPT_QUEUE_MAX)
+}
+
+async fn udp(first: u16) -> std::io::Result<Vec<UdpSocket>> {
     let mut open = Vec::new();
-    for ip in LOOPBACKS {
-        match UdpSocket::bind(SocketAddr::new(ip, port)).await {
-            Ok(socket) => open.push(socket),
-            Err(error) if is_absent(ip, &error) => {}
-            Err(error) => return Err(error),
+    for port in (first..).take(usize::from(enforcer_common::RESOLVER_PORTS)) {
+        for ip in LOOPBACKS {
+            match UdpSocket::bind(SocketAddr::new(ip, port)).await {
+                Ok(socket) => open.push(socket),
+                Err(error) if is_absent(ip, &error) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(open)
@@ -149,7 +161,7 @@ pub async fn accept<F>(
                 continue;
             }
         };
-        let origin = origins.take(peer).map(Arc::new);
+        let origin = origins.take(&stream, peer).map(Arc::new);
         let accepted = match origin {
             None => Err(Turned::Stranger(peer)),
             // What is left belongs to those who ask for the state, and to who is served already.

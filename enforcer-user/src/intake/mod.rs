@@ -30,10 +30,10 @@ pub struct Origin {
     pub process: Process,
 }
 
-/// Finds the origin of a peer; made by the daemon from the kernel's map, or by a test.
+/// Finds the origin of a connection; made by the daemon from the kernel's map, or by a test.
 pub trait Origins: Send + Sync {
-    /// Takes the origin of the peer, so that it cannot serve a second connection.
-    fn take(&self, peer: SocketAddr) -> Option<Origin>;
+    /// Takes the origin of a connection from this peer, so that it cannot serve a second one.
+    fn take(&self, connection: &TcpStream, peer: SocketAddr) -> Option<Origin>;
 }
 
 /// A connection with its origin.

@@ -10,30 +10,36 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya_log::EbpfLogger;
 use enforcer_common::{Door, Settings, map, program};
+use nix::time::{ClockId, clock_gettime};
 
 use super::preflight::Host;
+use super::select::Selection;
 use super::{
-    Config, Error, Kernel, Origins, Ports, ProgramState, bpffs, layout, load, pin, preflight, sys,
+    Config, Error, Kernel, Origins, Ports, ProgramState, Tier, bpffs, hardened, layout, load, pin,
+    preflight, sys,
 };
+use crate::runtime::Clock;
 
 /// See [`Kernel::attach`].
 pub(super) fn attach(config: &Config, ports: Ports) -> Result<Kernel, Error> {
     let host = preflight::check(config)?;
     bpffs::ensure(config)?;
     pin::make_folders(config)?;
-    let mut ebpf = load::load(config)?;
+    let (mut ebpf, btf) = load::load(config)?;
     write_settings(&mut ebpf, host)?;
-    let kernel_maps = handle(&mut ebpf, config, host)?;
+    let mut kernel_maps = handle(&mut ebpf, config, host)?;
     if kernel_maps.labeled(std::process::id())?.is_some() {
         return Err(Error::GuardedProcess);
     }
     kernel_maps.open_door(host.netns_cookie, ports)?;
     attach_all(&mut ebpf, config, host)?;
+    kernel_maps.tier = hardened::attach(&mut ebpf, config, &btf);
     Ok(kernel_maps)
 }
 
@@ -47,7 +53,7 @@ pub fn recorded_ports(config: &Config) -> Option<Ports> {
 }
 
 /// What the pinned links say.
-pub(super) fn programs(config: &Config) -> Vec<ProgramState> {
+pub(super) fn programs(config: &Config, tier: &Tier) -> Vec<ProgramState> {
     let state = |name| {
         let info =
             sys::open_link(&pin::link(config, name)).and_then(|fd| sys::link_info(fd.as_fd()));
@@ -58,7 +64,16 @@ pub(super) fn programs(config: &Config) -> Vec<ProgramState> {
             program: attached.map(|info| info.program),
         }
     };
-    program::ALL.map(state).to_vec()
+    names(tier).map(state).collect()
+}
+
+/// The programs that are in force in a tier.
+pub(super) fn names(tier: &Tier) -> impl Iterator<Item = &'static str> {
+    let hardened = match tier {
+        Tier::Hardened => program::HARDENED.as_slice(),
+        Tier::Kernel { .. } => &[],
+    };
+    program::ALL.iter().chain(hardened).copied()
 }
 
 fn write_settings(ebpf: &mut Ebpf, host: Host) -> Result<(), Error> {
@@ -66,8 +81,23 @@ fn write_settings(ebpf: &mut Ebpf, host: Host) -> Result<(), Error> {
     let found = ebpf.map_mut(name).ok_or(Error::Missing { kind: "map", name })?;
     let mut array: Array<_, Settings> =
         found.try_into().map_err(|source| Error::map("open", name, source))?;
-    let settings = layout::of_this_kernel(host.session_level)?;
+    let settings = Settings {
+        session_level: host.session_level,
+        attach_cgroup: host.cgroup_id,
+        booted_unix_ms: booted_unix_ms()?,
+        ..layout::settings()?
+    };
     array.set(0, settings, 0).map_err(|source| Error::map("write", name, source))
+}
+
+/// The clock may be set later: then new ids of sessions begin with a time that is wrong by as much, and stay
+/// unique.
+fn booted_unix_ms() -> Result<u64, Error> {
+    let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_err(|errno| Error::syscall("read the clock", "CLOCK_BOOTTIME", errno.into()))?;
+    let since_boot = Duration::from(since_boot).as_millis();
+    let now = Clock::system().now().0;
+    Ok(now.saturating_sub(u64::try_from(since_boot).unwrap_or(u64::MAX)))
 }
 
 fn attach_all(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<(), Error> {
@@ -119,7 +149,7 @@ fn take_over(
 
 /// Attaches the new program of a tracepoint beside the old one, then drops that: a moment with both labels
 /// twice, which is harmless; one with neither would lose a label.
-fn replace(ebpf: &mut Ebpf, config: &Config, name: &'static str) -> Result<(), Error> {
+pub(super) fn replace(ebpf: &mut Ebpf, config: &Config, name: &'static str) -> Result<(), Error> {
     let path = pin::link(config, name);
     // A pin's name may have no dot.
     let next = pin::link(config, &format!("{name}_next"));
@@ -137,7 +167,7 @@ fn replace(ebpf: &mut Ebpf, config: &Config, name: &'static str) -> Result<(), E
 }
 
 /// Unpins what this call attached when it does not come to its end.
-struct Unpin(Vec<PathBuf>);
+pub(super) struct Unpin(pub(super) Vec<PathBuf>);
 
 impl Drop for Unpin {
     fn drop(&mut self) {
@@ -155,6 +185,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
     let processes = HashMap::try_from(take(ebpf, map::PROCESSES)?);
     let doors = HashMap::try_from(take(ebpf, map::DOORS)?);
     let lost = PerCpuArray::try_from(take(ebpf, map::EVENTS_LOST)?);
+    let selection = Selection::open(ebpf)?;
     let log = EbpfLogger::init(ebpf);
     let log = log.inspect_err(|error| tracing::warn!(%error, "the programs' log is not read")).ok();
     Ok(Kernel {
@@ -163,14 +194,17 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
         processes: Mutex::new(
             processes.map_err(|source| Error::map("open", map::PROCESSES, source))?,
         ),
+        selection: Mutex::new(selection),
         doors: Mutex::new(doors.map_err(|source| Error::map("open", map::DOORS, source))?),
         lost: lost.map_err(|source| Error::map("open", map::EVENTS_LOST, source))?,
+        netns: host.netns_cookie,
         origins: Origins::open(config, host.netns_cookie)?,
         kept: Mutex::new(None),
         log: Mutex::new(log),
+        tier: Tier::Kernel { reason: "not tried yet".to_owned() },
     })
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
     ebpf.take_map(name).ok_or(Error::Missing { kind: "map", name })
 }

@@ -75,6 +75,9 @@ pub enum Error {
         /// Its name.
         name: &'static str,
     },
+    /// The kernel attaches security hooks and does not call them.
+    #[error("the kernel does not call security hooks: `bpf` is not in its list `lsm=`")]
+    NotCalled,
     /// The configured folder is not on a cgroup v2 hierarchy.
     #[error("`{path}` is not a cgroup v2 folder")]
     NotCgroup2 {

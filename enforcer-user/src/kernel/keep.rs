@@ -4,21 +4,24 @@
 //!
 //! While the daemon lives, removing a pin or unmounting the bpffs takes nothing out of force. A detached link
 //! cannot be revived; its program is attached anew. Between the two nobody guards: whoever may detach is root.
+//! Only links of cgroups can be detached or given another program; those of tracepoints and security hooks are in
+//! force as long as somebody holds them, so their pins are all there is to put back.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use enforcer_common::program;
+use enforcer_common::map;
 
 use super::sys::LinkInfo;
-use super::{Config, Error, bpffs, pin, sys};
+use super::{Config, Error, Tier, attach, bpffs, hardened, pin, sys};
 
 /// What is held.
 #[derive(Debug)]
 pub(super) struct Kept {
     maps: Vec<(PathBuf, OwnedFd)>,
     links: Vec<Link>,
+    tier: Tier,
 }
 
 #[derive(Debug)]
@@ -32,15 +35,15 @@ struct Link {
 
 impl Kept {
     /// Takes hold of everything that is pinned.
-    pub(super) fn hold(config: &Config) -> Result<Self, Error> {
+    pub(super) fn hold(config: &Config, tier: &Tier) -> Result<Self, Error> {
         let open = |path: PathBuf| {
             let fd = sys::open_link(&path).map_err(|error| Error::io("open", &path, error))?;
             Ok((path, fd))
         };
         let maps: Result<Vec<_>, Error> = pin::maps_pinned(config)?.into_iter().map(open).collect();
-        let links: Result<Vec<_>, Error> =
-            program::ALL.into_iter().map(|name| Link::hold(config, name)).collect();
-        Ok(Self { maps: maps?, links: links? })
+        let names = attach::names(tier);
+        let links: Result<Vec<_>, Error> = names.map(|name| Link::hold(config, name)).collect();
+        Ok(Self { maps: maps?, links: links?, tier: tier.clone() })
     }
 
     /// Puts back what is missing; says what that was.
@@ -49,6 +52,7 @@ impl Kept {
         if !bpffs::is_there(config)? {
             bpffs::ensure(config)?;
             done.push("the bpffs".to_owned());
+            self.tell_device(config)?;
         }
         pin::make_folders(config)?;
         for (path, map) in &self.maps {
@@ -60,6 +64,17 @@ impl Kept {
             link.repair(config, &mut done)?;
         }
         Ok(done)
+    }
+
+    /// The security hooks know the pins by the device of their file system, and a new one has another.
+    fn tell_device(&self, config: &Config) -> Result<(), Error> {
+        let hardening = pin::map(config, map::HARDENING);
+        match self.maps.iter().find(|(path, _)| *path == hardening) {
+            Some((_, map)) if self.tier == Tier::Hardened => {
+                hardened::tell_device(map.as_fd(), config)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

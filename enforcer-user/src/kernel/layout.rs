@@ -6,10 +6,12 @@
 
 use std::fs;
 use std::io;
+use std::mem::offset_of;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use btfparse::{Offset, Readable, TypeInformation};
-use enforcer_common::Settings;
+use enforcer_common::{Hardening, Settings};
 
 use super::Error;
 use super::preflight::KERNEL_BTF;
@@ -28,31 +30,96 @@ impl Readable for Btf {
     }
 }
 
-/// The settings with every offset filled in.
+/// What is read of this kernel's BTF.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    settings: Settings,
+    /// What the hardened tier needs, or the first member that is missing.
+    hardening: Result<Hardening, (&'static str, &'static str)>,
+}
+
+/// Read once: it takes a moment, and a kernel does not change while it runs.
+static LAYOUT: OnceLock<Layout> = OnceLock::new();
+
+/// Settings with every offset filled in and nothing else.
 ///
 /// # Errors
 /// When the BTF cannot be read, or lacks a member.
-pub(super) fn of_this_kernel(session_level: u32) -> Result<Settings, Error> {
+pub(super) fn settings() -> Result<Settings, Error> {
+    Ok(layout()?.settings)
+}
+
+/// What the hardened tier needs, with every offset filled in.
+///
+/// # Errors
+/// As [`settings`].
+pub(super) fn hardening(daemon: u32, pins_device: u32) -> Result<Hardening, Error> {
+    let found = layout()?.hardening;
+    let offsets = found.map_err(|(object, member)| Error::Layout { object, member })?;
+    Ok(Hardening { daemon, pins_device, ..offsets })
+}
+
+fn layout() -> Result<Layout, Error> {
+    if let Some(layout) = LAYOUT.get() {
+        return Ok(*layout);
+    }
     let path = Path::new(KERNEL_BTF);
     let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
     let types = TypeInformation::new(&Btf(bytes))
         .map_err(|error| Error::io("read", path, io::Error::other(format!("{error:?}"))))?;
-    let offset = |object: &'static str, member: &'static str| {
-        let found = types.id_of(object).and_then(|id| types.offset_of(id, member).ok());
-        match found {
-            Some((_, Offset::ByteOffset(offset))) => Ok(offset),
-            _ => Err(Error::Layout { object, member }),
-        }
-    };
+    let settings = task(&types).map_err(|(object, member)| Error::Layout { object, member })?;
+    Ok(*LAYOUT.get_or_init(|| Layout { settings, hardening: hardened(&types) }))
+}
+
+/// Offset of a member in bytes, or what is missing.
+fn offset(
+    types: &TypeInformation,
+    object: &'static str,
+    member: &'static str,
+) -> Result<u32, (&'static str, &'static str)> {
+    match types.id_of(object).and_then(|id| types.offset_of(id, member).ok()) {
+        Some((_, Offset::ByteOffset(offset))) => Ok(offset),
+        _ => Err((object, member)),
+    }
+}
+
+fn task(types: &TypeInformation) -> Result<Settings, (&'static str, &'static str)> {
     Ok(Settings {
-        session_level,
-        task_tgid: offset("task_struct", "tgid")?,
-        task_pid: offset("task_struct", "pid")?,
-        task_real_parent: offset("task_struct", "real_parent")?,
-        task_group_leader: offset("task_struct", "group_leader")?,
-        task_start_boottime: offset("task_struct", "start_boottime")?,
-        task_signal: offset("task_struct", "signal")?,
-        signal_live: offset("signal_struct", "live")?,
+        task_tgid: offset(types, "task_struct", "tgid")?,
+        task_pid: offset(types, "task_struct", "pid")?,
+        task_real_parent: offset(types, "task_struct", "real_parent")?,
+        task_group_leader: offset(types, "task_struct", "group_leader")?,
+        task_start_boottime: offset(types, "task_struct", "start_boottime")?,
+        task_signal: offset(types, "task_struct", "signal")?,
+        signal_live: offset(types, "signal_struct", "live")?,
+        task_mm: offset(types, "task_struct", "mm")?,
+        mm_exe_file: offset(types, "mm_struct", "exe_file")?,
+        file_inode: offset(types, "file", "f_inode")?,
+        inode_number: offset(types, "inode", "i_ino")?,
+        inode_super: offset(types, "inode", "i_sb")?,
+        super_device: offset(types, "super_block", "s_dev")?,
+        cgroup_node: offset(types, "cgroup", "kn")?,
+        cgroup_root: offset(types, "cgroup", "root")?,
+        root_hierarchy: offset(types, "cgroup_root", "hierarchy_id")?,
+        node_id: offset(types, "kernfs_node", "id")?,
+        node_name: offset(types, "kernfs_node", "name")?,
+        tcp_write_seq: offset(types, "tcp_sock", "write_seq")?,
+        ..Settings::default()
+    })
+}
+
+fn hardened(types: &TypeInformation) -> Result<Hardening, (&'static str, &'static str)> {
+    let path = u32::try_from(offset_of!(libc::sockaddr_un, sun_path)).unwrap_or_default();
+    Ok(Hardening {
+        daemon: 0,
+        pins_device: 0,
+        socket_file: offset(types, "socket", "file")?,
+        sock_family: offset(types, "sock_common", "skc_family")?,
+        inode_super: offset(types, "inode", "i_sb")?,
+        super_device: offset(types, "super_block", "s_dev")?,
+        mount_super: offset(types, "vfsmount", "mnt_sb")?,
+        unix_address: offset(types, "unix_sock", "addr")?,
+        address_path: offset(types, "unix_address", "name")?.saturating_add(path),
     })
 }
 
@@ -62,7 +129,7 @@ mod tests {
 
     #[test]
     fn this_kernel_has_every_member_and_each_elsewhere() {
-        let settings = of_this_kernel(2).unwrap();
+        let settings = settings().unwrap();
         let task = [
             settings.task_tgid,
             settings.task_pid,
@@ -70,9 +137,22 @@ mod tests {
             settings.task_group_leader,
             settings.task_start_boottime,
             settings.task_signal,
+            settings.task_mm,
         ];
         let distinct: std::collections::BTreeSet<_> = task.into_iter().collect();
         assert_eq!(distinct.len(), task.len(), "{settings:?}");
         assert_ne!(settings.signal_live, 0);
+        assert_ne!(settings.mm_exe_file, 0);
+        assert_ne!(settings.inode_number, settings.inode_super);
+        assert_ne!(settings.node_id, settings.node_name);
+        assert_ne!(settings.tcp_write_seq, 0);
+    }
+
+    #[test]
+    fn this_kernel_has_what_the_hardened_tier_reads() {
+        let hardening = hardening(7, 8).unwrap();
+        assert_eq!((hardening.daemon, hardening.pins_device), (7, 8));
+        assert_ne!(hardening.inode_super, 0);
+        assert_ne!(hardening.unix_address, 0);
     }
 }

@@ -5,7 +5,7 @@
 //! it is what the source says.
 
 use aya::programs::links::FdLink;
-use aya::programs::{CgroupAttachMode, Program, ProgramError};
+use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use enforcer_common::{map, program};
 
@@ -16,40 +16,53 @@ use std::path::Path;
 
 use super::{Config, Error, pin, sys};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../enforcer-ebpf/enforcer.bpf.o"
 ));
 
 /// Maps that outlive the daemon. The ring of aya-log is not among them: it belongs to one generation.
-const PINNED: [&str; 10] = [
+const PINNED: [&str; 19] = [
     map::SETTINGS,
     map::GUARDED,
     map::PROCESSES,
     map::MARKS,
+    map::SELECTORS,
+    map::SELECTION,
+    map::PLACES,
+    map::CGROUPS,
+    map::SESSIONS,
     map::DOORS,
     map::ORIGINS,
     map::SOCKET_ORIGIN,
+    map::SOCKET_SERVERS,
     map::SOCKET_LABEL,
+    map::HARDENING,
+    map::UNIX_ALLOWED,
+    map::LSM_CALLS,
     map::EVENTS,
     map::EVENTS_LOST,
 ];
 
 /// Creates or reopens the maps, and has the verifier read every program. Nothing runs yet.
-pub(super) fn load(config: &Config) -> Result<Ebpf, Error> {
+pub(super) fn load(config: &Config) -> Result<(Ebpf, Btf), Error> {
     let mut loader = EbpfLoader::new();
     for name in PINNED {
         loader.map_pin_path(name, pin::map(config, name));
     }
     let loaded = loader.load(OBJECT);
     let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
-    let btf =
-        Btf::from_sys_fs().map_err(|source| Error::Load { source: Box::new(source.into()) })?;
+    let btf = types()?;
     for name in program::ALL {
         let program = program_mut(&mut ebpf, name)?;
         verify(program, name, &btf).map_err(|source| Error::program("load", name, source))?;
     }
-    Ok(ebpf)
+    Ok((ebpf, btf))
+}
+
+/// The kernel's types. Several megabytes: whoever reads them lets go of them again.
+pub(super) fn types() -> Result<Btf, Error> {
+    Btf::from_sys_fs().map_err(|source| Error::Load { source: Box::new(source.into()) })
 }
 
 /// The tracepoint of a program that is attached to one: such a program sees the whole host, and its link
@@ -58,6 +71,7 @@ pub(super) fn tracepoint(name: &str) -> Option<&'static str> {
     match name {
         program::FORK => Some("sched_process_fork"),
         program::EXEC => Some("sched_process_exec"),
+        program::MKDIR => Some("cgroup_mkdir"),
         program::EXIT => Some("sched_process_exit"),
         _ => None,
     }
@@ -95,9 +109,17 @@ pub(super) fn attach(
             let id = program.attach().map_err(failed)?;
             Ok(FdLink::from(program.take_link(id).map_err(failed)?))
         }
+        Program::Lsm(program) => {
+            let id = program.attach().map_err(failed)?;
+            Ok(FdLink::from(program.take_link(id).map_err(failed)?))
+        }
         Program::CgroupSkb(program) => {
-            let egress = aya::programs::CgroupSkbAttachType::Egress;
-            let id = program.attach(cgroup, egress, mode).map_err(failed)?;
+            let direction = if name == program::INGRESS {
+                CgroupSkbAttachType::Ingress
+            } else {
+                CgroupSkbAttachType::Egress
+            };
+            let id = program.attach(cgroup, direction, mode).map_err(failed)?;
             FdLink::try_from(program.take_link(id).map_err(failed)?)
         }
         Program::CgroupSock(program) => {
@@ -138,6 +160,9 @@ pub(super) fn program_fd<'a>(
     Ok(fd.as_fd())
 }
 
-fn program_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, Error> {
+pub(super) fn program_mut<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut Program, Error> {
     ebpf.program_mut(name).ok_or(Error::Missing { kind: "program", name })
 }

@@ -6,11 +6,14 @@
 //! leaves the programs in force with nobody behind the proxy's port: guarded connects are refused until
 //! the next daemon takes over. It errs towards refusing. One daemon at a time may use a pin folder.
 
+mod agents;
 mod attach;
 mod bpffs;
+mod cut;
 mod detach;
 mod error;
 mod events;
+mod hardened;
 mod keep;
 mod layout;
 mod load;
@@ -18,6 +21,8 @@ mod mounts;
 mod origins;
 mod pin;
 mod preflight;
+mod select;
+mod syn;
 #[expect(unsafe_code, reason = "a few bpf(2) commands that aya does not offer")]
 mod sys;
 
@@ -35,8 +40,11 @@ pub use self::attach::recorded_ports;
 pub use self::detach::detach;
 pub use self::error::Error;
 pub use self::events::Events;
+pub use self::hardened::{Tier, probe_tier};
 pub use self::mounts::find_cgroup2;
 pub use self::origins::{OriginSeen, Origins};
+pub use self::select::file_id;
+pub use self::syn::keep_syn;
 
 /// A name that a bundle may use has room in a label.
 const _: () = assert!(enforcer_core::model::limits::NAME_BYTES_MAX <= AGENT_NAME_BYTES);
@@ -55,8 +63,19 @@ pub struct Config {
 pub struct Ports {
     /// TCP port of the proxy.
     pub proxy: u16,
-    /// UDP port of the resolver.
+    /// First UDP port of the resolver; it has [`enforcer_common::RESOLVER_PORTS`] in a row.
     pub resolver: u16,
+}
+
+/// Processes that are guarded by their labels, as an earlier daemon or the programs left them; none where
+/// nothing is in force.
+#[must_use]
+pub fn recorded_labels(config: &Config) -> Vec<(u32, SessionId)> {
+    let Ok(pinned) = MapData::from_pin(pin::map(config, map::PROCESSES)) else { return Vec::new() };
+    let found = HashMap::<_, u32, ProcessLabel>::try_from(aya::maps::Map::HashMap(pinned));
+    let Ok(labels) = found else { return Vec::new() };
+    let labels = labels.iter().filter_map(Result::ok);
+    labels.map(|(pid, label)| (pid, SessionId::from_u64(label.session))).collect()
 }
 
 /// Checks everything that must be so before programs are loaded; changes nothing.
@@ -78,16 +97,29 @@ pub struct ProgramState {
     pub program: Option<u32>,
 }
 
+/// The cookie by which the programs know the network namespace of this thread.
+///
+/// # Errors
+/// When no socket can be made on its loopback addresses.
+pub fn netns_cookie() -> Result<u64, Error> {
+    sys::netns_cookie()
+        .map_err(|source| Error::syscall("read the cookie of", "/proc/thread-self/ns/net", source))
+}
+
 /// The programs in force. Dropping it changes nothing in the kernel.
 pub struct Kernel {
     config: Config,
     guarded: Mutex<HashMap<MapData, u64, Label>>,
     processes: Mutex<HashMap<MapData, u32, ProcessLabel>>,
+    selection: Mutex<select::Selection>,
     doors: Mutex<HashMap<MapData, u64, Door>>,
     lost: PerCpuArray<MapData, u64>,
+    /// Cookie of the daemon's own network namespace.
+    netns: u64,
     origins: Origins,
     kept: Mutex<Option<keep::Kept>>,
     log: Mutex<Option<EbpfLogger<&'static dyn log::Log>>>,
+    tier: Tier,
 }
 
 impl fmt::Debug for Kernel {
@@ -107,7 +139,7 @@ impl Kernel {
     /// newly is detached again; what an earlier daemon left in force stays in force.
     pub fn attach(config: &Config, ports: Ports) -> Result<Self, Error> {
         let kernel = attach::attach(config, ports)?;
-        let kept = keep::Kept::hold(config)?;
+        let kept = keep::Kept::hold(config, &kernel.tier)?;
         *kernel.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         Ok(kernel)
     }
@@ -184,6 +216,40 @@ impl Kernel {
         }
     }
 
+    /// Every labeled process.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn labeled_processes(&self) -> Result<Vec<u32>, Error> {
+        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Result<Vec<_>, _> = processes.keys().collect();
+        keys.map_err(|source| Error::map("read", map::PROCESSES, source))
+    }
+
+    /// Where guarded processes of a network namespace are sent.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn door(&self, netns: u64) -> Result<Option<Ports>, Error> {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        match doors.get(&netns, 0) {
+            Ok(door) => Ok(Some(Ports { proxy: door.proxy_port, resolver: door.resolver_port })),
+            Err(source) if is_missing(&source) => Ok(None),
+            Err(source) => Err(Error::map("read", map::DOORS, source)),
+        }
+    }
+
+    /// The namespaces that have a door, without the daemon's own.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn doors_elsewhere(&self) -> Result<Vec<u64>, Error> {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Result<Vec<_>, _> = doors.keys().collect();
+        let keys = keys.map_err(|source| Error::map("read", map::DOORS, source))?;
+        Ok(keys.into_iter().filter(|netns| *netns != self.netns).collect())
+    }
+
     /// Points guarded processes of a network namespace at `ports` there. To be called when the listeners are
     /// open.
     ///
@@ -248,10 +314,16 @@ impl Kernel {
         Ok(slots.iter().sum())
     }
 
+    /// How much is stopped on this host.
+    #[must_use]
+    pub fn tier(&self) -> &Tier {
+        &self.tier
+    }
+
     /// Each program, with the link that keeps it attached.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramState> {
-        attach::programs(&self.config)
+        attach::programs(&self.config, &self.tier)
     }
 }
 
@@ -263,7 +335,11 @@ fn is_missing(error: &MapError) -> bool {
     }
 }
 
-fn label(session: SessionId, agent: &AgentName) -> Result<Label, Error> {
+/// The label of a session.
+///
+/// # Errors
+/// When it has no room for the name.
+pub fn label(session: SessionId, agent: &AgentName) -> Result<Label, Error> {
     let name = agent.as_str().as_bytes();
     let mut padded = [0; AGENT_NAME_BYTES];
     let Some(place) = padded.get_mut(..name.len()) else {
@@ -273,7 +349,9 @@ fn label(session: SessionId, agent: &AgentName) -> Result<Label, Error> {
     Ok(Label { session: session.as_u64(), agent: padded })
 }
 
-fn agent_name(label: &Label) -> AgentName {
+/// The agent's name in a label.
+#[must_use]
+pub fn agent_name(label: &Label) -> AgentName {
     AgentName::new(text(&label.agent))
 }
 

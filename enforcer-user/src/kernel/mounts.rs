@@ -1,30 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reads `/proc/thread-self/mountinfo`: where things are mounted, and by whom.
+//! Where things are mounted, and by whom.
 //!
 //! Paths of hosts differ (cgroup v2 stands beside v1 on some), so nothing here is assumed.
 
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-
-/// Of the thread: it may be in another mount namespace than the process was started in.
-const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
-
-/// One mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mount {
-    /// Which folder of the file system is mounted.
-    pub(super) root: PathBuf,
-    /// Where.
-    pub(super) point: PathBuf,
-    /// File system type.
-    pub(super) kind: String,
-    /// What was given as the source; for file systems without a device any text.
-    pub(super) source: String,
-}
+pub(super) use crate::runtime::mounts::Mount;
+use crate::runtime::mounts::{self, MOUNTINFO};
 
 /// Where cgroup v2 is mounted.
 ///
@@ -43,49 +27,13 @@ pub(super) fn mount_of(path: &Path) -> Result<Option<Mount>, Error> {
 }
 
 fn mounts() -> Result<Vec<Mount>, Error> {
-    let text = fs::read(MOUNTINFO);
-    let text = text.map_err(|source| Error::io("read", Path::new(MOUNTINFO), source))?;
-    Ok(parse(&String::from_utf8_lossy(&text)))
+    mounts::mounts().map_err(|source| Error::io("read", Path::new(MOUNTINFO), source))
 }
 
 /// A later mount covers an earlier one at the same place.
 fn innermost(mounts: Vec<Mount>, path: &Path) -> Option<Mount> {
     let over = mounts.into_iter().filter(|mount| path.starts_with(&mount.point));
     over.max_by_key(|mount| mount.point.components().count())
-}
-
-fn parse(text: &str) -> Vec<Mount> {
-    text.lines().filter_map(parse_line).collect()
-}
-
-/// `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw`, see proc_pid_mountinfo(5).
-fn parse_line(line: &str) -> Option<Mount> {
-    let (place, what) = line.split_once(" - ")?;
-    let mut place = place.split(' ').skip(3);
-    let root = unescape(place.next()?);
-    let point = unescape(place.next()?);
-    let mut what = what.split(' ');
-    let kind = what.next()?.to_owned();
-    let source = what.next()?.to_owned();
-    Some(Mount { root, point, kind, source })
-}
-
-/// Space, tab, newline and backslash stand as `\` and three octal digits.
-fn unescape(text: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = (*first == b'\\').then(|| after.get(..3)).flatten();
-        let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
-        if let Some(byte) = code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            bytes.push(byte);
-            rest = after.get(3..).unwrap_or_default();
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 #[cfg(test)]
@@ -103,12 +51,14 @@ garbage";
     #[test]
     fn the_innermost_and_last_mount_holds_a_path() {
         let check = |path: &str, source: &str| {
-            let found = innermost(parse(TABLE), Path::new(path)).map(|mount| mount.source);
+            let found = innermost(mounts::parse(TABLE), Path::new(path)).map(|mount| mount.source);
             assert_eq!(found.as_deref(), Some(source), "{path}");
         };
         check("/sys/fs/cgroup/unified/a", "cgroup2");
         check("/sys/fs/cgroup/unifiedly", "tmpfs");
         check("/tmp/with space/x", "other");
         check("/tmp", "/dev/vda");
+        let device = innermost(mounts::parse(TABLE), Path::new("/tmp")).map(|mount| mount.device);
+        assert_eq!(device, Some(254 << 20));
     }
 }

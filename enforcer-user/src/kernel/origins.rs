@@ -9,11 +9,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use aya::maps::{HashMap, Map, MapData};
-use enforcer_common::{Origin, OriginKey, PROTOCOL_TCP, capacity, map};
+use enforcer_common::{FileId, Origin, OriginKey, PROTOCOL_TCP, PROTOCOL_UDP, capacity, map};
 use enforcer_core::model::SessionId;
 
 use super::sys::{self, Read};
-use super::{Config, Error, pin, text};
+use super::{Config, Error, pin, syn, text};
 
 /// What the kernel knew when a guarded process connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,12 @@ pub struct OriginSeen {
     pub comm: String,
     /// When the process started, in nanoseconds since boot.
     pub started: u64,
-    /// Process id of its parent.
-    pub parent: u32,
+    /// Id of the cgroup it was in.
+    pub cgroup: u64,
+    /// Its program.
+    pub exe: FileId,
+    /// Process ids of its ancestors, the parent first.
+    pub ancestors: Vec<u32>,
 }
 
 /// The origins of redirected flows; clones share one descriptor.
@@ -65,21 +69,37 @@ impl Origins {
         Self { map: Arc::clone(&self.map), netns }
     }
 
-    /// The origin of a peer. A TCP origin is taken out, so that a later flow from the same port cannot
-    /// inherit it; a UDP origin stays, because one socket sends several queries, and each of them writes it
-    /// anew before it arrives.
+    /// The origin of a connection, from a listener that [`super::keep_syn`] was called for. It is taken out: a second
+    /// call finds none.
     ///
     /// # Errors
     /// When the kernel refuses the lookup; to be treated as no origin.
-    pub fn take(&self, peer: SocketAddr, protocol: u16) -> Result<Option<OriginSeen>, Error> {
-        let key = OriginKey {
-            netns: self.netns,
-            address: as_v6(peer.ip()).octets(),
-            port: peer.port(),
-            protocol,
-            padding: 0,
+    pub fn take(
+        &self,
+        connection: impl AsFd,
+        peer: SocketAddr,
+    ) -> Result<Option<OriginSeen>, Error> {
+        let Some(sequence) = syn::sequence(connection.as_fd())? else {
+            return Ok(None);
         };
-        let read = if protocol == PROTOCOL_TCP { Read::Take } else { Read::Keep };
+        self.find(self.key(peer, PROTOCOL_TCP, sequence), Read::Take)
+    }
+
+    /// The origin of a query to the resolver. It stays, because one socket sends several, and each of them writes
+    /// it anew before it arrives.
+    ///
+    /// # Errors
+    /// When the kernel refuses the lookup; to be treated as no origin.
+    pub fn of_query(&self, peer: SocketAddr) -> Result<Option<OriginSeen>, Error> {
+        self.find(self.key(peer, PROTOCOL_UDP, 0), Read::Keep)
+    }
+
+    fn key(&self, peer: SocketAddr, protocol: u16, sequence: u32) -> OriginKey {
+        let address = as_v6(peer.ip()).octets();
+        OriginKey { netns: self.netns, address, port: peer.port(), protocol, sequence }
+    }
+
+    fn find(&self, key: OriginKey, read: Read) -> Result<Option<OriginSeen>, Error> {
         let found = sys::element::<OriginKey, Origin>(self.map.fd().as_fd(), &key, read);
         let found =
             found.map_err(|source| Error::syscall("look up a peer in", map::ORIGINS, source))?;
@@ -113,7 +133,9 @@ fn seen(origin: &Origin) -> OriginSeen {
         uid: origin.uid,
         comm: text(&origin.comm),
         started: origin.started,
-        parent: origin.parent,
+        cgroup: origin.cgroup,
+        exe: origin.exe,
+        ancestors: origin.ancestors.into_iter().take_while(|pid| *pid != 0).collect(),
     }
 }
 

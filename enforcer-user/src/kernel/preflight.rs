@@ -61,7 +61,7 @@ fn check_cgroup_namespace() -> Result<(), Error> {
 }
 
 /// The configured cgroup, as a path below the root of the hierarchy.
-fn below_hierarchy_root(config: &Config) -> Result<PathBuf, Error> {
+pub(super) fn below_hierarchy_root(config: &Config) -> Result<PathBuf, Error> {
     let not = || Error::NotCgroup2 { path: config.cgroup.clone() };
     let mount = mounts::mount_of(&config.cgroup)?.filter(|mount| mount.kind == "cgroup2");
     let mount = mount.ok_or_else(not)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The few kernel calls for which aya 0.14 has no safe function: replacing the program of a pinned link,
-//! reading a link, lookup-and-delete in one step, and the cookie of a network namespace.
+//! reading a link, lookup-and-delete in one step, the cookie of a network namespace, and the SYN of a connection.
 
 use std::ffi::CString;
 use std::io;
@@ -17,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_OBJ_PIN: libc::c_int = 6;
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
@@ -223,6 +224,43 @@ pub(super) fn element<K: Pod, V: Pod>(
     }
 }
 
+/// Has a listener keep the SYN of each connection until it is asked for.
+pub(super) fn save_syn(listener: BorrowedFd<'_>) -> io::Result<()> {
+    let yes: libc::c_int = 1;
+    let bytes = libc::socklen_t::try_from(size_of_val(&yes)).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open for the call, and the pointer is to a live value of its size.
+    let failed = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_SAVE_SYN,
+            ptr::from_ref(&yes).cast(),
+            bytes,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Writes the SYN of a connection, from its IP header on, and returns its length: zero when it was not saved,
+/// or was read already.
+pub(super) fn saved_syn(connection: BorrowedFd<'_>, syn: &mut [u8]) -> io::Result<usize> {
+    let mut bytes = libc::socklen_t::try_from(syn.len()).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open for the call, and the kernel writes at most the given length.
+    let failed = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_SAVED_SYN,
+            syn.as_mut_ptr().cast(),
+            &raw mut bytes,
+        )
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    usize::try_from(bytes).map_err(io::Error::other)
+}
+
 /// Has the runtime of this task tell when a descriptor becomes readable.
 pub(super) fn watch<T: AsFd + AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: a value that can lend its descriptor owns it, keeps it open and never changes it.
@@ -234,6 +272,63 @@ pub(super) fn watch<T: AsFd + AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
 pub(super) fn plain<T: Pod>(bytes: &[u8]) -> Option<T> {
     // SAFETY: the length is the type's, every bit pattern is valid, and the read needs no alignment.
     (bytes.len() == size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// Writes an element of a map whose key and value have the given types.
+pub(super) fn set_element<K: Pod, V: Pod>(
+    map: BorrowedFd<'_>,
+    key: &K,
+    value: &V,
+) -> io::Result<()> {
+    let mut attr = ElementAttr {
+        map_fd: map.as_raw_fd(),
+        padding: 0,
+        key: ptr::from_ref(key).addr() as u64,
+        value: ptr::from_ref(value).addr() as u64,
+        flags: 0,
+    };
+    bpf(BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
+}
+
+/// A handle of a process.
+pub(super) fn open_process(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    owned(fd)
+}
+
+/// A copy of a descriptor of a process.
+pub(super) fn descriptor_of(process: BorrowedFd<'_>, number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) };
+    owned(fd)
+}
+
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// An option of `SOL_SOCKET` that is a number.
+pub(super) fn socket_option(socket: BorrowedFd<'_>, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut bytes =
+        libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open for the call, and both pointers are to live values of their size.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            ptr::from_mut(&mut value).cast(),
+            &raw mut bytes,
+        )
+    };
+    if failed == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The cookie of the network namespace of this thread.

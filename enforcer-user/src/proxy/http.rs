@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use enforcer_core::model::{Denied, DenyReason, limits};
+use enforcer_core::protocol::path;
 use hyper::body::Incoming;
 use hyper::header::{HOST, UPGRADE};
 use hyper::http::uri::Authority;
@@ -192,6 +193,9 @@ fn check<B>(request: &Request<B>, target: &Target) -> Result<(), (DenyReason, &'
     }
     if request.headers().contains_key(UPGRADE) {
         return Err((DenyReason::UpgradeUnsupported, "an `Upgrade` header"));
+    }
+    if let Some(why) = path::ambiguity(request.uri().path()) {
+        return Err((DenyReason::ProtocolError, why));
     }
     let authority = authority(request).map_err(|why| (DenyReason::ProtocolError, why))?;
     let default = if target.is_tls { 443 } else { 80 };

@@ -87,7 +87,7 @@ impl Proxy {
     async fn connection(&self, stream: TcpStream, origin: &Arc<Origin>) -> Result<(), Refused> {
         if origin.destination.port() == DNS_PORT {
             let on = |outcome: &Outcome| self.resolved(origin, outcome);
-            if let Err(error) = self.resolver.serve_tcp(stream, on).await {
+            if let Err(error) = self.resolver.serve_tcp(&origin.agent, stream, on).await {
                 tracing::debug!(%error, "name query over TCP ended");
             }
             return Ok(());

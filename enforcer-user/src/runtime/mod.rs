@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The few things every room may use: the clock, the drain signal, supervised tasks, alarms.
+//! The few things every room may use: the clock, the drain signal, supervised tasks, alarms, the mount table.
 
 mod alarms;
 mod chain;
 mod clock;
 mod drain;
+pub mod mounts;
 mod spare;
 mod tasks;
 
@@ -13,4 +14,4 @@ pub use chain::chain;
 pub use clock::Clock;
 pub use drain::{Drain, Draining};
 pub use spare::{Spares, has_descriptors, is_out_of_descriptors};
-pub use tasks::{Panicked, caught, heavy, spawn};
+pub use tasks::{Panicked, apart, caught, heavy, spawn};

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// The work ended in a panic. Whoever gets this denies.
@@ -53,6 +54,24 @@ pub async fn heavy<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Panicked> {
     tokio::task::spawn_blocking(work).await.map_err(|_panic| Panicked)
+}
+
+/// Runs work on a thread of its own that ends with it: for what changes the thread, such as the namespace it
+/// is in.
+///
+/// # Errors
+/// [`Panicked`], also when no thread can be made.
+pub async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Panicked> {
+    let (done, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("apart".to_owned());
+    let started = thread.spawn(move || {
+        // Who does not wait any more does not need it.
+        let _gone = done.send(work());
+    });
+    started.map_err(|_none| Panicked)?;
+    result.await.map_err(|_panic| Panicked)
 }
 
 #[cfg(test)]

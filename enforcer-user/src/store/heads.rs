@@ -130,6 +130,7 @@ fn note(state: &mut SessionState, event: &Event) {
         }
         EventBody::SessionClosed {} => state.is_closed = true,
         EventBody::ConnectionRefused { .. }
+        | EventBody::ConnectionsCut { .. }
         | EventBody::EventsLost { .. }
         | EventBody::ExchangeClosed(_)
         | EventBody::JournalRecovered { .. }

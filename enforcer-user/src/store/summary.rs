@@ -98,7 +98,8 @@ impl SessionSummary {
                 self.command.clone_from(&opened.command);
                 self.policy = Some(opened.policy.clone());
             }
-            EventBody::EventsLost { .. }
+            EventBody::ConnectionsCut { .. }
+            | EventBody::EventsLost { .. }
             | EventBody::FaultBegan { .. }
             | EventBody::FaultEnded { .. }
             | EventBody::JournalRecovered { .. }

@@ -312,6 +312,7 @@ impl Verification<'_> {
                 return;
             }
             EventBody::ConnectionRefused { .. }
+            | EventBody::ConnectionsCut { .. }
             | EventBody::EventsLost { .. }
             | EventBody::FaultBegan { .. }
             | EventBody::FaultEnded { .. }

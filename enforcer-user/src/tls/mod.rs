@@ -23,7 +23,7 @@ pub use failure::{HandshakeFailure, UpstreamFailure, handshake_failure, upstream
 pub use hello::{Hello, HelloParse, parse_hello};
 pub use mint::server_config;
 pub use roots::{Anchors, Root, client_config, system_roots, verified_by};
-pub use trust::{Trust, write_trust};
+pub use trust::{Trust, trust_folder, write_trust};
 
 use std::io;
 use std::path::PathBuf;

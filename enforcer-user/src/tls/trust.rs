@@ -87,13 +87,19 @@ impl Trust {
     }
 }
 
+/// The folder of the public files.
+#[must_use]
+pub fn trust_folder(state: &Path) -> PathBuf {
+    state.join(FOLDER)
+}
+
 /// Writes `state/trust/ca.pem` and `state/trust/bundle.pem`, readable by everybody, and opens the
 /// state folder for traversal. Files that are right already stay untouched.
 ///
 /// # Errors
 /// If a file or folder cannot be written.
 pub fn write_trust(state: &Path, ca: &Ca, system: &[CertificateDer<'_>]) -> Result<Trust, Error> {
-    let dir = state.join(FOLDER);
+    let dir = trust_folder(state);
     files::create_dir(state, 0o711)?;
     let mode = fs::metadata(state).map_err(files::failed("examine", state))?.permissions().mode();
     if mode & 0o011 != 0o011 {

@@ -4,6 +4,7 @@
 use super::super::{Severity, cases, compile};
 use super::{INVENTORY, problems, sources};
 use crate::model::limits::NAME_BYTES_MAX;
+use crate::model::{AgentName, LaunchMode};
 
 /// Checks the problems of rules under the shared inventory: line, column, part of the message.
 fn check(rules: &str, expect: &[(usize, usize, &str)]) {
@@ -59,6 +60,30 @@ fn a_name_that_the_kernel_has_no_room_for_is_refused() {
         error.help.as_deref(),
         Some("1 to 56 letters, digits, `.`, `_` or `-`, the first one a letter or digit")
     );
+}
+
+#[test]
+fn an_agent_is_confined_unless_the_bundle_says_otherwise() {
+    let with = |line: &str| {
+        let inventory = format!("{INVENTORY}\n[agents.other]\n{line}\n");
+        compile(&sources(&[("policy.toml", &inventory)]))
+    };
+    let launch = |line: &str| with(line).unwrap().policy.launch(&AgentName::new("other"));
+    assert_eq!(launch(""), Some(LaunchMode::Confined));
+    assert_eq!(launch("launch = \"confined\""), Some(LaunchMode::Confined));
+    assert_eq!(launch("launch = \"plain\""), Some(LaunchMode::Plain));
+    let unknown = with("").unwrap().policy.launch(&AgentName::new("nobody"));
+    assert_eq!(unknown, None);
+    let said = |line: &str| {
+        let errors = with(line).unwrap_err().0.into_iter();
+        let errors = errors.filter(|found| found.severity == Severity::Error);
+        errors.map(|found| found.to_string()).collect::<Vec<_>>()
+    };
+    let line = INVENTORY.lines().count() + 3;
+    let expect = format!("policy.toml:{line}:10: unknown launch `plan` (did you mean `plain`?)");
+    assert_eq!(said("launch = \"plan\""), [expect]);
+    let expect = format!("policy.toml:{line}:10: expected a string, found a boolean");
+    assert_eq!(said("launch = true"), [expect]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::super::{ACTIONS, FactKind, FactValue, Otherwise, Outcome, Protocol, Tls, operation};
 use super::super::{evaluate, rules, schema};
 use super::{chat, detected, facts, http, policy, sources};
-use crate::model::{Effect, Facts, MaskName, RecordDepth, RuleId};
+use crate::model::{AgentName, Effect, Facts, MaskName, RecordDepth, RuleId};
 
 const RULES: &str = r#"
 @id("chat") @mask("pii")
@@ -86,7 +86,7 @@ fn nothing_is_allowed_that_no_rule_permits() {
     for facts in [
         http("POST", "/v1/traces/ingest"),
         chat("o3", 1000),
-        Facts { agent: crate::model::AgentName::new("nobody"), ..http("GET", "/") },
+        Facts { agent: AgentName::new("nobody"), ..http("GET", "/") },
         Facts { endpoint: crate::model::EndpointName::new("nowhere"), ..http("GET", "/") },
     ] {
         let decision = policy.decide(&facts);
@@ -163,6 +163,30 @@ fn endpoints_are_found_by_name_and_port() {
     assert_eq!(policy.endpoint("a.files.example", 443).map(|e| e.name.as_str()), Some("files"));
     assert_eq!(policy.endpoint("pypi.example", 443).map(|e| e.tls), Some(Tls::Passthrough));
     assert!(policy.names_host("api.openai.com") && !policy.names_host("openai.com"));
+}
+
+#[test]
+fn an_agent_is_told_the_names_of_the_endpoints_that_some_permit_admits() {
+    let check = |rules: &str, agent: &str, expect: [bool; 3]| {
+        let policy = policy(&format!("@id(\"one\")\n{rules}"));
+        let agent = AgentName::new(agent);
+        let hosts = ["api.openai.com", "a.files.example", "pypi.example"];
+        let seen = hosts.map(|host| policy.names_host_for(&agent, host));
+        assert_eq!(seen, expect, "{agent}: {rules}");
+        assert!(!policy.names_host_for(&agent, "evil.example"));
+    };
+    let openai =
+        r#"permit (principal == Agent::"support", action, resource == Endpoint::"openai");"#;
+    check(openai, "support", [true, false, false]);
+    check(openai, "research", [false; 3]);
+    check(openai, "nobody", [false; 3]);
+    check("permit (principal, action, resource);", "support", [true; 3]);
+    check("forbid (principal, action, resource);", "support", [false; 3]);
+    check(
+        r#"permit (principal in Group::"customer-facing", action, resource in EndpointGroup::"models");"#,
+        "support",
+        [true, false, false],
+    );
 }
 
 #[test]

@@ -4,15 +4,25 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
+use enforcer_core::model::AgentName;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
-use super::{Fake, NAME, PATIENCE, query, resolver, v4, wire};
+use super::{Fake, NAME, PATIENCE, agent, query, resolver, v4, wire};
 use crate::dns::relay::framed;
+use crate::dns::reply::Reach;
 use crate::dns::{Error, Failure, Outcome, Resolver};
+
+struct Known(AgentName);
+
+impl AsRef<AgentName> for Known {
+    fn as_ref(&self) -> &AgentName {
+        &self.0
+    }
+}
 
 /// A client's socket and what `on` was told, for a resolver served over UDP.
 async fn served(resolver: &Resolver) -> (UdpSocket, Arc<Mutex<Vec<Outcome>>>, JoinSet<Error>) {
@@ -23,11 +33,15 @@ async fn served(resolver: &Resolver) -> (UdpSocket, Arc<Mutex<Vec<Outcome>>>, Jo
     let (resolver, tell) = (resolver.clone(), Arc::clone(&told));
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let on = move |from: SocketAddr, outcome: &Outcome| {
+        let who = move |from: SocketAddr| {
             assert_eq!(from, peer);
+            Some(Known(agent()))
+        };
+        let on = move |asker: Option<Known>, outcome: &Outcome| {
+            assert!(asker.is_some());
             tell.lock().unwrap().push(outcome.clone());
         };
-        resolver.serve_udp(socket, on).await
+        resolver.serve_udp(socket, who, on).await
     });
     (client, told, tasks)
 }
@@ -81,8 +95,8 @@ async fn a_connection_carries_several_queries_until_its_framing_breaks() {
     let fake = Fake::with((1..=100).map(|last| v4(NAME, last)).collect()).await;
     let resolver = fake.resolver();
     let (mut client, server) = duplex(64 * 1024);
-    let told = Mutex::new(0);
-    let serving = resolver.serve_tcp(server, |_| *told.lock().unwrap() += 1);
+    let (told, support) = (Mutex::new(0), agent());
+    let serving = resolver.serve_tcp(&support, server, |_| *told.lock().unwrap() += 1);
     let asking = async {
         let sent = framed(&wire(&query(NAME, RecordType::A))).unwrap();
         // Two queries at once, cut at an odd place.
@@ -110,9 +124,23 @@ async fn a_connection_that_ends_inside_a_query_is_an_error_and_one_that_ends_bet
         let (mut client, server) = duplex(1024);
         client.write_all(bytes).await.unwrap();
         drop(client);
-        assert_eq!(resolver.serve_tcp(server, |_| ()).await.is_ok(), expect, "{bytes:?}");
+        assert_eq!(resolver.serve_tcp(&agent(), server, |_| ()).await.is_ok(), expect, "{bytes:?}");
     }
     check(&[], true).await;
     check(&[0, 20, 1, 2, 3], false).await;
     check(&[0, 3, 1, 2, 3], true).await;
+}
+
+#[tokio::test]
+async fn nobody_known_gets_no_name_and_another_agent_gets_only_its_own() {
+    let mut fake = Fake::silent().await;
+    let resolver = fake.resolver();
+    let other = AgentName::new("other");
+    for asker in [None, Some(&other)] {
+        let query = wire(&query(NAME, RecordType::A));
+        let answer = resolver.answer_within(asker, &query, resolver.admit(), Reach::Datagram).await;
+        let reply = Message::from_vec(&answer.reply.unwrap()).unwrap();
+        assert_eq!(reply.metadata.response_code, ResponseCode::Refused, "{asker:?}");
+    }
+    assert!(fake.seen.try_recv().is_err(), "a refused name was asked for outside");
 }

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `enforcer doctor`: what would keep Enforcer from working here. Changes nothing that outlives it.
+//!
+//! Exit 0 when nothing would, 1 when something was found that a person has to repair, 3 when this host cannot be
+//! guarded, 5 when only root can find out. The tier is told and is no finding: the product works in either.
+
+use enforcer_core::policy::Policy;
+use serde::Serialize;
+
+use super::output::{self, Format};
+use super::{Exit, Failure};
+use crate::admin::{Client, Status};
+use crate::config::Config;
+use crate::daemon::{self, PolicyError};
+use crate::kernel::{self, Tier};
+use crate::runtime::chain;
+
+/// Arguments of `enforcer doctor`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// What one look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    /// As it should be.
+    Fine,
+    /// To be known; nothing has to be done.
+    Note,
+    /// Has to be repaired.
+    Finding,
+    /// Cannot be repaired on this host.
+    HostCannot,
+    /// Only root can find out.
+    Privilege,
+}
+
+/// One look.
+#[derive(Clone, Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    outcome: Outcome,
+    text: String,
+}
+
+impl Check {
+    fn new(name: &'static str, outcome: Outcome, text: impl Into<String>) -> Self {
+        Self { name, outcome, text: text.into() }
+    }
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+    let client = Client::new(&config.socket);
+    let daemon =
+        if client.is_there().await { Some(client.get::<Status>("/v1/status").await) } else { None };
+    let place = kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
+    let host = host(kernel::check(&place));
+    let tier = match (&daemon, host.outcome) {
+        (Some(Ok(status)), _) => tier(&status.tier, status.tier_reason.as_deref()),
+        (_, Outcome::Fine) => probed_tier(kernel::probe_tier()),
+        _ => Check::new("tier", Outcome::Note, "not probed: programs cannot be loaded"),
+    };
+    let policy = policy(daemon::load_policy(&config.policies));
+    let is_pinned = kernel::recorded_ports(&place).is_some();
+    let daemon = match daemon {
+        Some(Ok(status)) => answering(&status),
+        Some(Err(error)) => Check::new("daemon", Outcome::Finding, chain(&error)),
+        None => absent(is_pinned),
+    };
+    let checks = [host, tier, policy, daemon];
+    match args.output {
+        Format::Json => output::json(&checks)?,
+        Format::Text => output::text(&render(&checks))?,
+    }
+    Ok(exit(&checks))
+}
+
+fn host(checked: Result<(), kernel::Error>) -> Check {
+    match checked {
+        Ok(()) => Check::new("host", Outcome::Fine, "the kernel has what the programs need"),
+        Err(error) if error.is_privilege() => Check::new("host", Outcome::Privilege, chain(&error)),
+        Err(error) => Check::new("host", Outcome::HostCannot, chain(&error)),
+    }
+}
+
+fn probed_tier(probed: Result<Tier, kernel::Error>) -> Check {
+    match probed {
+        Ok(found) => tier(found.name(), found.reason()),
+        Err(error) => Check::new("tier", Outcome::HostCannot, chain(&error)),
+    }
+}
+
+fn tier(name: &str, reason: Option<&str>) -> Check {
+    match reason {
+        None => Check::new("tier", Outcome::Fine, name),
+        Some(reason) => Check::new("tier", Outcome::Note, format!("{name}, because {reason}")),
+    }
+}
+
+fn policy(loaded: Result<Policy, PolicyError>) -> Check {
+    match loaded {
+        Ok(policy) => Check::new("policy", Outcome::Fine, format!("{} compiles", policy.version())),
+        Err(error @ PolicyError::Read(_)) => Check::new("policy", Outcome::Finding, chain(&error)),
+        // The problems with their places are what `policy check` is for.
+        Err(error @ PolicyError::Invalid { .. }) => {
+            let text = format!("{error}; `enforcer policy check` shows where");
+            Check::new("policy", Outcome::Finding, text)
+        }
+    }
+}
+
+fn answering(status: &Status) -> Check {
+    let pid = status.pid;
+    if status.is_healthy {
+        return Check::new("daemon", Outcome::Fine, format!("healthy (pid {pid})"));
+    }
+    let text = format!("NOT healthy (pid {pid}); `enforcer status` says why");
+    Check::new("daemon", Outcome::Finding, text)
+}
+
+fn absent(is_pinned: bool) -> Check {
+    if is_pinned {
+        let text = "does not run, and the programs are in force: agents are refused everything";
+        return Check::new("daemon", Outcome::Finding, text);
+    }
+    Check::new("daemon", Outcome::Note, "does not run, and nothing is guarded")
+}
+
+fn exit(checks: &[Check]) -> Exit {
+    let has = |outcome| checks.iter().any(|check| check.outcome == outcome);
+    if has(Outcome::Privilege) {
+        Exit::Privilege
+    } else if has(Outcome::HostCannot) {
+        Exit::HostCannot
+    } else if has(Outcome::Finding) {
+        Exit::Difference
+    } else {
+        Exit::Fine
+    }
+}
+
+fn render(checks: &[Check]) -> String {
+    let line = |check: &Check| {
+        let word = match check.outcome {
+            Outcome::Fine => "fine",
+            Outcome::Note => "note",
+            Outcome::Finding => "FINDING",
+            Outcome::HostCannot => "CANNOT",
+            Outcome::Privilege => "NEEDS ROOT",
+        };
+        format!("{:<12}{:<8}  {}\n", word, check.name, check.text)
+    };
+    checks.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_is_that_of_the_worst() {
+        let check = |outcomes: &[Outcome], expect| {
+            let checks: Vec<_> =
+                outcomes.iter().map(|outcome| Check::new("x", *outcome, "")).collect();
+            assert_eq!(exit(&checks), expect, "{outcomes:?}");
+        };
+        check(&[Outcome::Fine, Outcome::Note], Exit::Fine);
+        check(&[Outcome::Finding, Outcome::Note], Exit::Difference);
+        check(&[Outcome::Finding, Outcome::HostCannot], Exit::HostCannot);
+        check(&[Outcome::Privilege, Outcome::HostCannot], Exit::Privilege);
+    }
+
+    #[test]
+    fn the_tier_is_told_with_its_reason_and_is_no_finding() {
+        let kernel = Tier::Kernel { reason: "failed to load".to_owned() };
+        let found = probed_tier(Ok(kernel));
+        assert_eq!(
+            (found.outcome, found.text.as_str()),
+            (Outcome::Note, "kernel, because failed to load")
+        );
+        assert_eq!(probed_tier(Ok(Tier::Hardened)).text, "hardened");
+    }
+}

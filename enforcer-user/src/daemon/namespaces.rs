@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Serves guarded processes in network namespaces of their own: opens the doors inside, and closes them when
+//! no guarded process is left there.
+//!
+//! The listeners belong to the namespace, everything else (the resolver's questions, upstream connections) stays
+//! in the daemon's own. Until the doors of a namespace are open, and if they cannot be opened, the programs
+//! refuse there. A namespace is served only while a labeled process is in it: nobody else's is touched.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+use enforcer_core::model::limits;
+use nix::sched::{CloneFlags, setns};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::reception::Reception;
+use crate::intake::Doors;
+use crate::kernel::{self, Kernel, Ports};
+use crate::runtime;
+
+/// The namespaces that are served besides the daemon's own.
+pub(super) struct Namespaces {
+    kernel: Arc<Kernel>,
+    reception: Reception,
+    /// Inode of the daemon's own namespace.
+    own: u64,
+    /// By the inode of the namespace, which lives as long as the doors in it.
+    served: HashMap<u64, Served>,
+    /// How many there are, for the status.
+    count: Arc<AtomicUsize>,
+}
+
+struct Served {
+    cookie: u64,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Namespaces {
+    /// Serves none yet.
+    ///
+    /// # Errors
+    /// When the daemon's own namespace cannot be read.
+    pub(super) fn new(
+        kernel: Arc<Kernel>,
+        reception: Reception,
+        count: Arc<AtomicUsize>,
+    ) -> anyhow::Result<Self> {
+        let own = inode_of(std::process::id()).context("cannot read the own network namespace")?;
+        Ok(Self { kernel, reception, own, served: HashMap::new(), count })
+    }
+
+    /// Serves the namespaces of processes that are announced, and those that are found by looking.
+    pub(super) async fn serve(mut self, mut wanted: mpsc::Receiver<u32>) {
+        let mut interval = tokio::time::interval(limits::NAMESPACE_SWEEP_INTERVAL);
+        loop {
+            tokio::select! {
+                pid = wanted.recv() => match pid {
+                    Some(pid) => self.open_for(pid).await,
+                    None => return,
+                },
+                _tick = interval.tick() => self.sweep().await,
+            }
+            self.count.store(self.served.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Opens what guarded processes need, closes what none needs any more; doors that an earlier daemon
+    /// announced and nobody serves are taken back.
+    async fn sweep(&mut self) {
+        let pids = match self.kernel.labeled_processes() {
+            Ok(pids) => pids,
+            Err(error) => {
+                let error = runtime::chain(&error);
+                return tracing::warn!(error, "network namespaces are not looked at");
+            }
+        };
+        let mut live = HashSet::new();
+        for pid in pids {
+            // A process that is gone needs nothing.
+            let Some(inode) = inode_of(pid) else { continue };
+            if live.insert(inode) {
+                self.open_for(pid).await;
+            }
+        }
+        self.served.retain(|inode, served| {
+            let is_live = live.contains(inode);
+            if !is_live {
+                served.close(&self.kernel);
+            }
+            is_live
+        });
+        let served: HashSet<u64> = self.served.values().map(|served| served.cookie).collect();
+        for cookie in self.kernel.doors_elsewhere().unwrap_or_default() {
+            if !served.contains(&cookie) {
+                close_door(&self.kernel, cookie);
+            }
+        }
+    }
+
+    async fn open_for(&mut self, pid: u32) {
+        let Ok(namespace) = File::open(format!("/proc/{pid}/ns/net")) else { return };
+        let Ok(inode) = namespace.metadata().map(|found| found.ino()) else { return };
+        if inode == self.own || self.served.contains_key(&inode) {
+            return;
+        }
+        // Only now: the id may have been given to another process before its namespace was opened.
+        if !matches!(self.kernel.labeled(pid), Ok(Some(_))) {
+            return;
+        }
+        if self.served.len() >= limits::NAMESPACES_MAX {
+            return tracing::warn!(pid, "too many network namespaces; this one stays refused");
+        }
+        match self.open(namespace).await {
+            Ok(served) => {
+                tracing::info!(pid, cookie = served.cookie, "a network namespace is served");
+                self.served.insert(inode, served);
+            }
+            // Its loopback device may not be up yet; the next attempt of the process asks again.
+            Err(error) => tracing::warn!(
+                pid,
+                error = format!("{error:#}"),
+                "a network namespace is not served"
+            ),
+        }
+    }
+
+    async fn open(&self, namespace: File) -> anyhow::Result<Served> {
+        let (kernel, runtime) = (Arc::clone(&self.kernel), Handle::current());
+        let opened = runtime::apart(move || {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;
+            let cookie = kernel::netns_cookie().context("its loopback device is down")?;
+            let recorded = kernel.door(cookie)?.map(|ports| (ports.proxy, ports.resolver));
+            let doors = match runtime.block_on(Doors::open(recorded)) {
+                Err(_taken) if recorded.is_some() => runtime.block_on(Doors::open(None)),
+                opened => opened,
+            };
+            anyhow::Ok((cookie, doors?))
+        });
+        let (cookie, doors) = opened.await??;
+        let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
+        let tasks = self.reception.serve(doors, Some(cookie));
+        let served = Served { cookie, tasks };
+        if let Err(error) = self.kernel.open_door(cookie, ports) {
+            served.abort();
+            return Err(error.into());
+        }
+        Ok(served)
+    }
+}
+
+impl Served {
+    fn close(&self, kernel: &Kernel) {
+        close_door(kernel, self.cookie);
+        self.abort();
+        tracing::info!(cookie = self.cookie, "a network namespace is not served any more");
+    }
+
+    /// Lets go of the listeners; connections that run go on to their end.
+    fn abort(&self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn close_door(kernel: &Kernel, cookie: u64) {
+    if let Err(error) = kernel.close_door(cookie) {
+        tracing::warn!(cookie, error = runtime::chain(&error), "a door is not taken back");
+    }
+}
+
+/// The network namespace of a process; none when it is gone.
+fn inode_of(pid: u32) -> Option<u64> {
+    fs::metadata(format!("/proc/{pid}/ns/net")).map(|found| found.ino()).ok()
+}

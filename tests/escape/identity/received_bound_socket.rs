@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Received from an unguarded process that has bound it to a device.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::{Redirected, Refused};
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+peer = socket_(AF_UNIX)
+peer.connect("\0escape")
+s = take_socket(peer)
+s.sendto(MARKER, FASTOPEN, V4)
+"#;
+
+const HELPER: &str = r#"
+listener = socket_(AF_UNIX)
+listener.bind("\0escape")
+listener.listen()
+show("ready")
+with listener.accept()[0] as peer:
+    pass_socket(peer, tcp(AF_INET, NO_COOKIE, BOUND))
+    peer.recv(1)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_socket_that_somebody_else_bound_to_a_device_is_held() {
+    Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
+        .held_by(&[program::CONNECT4])
+        .with_helper(HELPER)
+        .for_nobody(Refused(Hook::Connect, Refusal::Device))
+        .prove();
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Received from an unguarded process that has set a routing header on it.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::Refused;
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+peer = socket_(AF_UNIX)
+peer.connect("\0escape")
+s = take_socket(peer, AF_INET6)
+s.sendto(MARKER, FASTOPEN, V6)
+"#;
+
+const HELPER: &str = r#"
+listener = socket_(AF_UNIX)
+listener.bind("\0escape")
+listener.listen()
+show("ready")
+with listener.accept()[0] as peer:
+    pass_socket(peer, tcp(AF_INET6, NO_COOKIE, (IPPROTO_IPV6, IPV6_RTHDR, segments())))
+    peer.recv(1)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_socket_that_somebody_else_gave_a_route_is_held() {
+    Technique::new(Refused(Hook::Egress, Refusal::Device), SCRIPT)
+        .held_by(&[program::EGRESS])
+        .with_helper(HELPER)
+        .prove();
+}

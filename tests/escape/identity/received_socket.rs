@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Received from an unguarded process, not yet connected.
+
+use enforcer_common::program;
+
+use crate::technique::Outcome::Redirected;
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+peer = socket_(AF_UNIX)
+peer.connect("\0escape")
+s = take_socket(peer)
+s.settimeout(SHORT)
+send(s, V4)
+"#;
+
+const HELPER: &str = r#"
+listener = socket_(AF_UNIX)
+listener.bind("\0escape")
+listener.listen()
+show("ready")
+with listener.accept()[0] as peer:
+    pass_socket(peer, tcp())
+    peer.recv(1)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_socket_that_somebody_else_made_is_held() {
+    Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
+        .held_by(&[program::CONNECT4])
+        .with_helper(HELPER)
+        .prove();
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Made inside, used by an unguarded process.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::Refused;
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+peer = socket_(AF_UNIX)
+peer.connect("\0escape")
+pass_socket(peer, udp())
+peer.recv(1)
+"#;
+
+const HELPER: &str = r#"
+listener = socket_(AF_UNIX)
+listener.bind("\0escape")
+listener.listen()
+show("ready")
+peer = listener.accept()[0]
+take_socket(peer, AF_INET, SOCK_DGRAM).sendto(MARKER, V4)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_datagram_socket_that_is_given_to_somebody_else_is_held() {
+    Technique::new(Refused(Hook::Egress, Refusal::Device), SCRIPT)
+        .held_by(&[program::EGRESS])
+        .with_helper(HELPER)
+        .prove();
+}

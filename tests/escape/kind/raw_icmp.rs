@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Echo requests with text, as root does it.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::{Kernel, Refused};
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+socket_(AF_INET, SOCK_RAW, 1).sendto(struct.pack("!BBHHH", 8, 0, 0, 0, 1) + MARKER, ("10.99.0.2", 0))
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_raw_icmp_socket_is_refused() {
+    Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .held_by(&[program::SOCK_CREATE, program::EGRESS])
+        .for_nobody(Kernel("EPERM"))
+        .prove();
+}

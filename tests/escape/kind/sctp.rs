@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Another transport that connects.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::Refused;
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+s = socket_(AF_INET, SOCK_STREAM, 132)
+s.settimeout(SHORT)
+send(s, V4)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn an_sctp_connection_is_refused() {
+    Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .held_by(&[program::SOCK_CREATE, program::EGRESS])
+        .or_absent(&["EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT", "ENOENT"])
+        .prove();
+}

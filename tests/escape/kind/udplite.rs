@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A relative of UDP with a protocol number of its own.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::Refused;
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+socket_(AF_INET, SOCK_DGRAM, 136).sendto(MARKER, V4)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_udp_lite_datagram_is_refused() {
+    Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .held_by(&[program::SOCK_CREATE, program::SENDMSG4, program::EGRESS])
+        .or_absent(&["EPROTONOSUPPORT"])
+        .prove();
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The data is in the SYN, to a forward proxy on loopback.
+
+use enforcer_common::program;
+
+use crate::technique::Outcome::Redirected;
+use crate::technique::{Technique, Way};
+
+const SCRIPT: &str = r#"
+tcp(AF_INET, NO_COOKIE).sendto(MARKER, FASTOPEN, ("127.0.0.1", STRANGER))
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_local_forward_proxy_is_not_reached_by_the_first_packet() {
+    Technique::new(Redirected("127.0.0.1:3128"), SCRIPT)
+        .gets_out(Way::Stranger)
+        .held_by(&[program::CONNECT4, program::EGRESS])
+        .prove();
+}

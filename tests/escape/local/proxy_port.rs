@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The port of the proxy itself.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::Refused;
+use crate::technique::{Technique, Way};
+
+const SCRIPT: &str = r#"
+send(tcp(AF_INET), ("127.0.0.1", PROXY))
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_proxy_cannot_be_named() {
+    Technique::new(Refused(Hook::Connect, Refusal::OwnPort), SCRIPT)
+        .gets_out(Way::NoOrigin)
+        .held_by(&[program::CONNECT4, program::EGRESS])
+        .prove();
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The zero address of IPv6.
+
+use enforcer_common::program;
+
+use crate::technique::Outcome::Redirected;
+use crate::technique::{Technique, Way};
+
+const SCRIPT: &str = r#"
+send(tcp(AF_INET6), ("::", STRANGER))
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_ipv6_zero_address_is_redirected() {
+    Technique::new(Redirected("[::]:3128"), SCRIPT)
+        .gets_out(Way::Stranger)
+        .held_by(&[program::CONNECT6, program::EGRESS])
+        .prove();
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The zero address means the socket's own source, where it has one: a listener of one's own at 127.0.0.1 must not
+//! open the way to somebody else's at 127.0.0.5.
+
+use enforcer_common::program;
+
+use crate::technique::Outcome::Harmless;
+use crate::technique::{Technique, Way};
+
+const SCRIPT: &str = r#"
+own = tcp(bind=("127.0.0.1", 3129))
+own.listen()
+send(tcp(bind=("127.0.0.5", 0)), ("0.0.0.0", 3129))
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_zero_address_leads_only_where_it_was_judged_to_lead() {
+    Technique::new(Harmless, SCRIPT)
+        .gets_out(Way::Stranger)
+        .held_by(&[program::CONNECT4, program::EGRESS])
+        .prove();
+}

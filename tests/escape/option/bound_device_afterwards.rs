@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The connection is redirected first; then its packets are sent to a device.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::Refused;
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+s = tcp(bind=("10.99.0.1", 0))
+s.connect(V4)
+s.setsockopt(*BOUND)
+s.sendall(MARKER)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_device_that_is_bound_after_the_connect_does_not_lead_outside() {
+    Technique::new(Refused(Hook::Egress, Refusal::Device), SCRIPT)
+        .held_by(&[program::EGRESS])
+        .prove();
+}

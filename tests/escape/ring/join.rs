@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! An option that is set by an entry.
+
+use enforcer_common::{Hook, Refusal, program};
+
+use crate::technique::Outcome::Refused;
+use crate::technique::{Technique, Way};
+
+const SCRIPT: &str = r#"
+leave()
+run("join", 0)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn joining_a_group_by_a_ring_is_refused() {
+    Technique::new(Refused(Hook::Setsockopt, Refusal::SocketOption), SCRIPT)
+        .with_program(include_str!("../programs/ring.c"))
+        .held_by(&[program::SETSOCKOPT])
+        .gets_out(Way::Frame)
+        .prove();
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The data is in the SYN, over IPv6.
+
+use enforcer_common::program;
+
+use crate::technique::Outcome::Redirected;
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+tcp(AF_INET6, NO_COOKIE).sendto(MARKER, FASTOPEN, V6)
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn data_in_the_first_packet_over_ipv6_is_redirected() {
+    Technique::new(Redirected("[fd99::2]:8080"), SCRIPT)
+        .held_by(&[program::CONNECT6, program::INGRESS, program::EGRESS])
+        .prove();
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! To the port of name servers.
+
+use enforcer_common::program;
+
+use crate::technique::Outcome::Redirected;
+use crate::technique::Technique;
+
+const SCRIPT: &str = r#"
+udp().sendto(query(), ("10.99.0.2", 53))
+"#;
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_name_query_is_redirected() {
+    Technique::new(Redirected("10.99.0.2:53"), SCRIPT)
+        .held_by(&[program::SENDMSG4, program::EGRESS])
+        .prove();
+}
