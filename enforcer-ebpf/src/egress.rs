@@ -50,7 +50,7 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
         return match origin {
             Some(origin) => {
                 if origin.protocol == PROTOCOL_UDP {
-                    attribute_query(ctx, &origin);
+                    attribute_query(ctx, origin);
                 }
                 GO_ON
             }

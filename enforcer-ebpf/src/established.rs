@@ -42,7 +42,7 @@ pub(crate) fn hand_over(ctx: &SockOpsContext) {
 #[inline(always)]
 fn connecting(ctx: &SockOpsContext) {
     let socket = socket(ctx);
-    let Some(mut origin) = maps::socket_origin(socket) else {
+    let Some(mut origin) = maps::socket_origin(socket).copied() else {
         return;
     };
     if origin.protocol != PROTOCOL_TCP {
@@ -74,7 +74,7 @@ fn changing(ctx: &SockOpsContext) {
     }
     if let Some(origin) = maps::socket_origin(socket(ctx)) {
         // The map may have evicted it.
-        let _ = ORIGINS.remove(key(ctx, &origin));
+        let _ = ORIGINS.remove(key(ctx, origin));
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) static LSM_CALLS: Array<u64, 1> = Array::new();
 
 /// The origin remembered on a socket; none for a null socket and for one that was never redirected.
 #[inline(always)]
-pub(crate) fn socket_origin(socket: *mut c_void) -> Option<Origin> {
+pub(crate) fn socket_origin<'a>(socket: *mut c_void) -> Option<&'a Origin> {
     stored(ptr::from_ref(&SOCKET_ORIGIN).cast(), socket)
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn forget(socket: *mut c_void) {
 /// Who made a socket; none when nobody guarded did.
 #[inline(always)]
 pub(crate) fn socket_label(socket: *mut c_void) -> Option<SocketLabel> {
-    stored(ptr::from_ref(&SOCKET_LABEL).cast(), socket)
+    stored(ptr::from_ref(&SOCKET_LABEL).cast(), socket).copied()
 }
 
 /// Says on a socket who made it; false when there is no memory for it.
@@ -153,18 +153,15 @@ pub(crate) fn socket_servers<'a>(socket: *mut c_void, is_made: bool) -> Option<&
 }
 
 #[inline(always)]
-fn stored<T: Copy>(map: *const c_void, socket: *mut c_void) -> Option<T> {
+fn stored<'a, T>(map: *const c_void, socket: *mut c_void) -> Option<&'a T> {
     if socket.is_null() {
         return None;
     }
     // SAFETY: `socket` is the socket of the context, checked against null; no value is created.
     let found = unsafe { bpf_sk_storage_get(map.cast_mut(), socket, ptr::null_mut(), 0) };
-    let found = found.cast::<T>();
-    if found.is_null() {
-        return None;
-    }
-    // SAFETY: the helper returned a live value of this map.
-    Some(unsafe { *found })
+    // SAFETY: the helper returned a live value of this map, or null. The kernel frees it when no program runs
+    // any more that could have seen it.
+    unsafe { found.cast::<T>().as_ref() }
 }
 
 #[inline(always)]

@@ -10,9 +10,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use enforcer_common::{Hook, Refusal};
@@ -101,7 +103,7 @@ impl Technique {
             is_daemon_down: false,
             starts_outside: false,
             is_mutated_as_root: false,
-            name: std::thread::current().name().unwrap_or_default().to_owned(),
+            name: thread::current().name().unwrap_or_default().to_owned(),
         }
     }
 
@@ -173,16 +175,22 @@ impl Technique {
 
     /// Tries it in all ways.
     pub(crate) fn prove(self) {
-        // Two worlds: what the first act left on its way must not be taken for something of the second.
-        let (tell, is_there) = mpsc::channel();
+        // Two worlds: what the first act left on its way must not be taken for something of the second. They
+        // wait most of the time, so they do it at once where the kernel is known to have what is tried.
         let first = self.clone();
-        isolated(move || tell.send(Stage::new(first).works()).unwrap());
-        if is_there.recv().unwrap() {
+        let (tell, is_there) = mpsc::channel();
+        let first_act = thread::spawn(move || {
+            isolated(move || tell.send(Stage::new(first).works()).unwrap());
+        });
+        if self.absent.is_empty() || is_there.recv().is_ok_and(|is_there| is_there) {
             isolated(move || {
                 let mut stage = Stage::new(self);
                 stage.is_held();
                 stage.gets_out_without_what_holds_it();
             });
+        }
+        if let Err(panic) = first_act.join() {
+            resume_unwind(panic);
         }
     }
 }

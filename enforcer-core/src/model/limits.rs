@@ -170,6 +170,8 @@ pub const MASKERS_MAX: usize = 256;
 pub const NAME_BYTES_MAX: usize = 56;
 /// Entries of `match` in a bundle; every start of a program is compared with each of them.
 pub const SELECTORS_MAX: usize = 64;
+/// Units and cgroups that the entries of a bundle may name; the kernel side has a bit for each of two bundles.
+pub const PLACES_MAX: usize = 32;
 /// Bytes of the name of a unit or the path of a cgroup that an entry may name; the kernel compares one more
 /// byte, so that a longer one is another one.
 pub const CGROUP_NAME_BYTES_MAX: usize = 190;

@@ -4,10 +4,11 @@
 //! Reads and checks what a bundle says; finding files, users and cgroups on a host is the daemon's. What can
 //! match nothing on any host is refused, and so is an entry that two agents claim: nobody is guessed at.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::model::AgentName;
-use crate::model::limits::{CGROUP_NAME_BYTES_MAX, PATH_BYTES_MAX, SELECTORS_MAX};
+use crate::model::limits::{CGROUP_NAME_BYTES_MAX, PATH_BYTES_MAX, PLACES_MAX, SELECTORS_MAX};
 
 use super::Diagnostic;
 use super::inventory::{Inventory, LATER};
@@ -287,10 +288,18 @@ fn claim(
     }
     if inventory.selectors.len() == SELECTORS_MAX {
         let message = format!("more than {SELECTORS_MAX} entries of `match` in one bundle");
-        sheet.error(span, message).help =
+        sheet.error(span.clone(), message).help =
             Some("every start of a program is compared with each of them".to_owned());
     }
     inventory.selectors.push((agent, selector));
+    let named = inventory.selectors.iter().flat_map(|(_, entry)| [&entry.unit, &entry.cgroup]);
+    let places: BTreeSet<&String> = named.flatten().collect();
+    // Told once, at the entry that is too much.
+    if places.len() == PLACES_MAX + 1 {
+        let message = format!("more than {PLACES_MAX} units and cgroups in one bundle");
+        sheet.error(span, message).help =
+            Some("name a slice or a cgroup that holds several of them".to_owned());
+    }
 }
 
 /// The entries in the order in which they are tried: what says more goes first, then by name of the agent.
@@ -304,6 +313,7 @@ pub(super) fn in_order(mut all: Vec<(AgentName, Selector)>) -> Vec<(AgentName, S
 
 #[cfg(test)]
 mod tests {
+    use super::super::SourceFile;
     use super::*;
 
     fn of(exe: Option<&str>, user: Option<&str>) -> Selector {
@@ -324,6 +334,27 @@ mod tests {
             in_order(all.clone()).iter().map(|(agent, _)| agent.to_string()).collect();
         assert_eq!(names, ["c", "a", "b"]);
         assert_eq!(in_order(all), in_order(backwards));
+    }
+
+    #[test]
+    fn more_entries_or_places_than_the_kernel_has_room_for_are_refused_once() {
+        let check = |key: &str, count: usize, expect: &[&str]| {
+            let entries: Vec<String> =
+                (0..count).map(|number| format!("{{ {key} = \"/a{number}\" }}")).collect();
+            let text = format!(
+                "version = 1\nmode = \"enforce\"\n[agents.a]\nmatch = [{}]\n",
+                entries.join(", ")
+            );
+            let file = SourceFile { path: "policy.toml".to_owned(), text };
+            let mut found = Vec::new();
+            super::super::inventory::read(&file, &mut found);
+            let messages: Vec<&str> = found.iter().map(|found| found.message.as_str()).collect();
+            assert_eq!(messages, expect, "{count} of {key}");
+        };
+        check("exe", SELECTORS_MAX, &[]);
+        check("exe", SELECTORS_MAX + 1, &["more than 64 entries of `match` in one bundle"]);
+        check("cgroup", PLACES_MAX, &[]);
+        check("cgroup", PLACES_MAX + 2, &["more than 32 units and cgroups in one bundle"]);
     }
 
     #[test]

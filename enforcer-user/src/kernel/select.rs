@@ -15,12 +15,13 @@ use aya::maps::{Array, HashMap, MapData};
 use enforcer_common::{
     CGROUP_NAME_BYTES, CgroupName, FileId, Selector, SessionStart, capacity, key, map,
 };
-use enforcer_core::model::limits::{CGROUP_NAME_BYTES_MAX, SELECTORS_MAX};
+use enforcer_core::model::limits::{CGROUP_NAME_BYTES_MAX, PLACES_MAX, SELECTORS_MAX};
 
 use super::{Config, Error, attach, is_missing, mounts, preflight, text};
 
 /// Both sides count alike; a name that is one byte longer is cut off where it differs.
 const _: () = assert!(SELECTORS_MAX == capacity::SELECTORS as usize);
+const _: () = assert!(2 * PLACES_MAX <= capacity::PLACES as usize);
 const _: () = assert!(CGROUP_NAME_BYTES_MAX + 2 == CGROUP_NAME_BYTES);
 
 /// `BPF_NOEXIST`: only a new element.

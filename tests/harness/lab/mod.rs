@@ -4,32 +4,27 @@
 
 pub mod child;
 pub mod log;
+mod standin;
 pub mod wire;
 
 use std::fmt;
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, LazyLock};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use aya::maps::{Map, MapData};
-use enforcer_common::{
-    Event, Hook, NOTHING_REFUSED, Origin, OriginKey, PROTOCOL_TCP, PROTOCOL_UDP, RESOLVER_PORTS,
-    Refusal, Selector, map,
-};
-use enforcer_core::model::limits::ACCEPT_QUEUE_MAX;
+use enforcer_common::{Event, Hook, NOTHING_REFUSED, Origin, OriginKey, Refusal, Selector, map};
 use enforcer_core::model::{AgentName, SessionId};
-use enforcer_user::kernel::{self, Config, Events, Kernel, OriginSeen, Origins, Ports, keep_syn};
+use enforcer_user::kernel::{self, Config, Events, Kernel, OriginSeen, Ports};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::socket::Backlog;
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -37,6 +32,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{residue, slowed};
 
 use self::child::Script;
+pub use self::standin::{Answer, DOORS};
+use self::standin::{Proxy, Resolver, answering};
 
 /// Id of the guarded session.
 pub const SESSION: u64 = 0x1234_5678;
@@ -78,7 +75,7 @@ struct Place {
 /// What arrived at one of the stand-ins.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
+    /// [`enforcer_common::PROTOCOL_TCP`] or [`enforcer_common::PROTOCOL_UDP`].
     pub protocol: u16,
     /// Who sent it and where to; none when the kernel remembers nothing.
     pub origin: Option<OriginSeen>,
@@ -430,182 +427,4 @@ pub fn assert_no_residue(config: &Config) {
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     assert!(!mounts.contains(config.bpffs.to_str().unwrap()), "a mount is left");
     assert_eq!(kernel::detach(config).unwrap(), Vec::<String>::new());
-}
-
-/// Ports of the proxy and the resolver: below 1024 like those of the daemon, so that the kernel gives them
-/// to nobody by itself.
-pub const DOORS: (u16, u16) = (914, 915);
-
-/// Listens as the daemon does.
-fn listen(address: &str, port: u16) -> TcpListener {
-    let listener = TcpListener::bind((address, port)).unwrap();
-    keep_syn(&listener).unwrap();
-    let queue = i32::try_from(ACCEPT_QUEUE_MAX).unwrap();
-    nix::sys::socket::listen(&listener, Backlog::new(queue).unwrap()).unwrap();
-    listener
-}
-
-/// What a proxy does with a connection.
-pub type Answer = dyn Fn(TcpStream, SocketAddr, &Origins) + Send + Sync;
-
-/// Tells the client, and the test, what the kernel knows.
-fn answering(tell: Sender<Arrival>) -> Arc<Answer> {
-    Arc::new(move |stream, peer, origins: &Origins| {
-        answer_connection(stream, peer, origins, &tell);
-    })
-}
-
-/// Accepts connections and hands them on.
-struct Proxy {
-    port: u16,
-    answer: Arc<Answer>,
-    listeners: Vec<TcpListener>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Proxy {
-    fn bind(answer: Arc<Answer>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (listeners, threads) = (Vec::new(), Vec::new());
-        let mut proxy = Self { port: DOORS.0, answer, listeners, stop, threads };
-        proxy.listen_again();
-        proxy
-    }
-
-    fn listen_again(&mut self) {
-        self.listeners = ["127.0.0.1", "::1"].map(|address| listen(address, self.port)).into();
-    }
-
-    fn serve(&mut self, origins: Origins) {
-        if !self.listeners.is_empty() {
-            self.stop = Arc::new(AtomicBool::new(false));
-        }
-        for listener in self.listeners.drain(..) {
-            let (origins, stop) = (origins.clone(), Arc::clone(&self.stop));
-            let answer = Arc::clone(&self.answer);
-            let serve = move || accept(&listener, &origins, &*answer, &stop);
-            self.threads.push(thread::spawn(serve));
-        }
-    }
-
-    fn stop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        if self.threads.is_empty() {
-            return;
-        }
-        for address in ["127.0.0.1", "::1"] {
-            let _ = TcpStream::connect((address, self.port));
-        }
-        for thread in self.threads.drain(..) {
-            thread.join().unwrap();
-        }
-    }
-}
-
-fn accept(listener: &TcpListener, origins: &Origins, answer: &Answer, stop: &AtomicBool) {
-    while let Ok((stream, peer)) = listener.accept() {
-        if stop.load(Ordering::SeqCst) {
-            return;
-        }
-        answer(stream, peer, origins);
-    }
-}
-
-/// Tells the destination that the kernel remembered, then closes.
-fn answer_connection(
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    origins: &Origins,
-    tell: &Sender<Arrival>,
-) {
-    let answer = origin_text(origins.take(&stream, peer).unwrap(), PROTOCOL_TCP, tell);
-    let again = origins.take(&stream, peer).unwrap();
-    assert_eq!(again, None, "an origin can be taken once");
-    // The client may be gone by now.
-    let _ = stream.write_all(answer.as_bytes());
-}
-
-/// What the kernel knows about a peer, as the stand-ins tell it to the client and to the test.
-fn origin_text(origin: Option<OriginSeen>, protocol: u16, tell: &Sender<Arrival>) -> String {
-    // The test may be over.
-    let _ = tell.send(Arrival { protocol, origin: origin.clone() });
-    match origin {
-        Some(seen) => {
-            // Session ids of the kernel begin with the time.
-            let is_selected = seen.session.as_u64() > u64::from(u32::MAX);
-            assert!(is_selected || seen.session == SessionId::from_u64(SESSION));
-            assert!(!seen.comm.is_empty());
-            format!("{} pid {} uid {}", seen.destination, seen.pid, seen.uid)
-        }
-        None => "no origin".to_owned(),
-    }
-}
-
-/// Answers each datagram with the server that the kernel remembered.
-struct Resolver {
-    tell: Sender<Arrival>,
-    port: u16,
-    sockets: Vec<UdpSocket>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Resolver {
-    fn bind(tell: Sender<Arrival>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (sockets, threads) = (Vec::new(), Vec::new());
-        let mut resolver = Self { tell, port: DOORS.1, sockets, stop, threads };
-        resolver.listen_again();
-        resolver
-    }
-
-    fn listen_again(&mut self) {
-        let ports = self.port..self.port + RESOLVER_PORTS;
-        let addresses = ports.flat_map(|port| [("127.0.0.1", port), ("::1", port)]);
-        self.sockets = addresses.map(|address| UdpSocket::bind(address).unwrap()).collect();
-    }
-
-    fn serve(&mut self, origins: Origins) {
-        if !self.sockets.is_empty() {
-            self.stop = Arc::new(AtomicBool::new(false));
-        }
-        for socket in self.sockets.drain(..) {
-            let (tell, origins, stop) =
-                (self.tell.clone(), origins.clone(), Arc::clone(&self.stop));
-            let serve = move || answer_datagrams(&socket, &origins, &tell, &stop);
-            self.threads.push(thread::spawn(serve));
-        }
-    }
-
-    fn stop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        if self.threads.is_empty() {
-            return;
-        }
-        for port in self.port..self.port + RESOLVER_PORTS {
-            for (from, to) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
-                UdpSocket::bind(from).unwrap().send_to(b"stop", (to, port)).unwrap();
-            }
-        }
-        for thread in self.threads.drain(..) {
-            thread.join().unwrap();
-        }
-    }
-}
-
-fn answer_datagrams(
-    socket: &UdpSocket,
-    origins: &Origins,
-    tell: &Sender<Arrival>,
-    stop: &AtomicBool,
-) {
-    let mut buffer = [0; 512];
-    while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-        if stop.load(Ordering::SeqCst) {
-            return;
-        }
-        let answer = origin_text(origins.of_query(peer).unwrap(), PROTOCOL_UDP, tell);
-        let _ = socket.send_to(answer.as_bytes(), peer);
-    }
 }
