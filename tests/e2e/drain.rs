@@ -12,6 +12,24 @@ use crate::scene::{MODEL, Scene, alone, expect_words, wait_until};
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
+fn a_daemon_that_has_nothing_to_finish_ends_without_waiting() {
+    let mut scene = Scene::start();
+    let mut guest = scene.guest();
+    assert_eq!(guest.chat("hello")["exception"], Value::Null);
+    guest.end();
+    wait_until("the end of the session", || scene.alive().is_empty());
+    let pid = scene.json(&["status"])["pid"].as_i64().unwrap();
+    let alone = alone();
+    kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGTERM).unwrap();
+    wait_until("the end of the daemon", || scene.host.daemon_exit().unwrap().is_some());
+    drop(alone);
+    let log = scene.host.daemon_log();
+    assert!(!log.contains("still running at the end of the drain"), "{log}");
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
 fn a_stream_in_flight_is_finished_while_new_connections_are_refused() {
     let mut scene = Scene::start();
     let (mut streaming, mut late) = (scene.guest(), scene.guest());

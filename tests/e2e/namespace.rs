@@ -41,7 +41,9 @@ fn chat_until_served(guest: &mut Guest) {
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn an_agent_in_a_namespace_of_its_own_is_served_there_and_again_after_a_restart() {
-    let mut scene = Scene::start();
+    // A confined root maps no user into a namespace of its own.
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = Scene::start_plain(&folder.path().join("bundle"));
     let mut guest = guest_inside(&scene);
     chat_until_served(&mut guest);
     assert_eq!(scene.chats().last().unwrap()["messages"][0]["content"], "write to [email]");
@@ -66,7 +68,8 @@ fn an_agent_in_a_namespace_of_its_own_is_served_there_and_again_after_a_restart(
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn a_namespace_without_a_guarded_process_is_left_alone() {
-    let scene = Scene::start();
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::start_plain(&folder.path().join("bundle"));
     let mut guest = guest_inside(&scene);
     chat_until_served(&mut guest);
     let mut words = INSIDE.to_vec();

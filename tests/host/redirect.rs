@@ -41,7 +41,7 @@ fn a_connect_that_does_not_wait_and_one_that_sends_at_once_are_redirected() {
 import select
 s = socket_(); s.setblocking(False)
 show(errno.errorcode[s.connect_ex(("10.99.0.2", 8080))])
-select.select([], [s], [], *PATIENCE); s.setblocking(True)
+select.select([], [s], [], PATIENCE); s.setblocking(True)
 show(s.recv(200).decode().split()[0], at(s.getpeername()))
 t = socket_()
 show(t.sendto(b"hello", 0x20000000, ("10.99.0.3", 80)))

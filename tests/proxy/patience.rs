@@ -100,6 +100,8 @@ async fn an_upload_that_stops_is_refused_as_the_agents_fault() {
         let sending = client.send_within(AGES, request);
         let (answer, ()) = tokio::join!(sending, async {
             rig.opened(1).await;
+            // The writer of the record keeps real time: the exchange does not wait for it any more.
+            rig.enforcer.journal.sync().await.unwrap();
             tokio::time::pause();
         });
         assert_eq!(answer.status(), 503);

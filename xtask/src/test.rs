@@ -97,7 +97,7 @@ fn suites(is_root: bool) -> Result<Tally> {
     run_suites(command, &mut tally)?;
     if is_root {
         let mut command = step::cargo();
-        command.args(["test", "--locked", "--package", "enforcer-tests", "--test", "escape"]);
+        command.args(["test", "--locked", "--workspace", "--test", "escape"]);
         command.args(["--", "--include-ignored", ESCAPE_THREADS]);
         run_suites(command, &mut tally)?;
     }

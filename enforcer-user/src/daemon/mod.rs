@@ -148,9 +148,10 @@ impl Daemon {
             random: wiring::random,
         });
         let mut daemon = Self { host, store, claim, cut: Sender::new(false), tasks: Vec::new() };
+        let ended_now = ended.iter().map(|session| session.id).collect();
         daemon.record_start(ended);
         let selection = daemon.first_look();
-        daemon.close_forgotten();
+        daemon.close_forgotten(ended_now);
         let proxy = Proxy {
             enforcer: Arc::clone(&enforcer),
             resolver: resolver.clone(),
@@ -200,12 +201,11 @@ impl Daemon {
     }
 
     /// Closes sessions in the record that ended where nobody saw it: the host was restarted, or everything
-    /// was uninstalled while they were open.
-    fn close_forgotten(&mut self) {
+    /// was uninstalled while they were open. Those in `known` were closed already.
+    fn close_forgotten(&mut self, mut known: BTreeSet<SessionId>) {
         let cx = Arc::clone(&self.host.enforcer);
         let began = cx.clock.now();
-        let known: BTreeSet<SessionId> =
-            self.host.sessions.all().into_iter().map(|session| session.id).collect();
+        known.extend(self.host.sessions.all().into_iter().map(|session| session.id));
         // Reads the whole journal, so the start does not wait for it.
         self.tasks.push(runtime::spawn("forgotten sessions", async move {
             let reader = cx.journal.clone();

@@ -55,11 +55,15 @@ impl Namespaces {
         Ok(Self { kernel, reception, own, served: HashMap::new(), count })
     }
 
-    /// Serves the namespaces of processes that are announced, and those that are found by looking.
+    /// Serves the namespaces of processes that are announced, and those that are found by looking, until the
+    /// drain begins.
     pub(super) async fn serve(mut self, mut wanted: mpsc::Receiver<u32>) {
         let mut interval = tokio::time::interval(limits::NAMESPACE_SWEEP_INTERVAL);
+        let mut draining = self.reception.draining.clone();
         loop {
             tokio::select! {
+                // A drain is over when nobody holds it any more, so this may not outlive its begin.
+                () = draining.begun() => return,
                 pid = wanted.recv() => match pid {
                     Some(pid) => self.open_for(pid).await,
                     None => return,
