@@ -29,7 +29,6 @@ mod resolver;
 mod scene;
 mod select;
 mod starved;
-mod stopped;
 mod trust;
 mod uninstall;
 mod ways;

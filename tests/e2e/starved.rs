@@ -1,63 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The daemon has no descriptors or no memory left: it refuses at once, says so, and goes on when there are
-//! some again. What it reads from the disk goes away: the last good one stays in force.
+//! The daemon has no memory left: it refuses at once, says so, and goes on when there is some again. What it
+//! reads from the disk goes away: the last good one stays in force.
 
 use std::fs;
 use std::path::Path;
 
 use enforcer_core::model::limits;
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::alarms::{recorded, wait_for_health, wait_for_shown};
 use crate::scene::{Scene, own_bundle, wait_until};
-
-fn limit_descriptors(daemon: Pid, soft: &str) {
-    let mut command = std::process::Command::new("prlimit");
-    command.args(["--pid", &daemon.to_string(), &format!("--nofile={soft}:")]);
-    assert!(command.status().unwrap().success());
-}
-
-/// The first number that the process has not in use.
-fn first_free(daemon: Pid) -> u32 {
-    let folder = format!("/proc/{daemon}/fd");
-    let used: Vec<u32> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
-        .collect();
-    (0..).find(|number| !used.contains(number)).unwrap()
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn without_descriptors_a_connect_is_refused_at_once_and_status_still_answers() {
-    let scene = Scene::start();
-    let mut guest = scene.guest();
-    assert_eq!(guest.chat("before")["exception"], Value::Null);
-    let daemon = scene.host.daemon_pid().unwrap();
-    let connections = scene.openai.log().connections();
-    limit_descriptors(daemon, &first_free(daemon).to_string());
-    // A number that something else gives back may let one connection in; then a later step refuses it.
-    assert!(guest.chat("while there are none")["exception"].is_string());
-    wait_for_shown(&scene, "descriptors", &["LimitNOFILE"]);
-    let refused = guest.chat("while there are still none");
-    assert_eq!(refused["exception"], "openai.APIConnectionError", "{refused}");
-    assert_eq!(scene.openai.log().connections(), connections, "something passed");
-    limit_descriptors(daemon, "1024");
-    wait_for_health(&scene);
-    assert_eq!(guest.chat("after")["exception"], Value::Null);
-    guest.end();
-    let is_told = |event: &Value| {
-        event["denied"]["reason"] == "limit" && event["detail"] == "no file descriptors are left"
-    };
-    wait_until("the refusal in the record", || {
-        let sessions = scene.sessions();
-        let all = sessions.iter().flat_map(|found| scene.events(found["id"].as_str().unwrap()));
-        all.filter(|event| is_told(event)).count() > 0
-    });
-    assert_eq!(recorded(&scene, "descriptors"), ["fault_began", "fault_ended"]);
-    scene.finish();
-}
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
