@@ -18,7 +18,7 @@ fn when_the_memory_for_bodies_is_spent_requests_are_refused_until_others_end() {
     let (mut hoarder, mut guest) = (scene.guest(), scene.guest());
     let size = limits::REQUEST_BODY_BYTES_MAX;
     let held = hoarder.ask(&json!({
-        "do": "hold", "count": limits::BUFFERED_BYTES_MAX / size + 1, "size": size,
+        "do": "hoard", "count": limits::BUFFERED_BYTES_MAX / size + 1, "size": size,
         "to": "192.0.2.7:443", "host": "api.openai.com",
     }));
     assert_eq!(held["statuses"].as_array().unwrap().len(), 1, "{held}");

@@ -40,7 +40,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         .into_iter()
         .map(|(session, pids)| (session, pids.into_iter().collect()))
         .collect();
-    for (pid, session) in kernel::recorded_labels(&kernel_config) {
+    // A process that ended while it was adopted can leave its label.
+    let labels = kernel::recorded_labels(&kernel_config).into_iter();
+    for (pid, session) in labels.filter(|(pid, _)| identity::is_running(*pid)) {
         alive.entry(session.to_string()).or_default().insert(pid);
     }
     if !alive.is_empty() {

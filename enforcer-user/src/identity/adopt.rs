@@ -171,8 +171,9 @@ fn join(
 ) -> Result<Option<Adopted>, GuardError> {
     let process = cgroup::process(pid, found.uid);
     guard.label(pid, session)?;
-    // SECURITY: the id may be another process's by now, which must neither be guarded nor cut.
-    if cgroup::started(pid) != Some(found.started) {
+    // SECURITY: the id may be another process's by now, which must neither be guarded nor cut. The label of one
+    // that has ended already would never be taken away.
+    if cgroup::started(pid) != Some(found.started) || !cgroup::is_running(pid) {
         guard.unlabel(pid)?;
         return Ok(None);
     }

@@ -122,6 +122,21 @@ pub fn is_stopped(pid: u32) -> bool {
     matches!(state, Some("T" | "t"))
 }
 
+/// False once a process has ended, also while its parent has not asked for its exit code (proc(5), field 3 of
+/// `stat`). Errs to true.
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !stat.rsplit_once(')').is_some_and(|(_, rest)| {
+            matches!(rest.split_ascii_whitespace().next(), Some("Z" | "X"))
+        }),
+        // A process that ends while it is read is ESRCH.
+        Err(error) => {
+            error.kind() != io::ErrorKind::NotFound && error.raw_os_error() != Some(libc::ESRCH)
+        }
+    }
+}
+
 /// The process as the record names it; empty words where it is gone already.
 #[must_use]
 pub fn process(pid: u32, uid: u32) -> Process {
@@ -141,6 +156,18 @@ mod tests {
         assert!(
             !check("/") && !check("/enforcer") && !check("/enforcer/4567") && !check("/x/0123")
         );
+    }
+
+    #[test]
+    fn a_process_that_ended_does_not_run_also_before_it_is_waited_for() {
+        assert!(is_running(std::process::id()));
+        assert!(!is_running(u32::MAX));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while is_running(child.id()) {
+            std::thread::yield_now();
+        }
+        assert!(started(child.id()).is_some(), "it is still there");
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]

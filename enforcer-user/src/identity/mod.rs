@@ -20,7 +20,7 @@ use enforcer_common::{FileId, Label, SessionStart};
 use enforcer_core::model::{AgentName, SessionId};
 
 pub use adopt::{Adopted, adopt};
-pub use cgroup::{is_guarded, is_stopped, populated, process, remove_all, started};
+pub use cgroup::{is_guarded, is_running, is_stopped, populated, process, remove_all, started};
 pub use claim::Claim;
 pub use resolve::{Entry, Files};
 pub use sessions::{Place, Session, Sessions};

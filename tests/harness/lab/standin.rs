@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -13,7 +14,10 @@ use enforcer_common::{PROTOCOL_TCP, PROTOCOL_UDP, RESOLVER_PORTS};
 use enforcer_core::model::SessionId;
 use enforcer_core::model::limits::ACCEPT_QUEUE_MAX;
 use enforcer_user::kernel::{OriginSeen, Origins, keep_syn};
-use nix::sys::socket::Backlog;
+use nix::sys::socket::sockopt::ReuseAddr;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket,
+};
 
 use super::{Arrival, SESSION};
 
@@ -23,11 +27,16 @@ pub const DOORS: (u16, u16) = (914, 915);
 
 /// Listens as the daemon does.
 fn listen(address: &str, port: u16) -> TcpListener {
-    let listener = TcpListener::bind((address, port)).unwrap();
+    let address = SocketAddr::new(address.parse().unwrap(), port);
+    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let listener = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&listener, ReuseAddr, &true).unwrap();
+    bind(listener.as_raw_fd(), &SockaddrStorage::from(address)).unwrap();
+    // Before it listens: a SYN that comes earlier is not kept.
     keep_syn(&listener).unwrap();
     let queue = i32::try_from(ACCEPT_QUEUE_MAX).unwrap();
     nix::sys::socket::listen(&listener, Backlog::new(queue).unwrap()).unwrap();
-    listener
+    TcpListener::from(listener)
 }
 
 /// What a proxy does with a connection.
