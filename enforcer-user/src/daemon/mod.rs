@@ -15,7 +15,7 @@ mod watch;
 mod wiring;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use enforcer_core::model::{SessionId, limits};
@@ -174,6 +174,7 @@ impl Daemon {
         let told = kernel_events::Told { wanted, begun: Arc::new(Notify::new()) };
         let watch = Watch {
             host: Arc::clone(&daemon.host),
+            keeper: Arc::new(Mutex::new(kernel.keep()?)),
             resolver,
             roots: config.upstream.roots.clone(),
             anchors,

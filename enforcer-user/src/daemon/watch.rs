@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use enforcer_core::model::limits::{
@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 use crate::admin::Host;
 use crate::dns::{self, Resolver};
 use crate::enforce::{self, Enforcer};
+use crate::kernel::Keeper;
 use crate::runtime::{self, Change, Spares, chain};
 use crate::tls::{self, Anchors, Root};
 
@@ -26,6 +27,7 @@ pub(super) const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// What is looked at.
 pub(super) struct Watch {
     pub(super) host: Arc<Host>,
+    pub(super) keeper: Arc<Mutex<Keeper>>,
     pub(super) resolver: Resolver,
     /// Where upstream certificates are anchored, and what was read there last.
     pub(super) roots: Vec<Root>,
@@ -129,8 +131,11 @@ impl Watch {
     }
 
     async fn programs(&self) {
-        let kernel = Arc::clone(&self.host.kernel);
-        let repaired = tokio::task::spawn_blocking(move || kernel.repair()).await;
+        let keeper = Arc::clone(&self.keeper);
+        let repaired = tokio::task::spawn_blocking(move || {
+            keeper.lock().unwrap_or_else(PoisonError::into_inner).repair()
+        });
+        let repaired = repaired.await;
         let alarms = &self.host.enforcer.alarms;
         match repaired {
             Ok(Ok(done)) if done.is_empty() => {}

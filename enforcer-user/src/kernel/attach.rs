@@ -199,7 +199,6 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
         lost: lost.map_err(|source| Error::map("open", map::EVENTS_LOST, source))?,
         netns: host.netns_cookie,
         origins: Origins::open(config, host.netns_cookie)?,
-        kept: Mutex::new(None),
         log: Mutex::new(log),
         tier: Tier::Kernel { reason: "not tried yet".to_owned() },
     })

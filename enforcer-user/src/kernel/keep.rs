@@ -16,9 +16,10 @@ use enforcer_common::map;
 use super::sys::LinkInfo;
 use super::{Config, Error, Tier, attach, bpffs, hardened, pin, sys};
 
-/// What is held.
+/// What is held, until it is dropped: nothing can be taken out of force for good before.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub struct Keeper {
+    config: Config,
     maps: Vec<(PathBuf, OwnedFd)>,
     links: Vec<Link>,
     tier: Tier,
@@ -33,8 +34,7 @@ struct Link {
     program_id: u32,
 }
 
-impl Kept {
-    /// Takes hold of everything that is pinned.
+impl Keeper {
     pub(super) fn hold(config: &Config, tier: &Tier) -> Result<Self, Error> {
         let open = |path: PathBuf| {
             let fd = sys::open_link(&path).map_err(|error| Error::io("open", &path, error))?;
@@ -43,16 +43,21 @@ impl Kept {
         let maps: Result<Vec<_>, Error> = pin::maps_pinned(config)?.into_iter().map(open).collect();
         let names = attach::names(tier);
         let links: Result<Vec<_>, Error> = names.map(|name| Link::hold(config, name)).collect();
-        Ok(Self { maps: maps?, links: links?, tier: tier.clone() })
+        Ok(Self { config: config.clone(), maps: maps?, links: links?, tier: tier.clone() })
     }
 
-    /// Puts back what is missing; says what that was.
-    pub(super) fn repair(&mut self, config: &Config) -> Result<Vec<String>, Error> {
+    /// Compares what the kernel has with its pins and puts back what somebody took away; says what that
+    /// was. Blocks shortly.
+    ///
+    /// # Errors
+    /// When something cannot be put back; the next call tries again.
+    pub fn repair(&mut self) -> Result<Vec<String>, Error> {
+        let config = &self.config;
         let mut done = Vec::new();
         if !bpffs::is_there(config)? {
             bpffs::ensure(config)?;
             done.push("the bpffs".to_owned());
-            self.tell_device(config)?;
+            self.tell_device()?;
         }
         pin::make_folders(config)?;
         for (path, map) in &self.maps {
@@ -67,11 +72,11 @@ impl Kept {
     }
 
     /// The security hooks know the pins by the device of their file system, and a new one has another.
-    fn tell_device(&self, config: &Config) -> Result<(), Error> {
-        let hardening = pin::map(config, map::HARDENING);
+    fn tell_device(&self) -> Result<(), Error> {
+        let hardening = pin::map(&self.config, map::HARDENING);
         match self.maps.iter().find(|(path, _)| *path == hardening) {
             Some((_, map)) if self.tier == Tier::Hardened => {
-                hardened::tell_device(map.as_fd(), config)
+                hardened::tell_device(map.as_fd(), &self.config)
             }
             _ => Ok(()),
         }

@@ -41,6 +41,7 @@ pub use self::detach::detach;
 pub use self::error::Error;
 pub use self::events::Events;
 pub use self::hardened::{Tier, probe_tier};
+pub use self::keep::Keeper;
 pub use self::mounts::find_cgroup2;
 pub use self::origins::{OriginSeen, Origins};
 pub use self::select::file_id;
@@ -117,7 +118,6 @@ pub struct Kernel {
     /// Cookie of the daemon's own network namespace.
     netns: u64,
     origins: Origins,
-    kept: Mutex<Option<keep::Kept>>,
     log: Mutex<Option<EbpfLogger<&'static dyn log::Log>>>,
     tier: Tier,
 }
@@ -138,20 +138,15 @@ impl Kernel {
     /// When the host cannot do it, or it is already done for another cgroup. What this call attached
     /// newly is detached again; what an earlier daemon left in force stays in force.
     pub fn attach(config: &Config, ports: Ports) -> Result<Self, Error> {
-        let kernel = attach::attach(config, ports)?;
-        let kept = keep::Kept::hold(config, &kernel.tier)?;
-        *kernel.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-        Ok(kernel)
+        attach::attach(config, ports)
     }
 
-    /// Compares what the kernel has with its pins and puts back what somebody took away; says what that
-    /// was. Blocks shortly.
+    /// Takes hold of everything that is in force, so that removing pins takes nothing out of force.
     ///
     /// # Errors
-    /// When something cannot be put back; the next call tries again.
-    pub fn repair(&self) -> Result<Vec<String>, Error> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_mut().map_or_else(|| Ok(Vec::new()), |kept| kept.repair(&self.config))
+    /// When something is not pinned.
+    pub fn keep(&self) -> Result<Keeper, Error> {
+        Keeper::hold(&self.config, &self.tier)
     }
 
     /// True if the kernel takes no more sessions.
