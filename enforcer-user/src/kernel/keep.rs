@@ -8,6 +8,7 @@
 //! force as long as somebody holds them, so their pins are all there is to put back.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -120,15 +121,14 @@ impl Link {
 fn pin_again(object: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
     let own = sys::link_info(object);
     let own = own.map_err(|source| Error::syscall("read", &name(path), source))?.id;
-    let pinned = sys::open_link(path).and_then(|fd| sys::link_info(fd.as_fd()));
-    if pinned.is_ok_and(|pinned| pinned.id == own) {
-        return Ok(false);
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("unpin", path, error));
+    match sys::open_link(path).and_then(|fd| sys::link_info(fd.as_fd())) {
+        Ok(pinned) if pinned.id == own => return Ok(false),
+        Ok(_another) => {
+            fs::remove_file(path).map_err(|error| Error::io("unpin", path, error))?;
         }
-        _ => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // Not proof that it is gone: without descriptors nothing can be opened.
+        Err(error) => return Err(Error::io("open pin", path, error)),
     }
     sys::pin(object, path).map_err(|error| Error::io("pin at", path, error))?;
     Ok(true)
