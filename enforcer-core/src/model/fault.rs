@@ -25,8 +25,12 @@ pub enum Fault {
     KernelEvents,
     /// The kernel has no room for the label of another guarded process.
     Labels,
+    /// A listener cannot take connections.
+    Listener,
     /// The memory for bodies that are held whole is spent.
     Memory,
+    /// Network namespaces of guarded processes cannot be served.
+    Namespaces,
     /// The kernel has no room for the origins of more connections.
     Origins,
     /// What is in the folder of the bundle is not in force.
@@ -43,7 +47,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, by name.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Clock,
         Self::Daemon,
         Self::Descriptors,
@@ -51,7 +55,9 @@ impl Fault {
         Self::Journal,
         Self::KernelEvents,
         Self::Labels,
+        Self::Listener,
         Self::Memory,
+        Self::Namespaces,
         Self::Origins,
         Self::Policy,
         Self::Programs,
@@ -71,7 +77,9 @@ impl Fault {
             Self::Journal => "journal",
             Self::KernelEvents => "kernel_events",
             Self::Labels => "labels",
+            Self::Listener => "listener",
             Self::Memory => "memory",
+            Self::Namespaces => "namespaces",
             Self::Origins => "origins",
             Self::Policy => "policy",
             Self::Programs => "programs",
@@ -106,8 +114,14 @@ impl Fault {
             Self::Labels => {
                 "more guarded processes are refused everything; end some of those that run"
             }
+            Self::Listener => {
+                "connections wait until they can be taken, nothing passes meanwhile; look at the memory of this host"
+            }
             Self::Memory => {
                 "requests that must be read whole are refused until others end; look for agents that send slowly"
+            }
+            Self::Namespaces => {
+                "guarded processes in network namespaces that are not served are refused; end some, else restart the daemon"
             }
             Self::Origins => {
                 "connections whose origin was evicted are refused; look for the process that opens so many"

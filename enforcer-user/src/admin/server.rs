@@ -73,6 +73,9 @@ impl axum::serve::Listener for Door {
                 Err(error) => {
                     if is_out_of_descriptors(&error) {
                         self.starve(error.to_string());
+                    } else {
+                        let detail = format!("the admin API failed to accept: {error}");
+                        self.alarms.shows(Fault::Listener, detail);
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

@@ -122,7 +122,7 @@ pub struct Door {
     pub listener: TcpListener,
     /// Places for connections, over all listeners.
     pub places: Arc<Semaphore>,
-    /// Where it says that descriptors are missing.
+    /// Where it says why it cannot take connections.
     pub alarms: Alarms,
 }
 
@@ -156,7 +156,10 @@ pub async fn accept<F>(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accept failed");
+                if !is_of_the_peer(&error) && !is_out_of_descriptors(&error) {
+                    alarms.shows(Fault::Listener, format!("accept failed: {error}"));
+                }
+                tracing::debug!(%error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -179,6 +182,20 @@ pub async fn accept<F>(
         let served = serve(accepted);
         drop(runtime::spawn("connection", hold(place, draining.clone(), served)));
     }
+}
+
+/// True for errors of one connection that `accept` passes on (accept(2)); the next one may be taken.
+fn is_of_the_peer(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::Interrupted
+            | ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+    )
 }
 
 async fn hold(place: OwnedSemaphorePermit, draining: Draining, served: impl Future<Output = ()>) {
