@@ -21,7 +21,7 @@ use super::{
     PolicyStatus, Problem, ProgramStatus, SessionStatus, StartSession, StartedSession, Status,
 };
 use crate::enforce::{self, Enforcer};
-use crate::identity::{self, Sessions};
+use crate::identity::{self, Sessions, Witness};
 use crate::kernel::Kernel;
 use crate::launch;
 use crate::store::{self, EventPage, Health};
@@ -147,7 +147,8 @@ fn attempted(host: &Host, peer: Peer) {
         socket: "unix/stream/0".to_owned(),
         repeated: Repeated::ONCE,
     };
-    enforce::network_refused(&host.enforcer, session, refused, None);
+    let witness = peer.started.map(Witness::of_ticks);
+    enforce::network_refused(&host.enforcer, session, refused, witness);
 }
 
 async fn status(State(host): State<Arc<Host>>) -> Json<Status> {

@@ -22,6 +22,14 @@ pub enum Witness {
     Started(u64),
 }
 
+impl Witness {
+    /// The process started at this tick, as [`super::started`] tells it.
+    #[must_use]
+    pub fn of_ticks(started: u64) -> Self {
+        Self::Started(started.saturating_mul(tick_nanos()))
+    }
+}
+
 /// Adds what `/proc` still tells of the same process. What the kernel told stays as it is.
 #[must_use]
 pub fn complete(process: Process, witness: Witness) -> Process {
@@ -126,7 +134,9 @@ mod tests {
         assert_eq!(found.exe_inode, fs::metadata(exe).map(|file| file.ino()).ok());
         assert_eq!(found.ancestors.first(), Some(&std::os::unix::process::parent_id()));
         let started = found.started_ns;
-        assert_eq!(complete(Witness::Started(started)).details, Some(found));
+        assert_eq!(complete(Witness::Started(started)).details, Some(found.clone()));
+        let ticks = cgroup::started(own.pid).unwrap();
+        assert_eq!(complete(Witness::of_ticks(ticks)).details, Some(found));
         assert_eq!(complete(Witness::SeenAt(0)), own);
         assert_eq!(complete(Witness::Started(started + 10 * NANOS)), own);
     }
