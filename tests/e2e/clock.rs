@@ -2,11 +2,11 @@
 //! The wall clock of the daemon steps, in both directions; the host's is not touched.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::Value;
 
 use crate::alarms::{recorded, wait_for, wait_for_health};
+use crate::calls::compile;
 use crate::scene::{Scene, bundle, expect_words};
 
 const DAY: i64 = 24 * 3600;
@@ -18,9 +18,7 @@ fn a_clock_that_steps_changes_no_order_and_is_told() {
     let (library, offset) =
         (scene.host.folder().join("clock.so"), scene.host.folder().join("clock"));
     let source = enforcer_tests::repository().join("tests/fixtures/clock.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
-    assert!(compiler.status().unwrap().success());
+    compile(&source, &library);
     let set = |seconds: i64| {
         let fresh = offset.with_extension("new");
         fs::write(&fresh, seconds.to_string()).unwrap();

@@ -70,6 +70,30 @@ fn a_full_event_ring_changes_no_verdict_and_what_is_lost_is_counted() {
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
+fn a_reader_of_events_that_fails_is_told_and_reads_on() {
+    // A confined agent is refused such sockets before the programs see them.
+    let policies = tempfile::tempdir().unwrap();
+    let scene = Scene::start_plain(policies.path());
+    let mut guest = scene.guest();
+    assert_eq!(do_to("garble", &pins(&scene, "maps").join(map::EVENTS), 0), 1);
+    wait_for_shown(&scene, "kernel_events", &["8 bytes instead of"]);
+    assert_eq!(guest.chat("while it is told")["exception"], Value::Null);
+    let seen = || {
+        let events = scene.events_of_kind("network_refused").into_iter();
+        events.map(|event| event["count"].as_u64().unwrap()).sum::<u64>()
+    };
+    for tried in 1..=3 {
+        assert_ne!(guest.ask(&raw())["error"], Value::Null);
+        wait_until("the refusal in the record", || seen() == tried);
+    }
+    wait_for_health(&scene);
+    assert_eq!(recorded(&scene, "kernel_events"), ["fault_began", "fault_ended"]);
+    guest.end();
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
 fn an_evicted_origin_is_refused_and_never_guessed() {
     let scene = Scene::start();
     let mut guest = scene.guest();
@@ -79,11 +103,14 @@ fn an_evicted_origin_is_refused_and_never_guessed() {
     kill(daemon, Signal::SIGSTOP).unwrap();
     let connections = scene.openai.log().connections();
     let to = scene.openai.address().to_string();
-    guest.ask(&json!({"do": "connects", "count": 1, "to": to}));
+    let one = guest.ask(&json!({"do": "connects", "count": 1, "to": to}));
+    assert_eq!(one["through"], 1, "{one}");
     do_to("fill", &origins, 2 * capacity::ORIGINS);
+    do_to("evict", &origins, 0);
     kill(daemon, Signal::SIGCONT).unwrap();
     let ended = guest.ask(&json!({"do": "ends"}));
     assert_eq!(ended["bytes"], Value::Null, "{ended}");
+    assert_eq!(ended.as_object().unwrap().len(), 1, "{ended}");
     let strangers = |event: &Value| event["technique"] == "unknown_peer";
     wait_until("the refusal", || scene.events(HOST_SESSION).iter().any(strangers));
     wait_for_shown(&scene, "origins", &["evicted"]);

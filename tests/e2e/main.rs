@@ -10,6 +10,7 @@
 )]
 
 mod alarms;
+mod calls;
 mod chat;
 mod clock;
 mod command;
@@ -29,6 +30,7 @@ mod resolver;
 mod scene;
 mod select;
 mod starved;
+mod stopped;
 mod trust;
 mod uninstall;
 mod ways;

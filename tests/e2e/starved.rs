@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The daemon has no memory left: it refuses at once, says so, and goes on when there is some again. What it
-//! reads from the disk goes away: the last good one stays in force.
+//! The daemon has no descriptors or no memory left: it refuses at once, says so, and goes on when there are
+//! some again. What it reads from the disk goes away: the last good one stays in force.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,49 @@ use enforcer_core::model::limits;
 use serde_json::{Value, json};
 
 use crate::alarms::{recorded, wait_for_health, wait_for_shown};
-use crate::scene::{Scene, own_bundle, wait_until};
+use crate::scene::{Scene, bundle, own_bundle, wait_until};
+
+/// A refusal that somebody has to wait for is a hang.
+const AT_ONCE_MS: u64 = 5000;
+/// What a daemon with few agents needs, and some more.
+const DESCRIPTORS: &str = "--nofile=256:256";
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn without_descriptors_a_connect_is_refused_at_once_and_status_still_answers() {
+    let mut scene = Scene::set(&bundle("openai-agents"));
+    scene.host.start_daemon_by(&["prlimit", DESCRIPTORS]);
+    scene.start_daemon();
+    let (mut hoarder, mut guest) = (scene.guest(), scene.guest());
+    assert_eq!(guest.chat("before")["exception"], Value::Null);
+    let idle = hoarder.ask(&json!({
+        "do": "idle", "count": 256, "to": "192.0.2.7:443", "host": "api.openai.com",
+    }));
+    assert!(idle["open"].as_u64().unwrap() > 0 && idle["error"].is_string(), "{idle}");
+    let connections = scene.openai.log().connections();
+    wait_for_shown(&scene, "descriptors", &["LimitNOFILE"]);
+    for _ in 0..3 {
+        let refused = guest.chat("while there are none");
+        assert_eq!(refused["exception"], "openai.APIConnectionError", "{refused}");
+        assert!(refused["took_ms"].as_u64().unwrap() < AT_ONCE_MS, "{refused}");
+    }
+    assert_eq!(scene.openai.log().connections(), connections, "something passed");
+    hoarder.ask(&json!({"do": "let_go"}));
+    wait_for_health(&scene);
+    assert_eq!(guest.chat("after")["exception"], Value::Null);
+    hoarder.end();
+    guest.end();
+    let is_told = |event: &Value| {
+        event["denied"]["reason"] == "limit" && event["detail"] == "no file descriptors are left"
+    };
+    wait_until("the refusals in the record", || {
+        let sessions = scene.sessions();
+        let all = sessions.iter().flat_map(|found| scene.events(found["id"].as_str().unwrap()));
+        all.filter(|event| is_told(event)).count() >= 3
+    });
+    assert_eq!(recorded(&scene, "descriptors"), ["fault_began", "fault_ended"]);
+    scene.finish();
+}
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
