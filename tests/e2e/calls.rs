@@ -62,6 +62,26 @@ fn a_listener_that_cannot_accept_is_told_and_serves_what_waited() {
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
+fn a_resolver_that_cannot_receive_is_told_and_answers_afterwards() {
+    let (scene, faults) = Faults::start();
+    let mut guest = scene.guest();
+    let name = "api.openai.com";
+    assert_eq!(guest.resolve(name)["error"], Value::Null);
+    faults.set(&format!("receive {}", libc::ENOMEM));
+    guest.send(&json!({"do": "resolve", "name": name}));
+    wait_for_shown(&scene, "listener", &["receive from", "memory"]);
+    faults.set("");
+    // The C library asks again by itself, and gives up after some seconds.
+    let late = guest.next();
+    assert!(late["error"].is_null() || late["error"] == "EAI_AGAIN", "{late}");
+    wait_for_health(&scene);
+    assert_eq!(guest.resolve(name)["error"], Value::Null);
+    guest.end();
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
 fn doors_that_cannot_be_read_are_told_until_they_can() {
     let (scene, faults) = Faults::start();
     let mut guest = scene.guest();

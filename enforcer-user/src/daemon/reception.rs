@@ -2,6 +2,7 @@
 //! Serves opened doors, the same way in every network namespace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use enforcer_core::model::Fault;
 use tokio::sync::{Semaphore, watch};
@@ -13,6 +14,9 @@ use crate::enforce::Enforcer;
 use crate::intake::{self, Door, Doors};
 use crate::proxy::Proxy;
 use crate::runtime::{self, Draining};
+
+/// Pause after a socket failed to receive; the kernel's queue holds what it has room for.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What stands behind every door.
 pub(super) struct Reception {
@@ -55,12 +59,17 @@ impl Reception {
         }
         for socket in doors.udp {
             let (resolver, alarms) = (self.resolver.clone(), self.enforcer.alarms.clone());
-            let (origins, record) = (Arc::clone(&origins), wiring::refused_names(&self.enforcer));
+            let (origins, enforcer) = (Arc::clone(&origins), Arc::clone(&self.enforcer));
             tasks.push(runtime::spawn("resolver door", async move {
-                let who = move |peer| origins.asker(peer);
-                let error = resolver.serve_udp(socket, who, record).await;
-                let detail = format!("ended, restart the daemon: {}", runtime::chain(&error));
-                alarms.raise(Fault::Resolver, detail);
+                let socket = Arc::new(socket);
+                loop {
+                    let origins = Arc::clone(&origins);
+                    let who = move |peer| origins.asker(peer);
+                    let record = wiring::refused_names(&enforcer);
+                    let error = resolver.serve_udp(Arc::clone(&socket), who, record).await;
+                    alarms.shows(Fault::Listener, runtime::chain(&error));
+                    tokio::time::sleep(RECEIVE_PAUSE).await;
+                }
             }));
         }
         tasks
