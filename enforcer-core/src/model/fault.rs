@@ -97,7 +97,7 @@ impl Fault {
                 "records keep their order whatever their times say; look at the time service of this host"
             }
             Self::Daemon => {
-                "guarded processes get no answer; continue the process (SIGCONT) or restart it"
+                "guarded processes have no way out; start it, or continue the process (SIGCONT) if it was stopped"
             }
             Self::Descriptors => {
                 "new connections of guarded processes are refused; raise `LimitNOFILE` of the daemon"

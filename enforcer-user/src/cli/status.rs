@@ -22,6 +22,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let client = Client::new(&config.socket).patient_for(STATUS_TIMEOUT);
     let status: Status = match client.get("/v1/status").await {
         Err(error @ Error::Broken { .. }) => return silent(&args, &client, &error).await,
+        Err(error @ Error::Absent { .. }) => return Err(absent(&args, error)?),
         answer => answer?,
     };
     let exit = if status.is_healthy { Exit::Fine } else { Exit::Difference };
@@ -38,6 +39,15 @@ struct Silent {
     is_healthy: bool,
     pid: Option<u32>,
     health: [Alarm; 1],
+}
+
+/// A monitor gets the same words as of a daemon that does not answer; people are told on stderr.
+fn absent(args: &Args, error: Error) -> Result<Failure, Failure> {
+    if args.output == Format::Json {
+        let alarm = Alarm::new(Fault::Daemon, None, error.to_string());
+        output::json(&Silent { is_healthy: false, pid: None, health: [alarm] })?;
+    }
+    Ok(error.into())
 }
 
 async fn silent(args: &Args, client: &Client, error: &Error) -> Result<Exit, Failure> {
