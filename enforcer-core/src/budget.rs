@@ -101,6 +101,14 @@ pub struct Spent {
     pub until: UnixMillis,
 }
 
+impl Spent {
+    /// Name of the budget.
+    #[must_use]
+    pub fn budget(&self) -> &str {
+        self.account.as_str().split('/').next().unwrap_or_default()
+    }
+}
+
 /// All counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

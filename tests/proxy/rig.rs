@@ -15,6 +15,7 @@ use enforcer_core::record::{
     Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
 };
 use enforcer_tests::{Authority, FakeUpstream};
+use enforcer_user::budget::Budgets;
 use enforcer_user::dns::{self, Names, Resolver};
 use enforcer_user::enforce::{Attempts, Buffers, Enforcer};
 use enforcer_user::intake::{self, Origin, Origins};
@@ -78,8 +79,14 @@ permit (principal, action == Action::"opaque", resource);
 
 /// A compiled policy of these rules.
 pub(crate) fn policy(rules: &str) -> Policy {
+    policy_with("enforce", "", rules)
+}
+
+/// The same, in this mode and with more in its inventory.
+pub(crate) fn policy_with(mode: &str, more: &str, rules: &str) -> Policy {
+    let inventory = INVENTORY.replace("\"enforce\"", &format!("\"{mode}\"")) + more;
     let file = |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
-    let sources = Sources { files: vec![file("policy.toml", INVENTORY), file("a.cedar", rules)] };
+    let sources = Sources { files: vec![file("policy.toml", &inventory), file("a.cedar", rules)] };
     compile(&sources).unwrap().policy
 }
 
@@ -158,6 +165,7 @@ impl Rig {
             upstream: Upstream::new(client, Arc::<Fixed>::clone(&addresses)),
             alarms: Alarms::new(clock.clone()),
             attempts: Attempts::default(),
+            budgets: Budgets::default(),
             clock,
             buffers: Buffers::default(),
         });
@@ -206,6 +214,11 @@ impl Rig {
         let upstream = FakeUpstream::start(&rig.authority, &Default::default()).unwrap();
         rig.resolve(HOST, upstream.address());
         (rig, upstream)
+    }
+
+    /// Puts another policy in force.
+    pub(crate) fn enforce(&self, policy: Policy) {
+        self.enforcer.policy.store(Arc::new(policy));
     }
 
     /// Says where a name leads.

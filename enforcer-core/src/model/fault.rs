@@ -11,6 +11,8 @@ use super::UnixMillis;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
+    /// The counters of budgets cannot be written.
+    Budgets,
     /// The wall clock jumped.
     Clock,
     /// The daemon does not answer; said by the command line, which cannot ask it.
@@ -47,7 +49,8 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, by name.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
+        Self::Budgets,
         Self::Clock,
         Self::Daemon,
         Self::Descriptors,
@@ -70,6 +73,7 @@ impl Fault {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Budgets => "budgets",
             Self::Clock => "clock",
             Self::Daemon => "daemon",
             Self::Descriptors => "descriptors",
@@ -93,6 +97,9 @@ impl Fault {
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
+            Self::Budgets => {
+                "budgets hold, but a restart would forget what was charged since; make room on the disk of the state folder"
+            }
             Self::Clock => {
                 "records keep their order whatever their times say; look at the time service of this host"
             }

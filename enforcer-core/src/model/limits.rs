@@ -167,6 +167,12 @@ pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
 pub const BUDGET_WINDOW_MIN: Duration = Duration::from_secs(60);
 /// Longest window of a budget.
 pub const BUDGET_WINDOW_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Time between a charge and its being written down.
+pub const BUDGET_SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of the file of the counters.
+pub const BUDGET_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a secret.
+pub const SECRET_BYTES_MAX: u64 = 16 * 1024;
 /// Time a request waits for a person, unless the bundle says otherwise.
 pub const APPROVAL_HOLD: Duration = Duration::from_secs(90);
 /// Shortest time a request waits for a person.

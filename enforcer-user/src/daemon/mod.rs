@@ -29,6 +29,7 @@ use namespaces::Namespaces;
 use reception::Reception;
 
 use crate::admin::{self, Host};
+use crate::budget::Budgets;
 use crate::config::Config;
 use crate::dns::{self, Resolver};
 use crate::enforce::{self, Attempts, Buffers, Enforcer};
@@ -122,8 +123,17 @@ impl Daemon {
         let upstream = Upstream::new(tls::verified_by(&anchors)?, addresses);
         let journal = store.journal();
         let (buffers, attempts) = (Buffers::default(), Attempts::default());
-        let enforcer =
-            Arc::new(Enforcer { policy, journal, upstream, buffers, attempts, alarms, clock });
+        let budgets = Budgets::open(&config.budgets())?;
+        let enforcer = Arc::new(Enforcer {
+            policy,
+            journal,
+            upstream,
+            buffers,
+            budgets,
+            attempts,
+            alarms,
+            clock,
+        });
         watch::record_faults(&enforcer);
 
         let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;
@@ -273,6 +283,7 @@ impl Daemon {
                 cx.upstream.reap();
             }
         }));
+        self.tasks.push(runtime::spawn("budgets", watch::keep_budgets(Arc::clone(&host.enforcer))));
         let repeats = watch::record_repeats(Arc::clone(&host.enforcer));
         self.tasks.push(runtime::spawn("repeated attempts", repeats));
         let api = admin::serve(listener, host, Arc::clone(&watch.spares), draining.clone());
@@ -301,6 +312,9 @@ impl Daemon {
         enforce::record_all(&self.host.enforcer);
         for session in self.host.sessions.deserted() {
             self.end_session(&session);
+        }
+        if let Err(error) = self.host.enforcer.budgets.save() {
+            tracing::error!(error = runtime::chain(&error), "the last charges of budgets are lost");
         }
         // The file is ours; another daemon would have refused to start while we answered on it.
         drop(std::fs::remove_file(&config.socket));

@@ -61,6 +61,19 @@ pub(super) fn record_faults(cx: &Arc<Enforcer>) {
     });
 }
 
+/// Writes the counters of budgets down as they change.
+pub(super) async fn keep_budgets(cx: Arc<Enforcer>) {
+    let (clock, told) = (cx.clock.clone(), Arc::clone(&cx));
+    let kept = cx.budgets.clone().keep(
+        move || clock.now(),
+        move |saved| match saved {
+            Ok(()) => told.alarms.clear(Fault::Budgets),
+            Err(error) => told.alarms.raise(Fault::Budgets, chain(&error)),
+        },
+    );
+    kept.await;
+}
+
 /// Records repeated attempts when their window is over.
 pub(super) async fn record_repeats(cx: Arc<Enforcer>) {
     loop {
