@@ -11,9 +11,7 @@ use std::collections::BTreeSet;
 use crate::mask::{DetectorSet, Masker};
 use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
 use crate::policy::{Endpoint, Policy, Protocol};
-use crate::protocol::openai::{self, Route};
-
-pub use crate::protocol::openai::Understood;
+use crate::protocol::openai::{self, Route, Understood};
 
 /// Headers whose values are secrets of the agent for this very provider; nothing is looked for in them.
 const CREDENTIALS: [&str; 3] = ["api-key", "authorization", "x-api-key"];
@@ -42,23 +40,11 @@ pub struct Scope<'s> {
     pub policy: &'s Policy,
 }
 
-impl<'s> Scope<'s> {
-    /// The detectors that some rule could ask for about this action, and their names unless they are all.
-    fn detectors(&self, action: &str) -> (&'s DetectorSet, Option<&'s BTreeSet<DetectorName>>) {
-        match self.policy.detectors_for(self.agent, action, &self.endpoint.name) {
-            Some((detectors, sought)) if sought.len() < self.policy.detector_names().len() => {
-                (detectors, Some(sought))
-            }
-            _ => (self.policy.detectors(), None),
-        }
-    }
-}
-
 /// What has to be known of a body before the request can be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Only whether there is one, and how long it is.
-    Nothing,
+    /// Only whether there is one, and how long it is; the head says the rest, by this codec if there is one.
+    Nothing(Option<Route>),
     /// A codec should understand it and, by what the head says of it, cannot.
     Undecodable(Route, OpaqueCause),
     /// All of it, for this codec.
@@ -75,11 +61,13 @@ pub enum Body {
         /// Its bytes; the largest number if nobody knows.
         size: i64,
     },
-    /// No codec looks at it.
+    /// Nobody looks at it.
     Unread {
+        /// The codec that understands the head.
+        route: Option<Route>,
         /// Whether there is one, of whatever length.
         has_body: bool,
-        /// Its bytes as declared; the largest number if nothing is declared.
+        /// Its bytes as declared; the largest number if they are not.
         size: i64,
     },
     /// Its codec understood all of it.
@@ -89,8 +77,13 @@ pub enum Body {
 /// What has to be known of the body of a request that begins like this.
 #[must_use]
 pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
-    match head.route(protocol).filter(|route| route.reads_body()) {
-        None => Need::Nothing,
+    let route = match protocol {
+        Protocol::Http => None,
+        Protocol::OpenAi => openai::route(head.method, head.path),
+    };
+    match route {
+        None => Need::Nothing(None),
+        Some(route) if !route.reads_body() => Need::Nothing(Some(route)),
         Some(route) if head.is_encoded() || !head.is_json() => {
             Need::Undecodable(route, OpaqueCause::Encoding)
         }
@@ -116,17 +109,24 @@ pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
             let (method, path) = (head.method.to_owned(), head.path.to_owned());
             (Operation::Opaque(Opaque { method, path, size, cause }), BTreeSet::new())
         }
-        Body::Unread { has_body, size } => {
-            let by_head = head.route(scope.endpoint.protocol);
-            let by_head =
-                by_head.and_then(|route| openai::understood_by_head(route, head.path, size));
-            (by_head.unwrap_or_else(|| head.http(has_body)), BTreeSet::new())
+        Body::Unread { route, has_body, size } => {
+            let http = || Http {
+                method: head.method.to_owned(),
+                path: head.path.to_owned(),
+                query: head.query.unwrap_or_default().to_owned(),
+                has_body,
+            };
+            let by_head = |route| openai::understood_by_head(route, head.path, size);
+            let operation = route.and_then(by_head).unwrap_or_else(|| Operation::Http(http()));
+            (operation, BTreeSet::new())
         }
     };
     let (detectors, sought) = scope.detectors(operation.action());
     detected.extend(head.detect(detectors));
+    let all = scope.policy.detector_names().len();
+    let sought = sought.filter(|sought| sought.len() < all).cloned();
     let (agent, endpoint) = (scope.agent.clone(), scope.endpoint.name.clone());
-    Facts { agent, endpoint, detected, sought: sought.cloned(), operation }
+    Facts { agent, endpoint, detected, sought, operation }
 }
 
 /// The facts of a request whose body is there completely, as the data path would find them.
@@ -135,7 +135,7 @@ pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
     let opaque = |cause| Body::Opaque { cause, size };
     let known = match need(scope.endpoint.protocol, head) {
-        Need::Nothing => Body::Unread { has_body: !body.is_empty(), size },
+        Need::Nothing(route) => Body::Unread { route, has_body: !body.is_empty(), size },
         Need::Undecodable(_, cause) => opaque(cause),
         Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
             opaque(OpaqueCause::TooLarge)
@@ -148,23 +148,17 @@ pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
     assemble(scope, head, known)
 }
 
-impl Head<'_> {
-    fn route(&self, protocol: Protocol) -> Option<Route> {
-        match protocol {
-            Protocol::Http => None,
-            Protocol::OpenAi => openai::route(self.method, self.path),
+impl<'s> Scope<'s> {
+    /// What is looked for in a request with this action, and the names of that unless it is everything.
+    fn detectors(&self, action: &str) -> (&'s DetectorSet, Option<&'s BTreeSet<DetectorName>>) {
+        match self.policy.detectors_for(self.agent, action, &self.endpoint.name) {
+            Some((detectors, sought)) => (detectors, Some(sought)),
+            None => (self.policy.detectors(), None),
         }
     }
+}
 
-    fn http(&self, has_body: bool) -> Operation {
-        Operation::Http(Http {
-            method: self.method.to_owned(),
-            path: self.path.to_owned(),
-            query: self.query.unwrap_or_default().to_owned(),
-            has_body,
-        })
-    }
-
+impl Head<'_> {
     /// Detectors that find something in path, query or headers.
     #[must_use]
     pub fn detect(&self, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
@@ -256,44 +250,6 @@ mod tests {
 
     use super::*;
 
-    fn policy(rule: &str) -> Policy {
-        let inventory = "version = 1\n[agents.a]\n[endpoints.openai]\nhosts = [\"api.openai.com\"]\n\
-                         protocol = \"openai\"\n[endpoints.plain]\nhosts = [\"plain.example\"]\n";
-        let file = |path: &str, text: String| SourceFile { path: path.to_owned(), text };
-        let rules = file("r.cedar", format!("@id(\"r\")\n{rule}"));
-        let files = vec![file("policy.toml", inventory.to_owned()), rules];
-        compile(&Sources { files }).expect("a valid bundle").policy
-    }
-
-    fn facts(policy: &Policy, endpoint: &str, path: &str, kind: &str, body: &str) -> Facts {
-        let endpoint = policy.endpoint_named(&EndpointName::new(endpoint)).expect("an endpoint");
-        let headers = [("content-type", kind)];
-        let agent = AgentName::new("a");
-        let scope = Scope { agent: &agent, endpoint, policy };
-        of_request(&scope, &head(path, &headers), body.as_bytes())
-    }
-
-    #[test]
-    fn only_what_some_rule_could_ask_for_is_looked_for() {
-        let body = r#"{"model":"m","messages":[{"role":"user","content":"ann@example.com 4111 1111 1111 1111"}]}"#;
-        let found = |rule: &str| {
-            let policy = policy(rule);
-            let facts = facts(&policy, "openai", "/v1/chat/completions", "application/json", body);
-            let names = |names: BTreeSet<DetectorName>| {
-                names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            };
-            (names(facts.detected), facts.sought.map(names))
-        };
-        let some = |text: &str| (text.to_owned(), Some(text.to_owned()));
-        assert_eq!(found("permit (principal, action, resource);"), some(""));
-        let email = "when { context.detected.contains(\"email\") };";
-        assert_eq!(found(&format!("forbid (principal, action, resource) {email}")), some("email"));
-        let elsewhere = "forbid (principal, action == Action::\"http\", resource)";
-        assert_eq!(found(&format!("{elsewhere} {email}")), some(""));
-        let any = "permit (principal, action, resource) unless { context.detected.isEmpty() };";
-        assert_eq!(found(any), ("credit-card,email".to_owned(), None));
-    }
-
     fn head<'h>(path: &'h str, headers: &[(&'h str, &'h str)]) -> Head<'h> {
         let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
         let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
@@ -345,19 +301,34 @@ mod tests {
 
     #[test]
     fn a_request_is_a_chat_plain_http_or_opaque_and_never_half_known() {
-        let policy = policy(
-            "forbid (principal, action, resource) when { context.detected.contains(\"email\") };",
-        );
+        let inventory = "version = 1\n[agents.a]\n\
+            [endpoints.openai]\nhosts = [\"a.example\"]\nprotocol = \"openai\"\n\
+            [endpoints.plain]\nhosts = [\"b.example\"]\n";
+        let rules = "@id(\"r\") forbid (principal, action == Action::\"chat\", resource) \
+            when { context.detected.contains(\"email\") };";
+        let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+        let files = vec![file("policy.toml", inventory), file("r.cedar", rules)];
+        let policy = compile(&Sources { files }).unwrap().policy;
         let check = |endpoint: &str, path: &str, kind: &str, body: &str| {
-            facts(&policy, endpoint, path, kind, body)
+            let headers = [("content-type", kind)];
+            let head = head(path, &headers);
+            let endpoint = policy.endpoint_named(&EndpointName::new(endpoint)).unwrap();
+            let scope = Scope { agent: &AgentName::new("a"), endpoint, policy: &policy };
+            of_request(&scope, &head, body.as_bytes())
         };
         let (chat, json) = ("/v1/chat/completions", "application/json");
         let body = r#"{"model":"m","messages":[{"role":"user","content":"ann@example.com"}]}"#;
         let facts = check("openai", chat, json, body);
         assert_eq!(facts.operation.action(), "chat");
-        assert_eq!(facts.detected.len(), 1);
+        assert_eq!(facts.detected, BTreeSet::from([DetectorName::new("email")]));
+        assert_eq!(facts.sought.as_ref(), Some(&facts.detected), "no rule asks for others");
         assert_eq!(check("plain", chat, json, body).operation.action(), "http");
-        assert_eq!(check("openai", "/v1/files", json, body).operation.action(), "file_upload");
+        assert_eq!(check("openai", "/v1/other", json, body).operation.action(), "http");
+        let Operation::FileUpload(upload) = check("openai", "/v1/files", "x", body).operation
+        else {
+            panic!("a file is known by its head");
+        };
+        assert_eq!(upload.size, 70);
         let opaque = |kind: &str, body: &str| {
             let facts = check("openai", chat, kind, body);
             let Operation::Opaque(opaque) = facts.operation else { return ("", -1) };

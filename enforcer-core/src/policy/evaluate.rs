@@ -28,7 +28,7 @@ use super::slices::{Slice, Slices};
 #[derive(Debug)]
 pub struct Policy {
     version: PolicyVersion,
-    inventory: Inventory,
+    pub(super) inventory: Inventory,
     pub(super) rules: Vec<Rule>,
     slices: Slices,
     /// Endpoints that some permit could let an agent use, by index.

@@ -87,7 +87,7 @@ impl Policy {
     }
 
     /// Whether a single rule is satisfied.
-    fn holds(&self, rule: &CedarPolicy, request: &Request) -> Result<bool, String> {
+    pub(super) fn holds(&self, rule: &CedarPolicy, request: &Request) -> Result<bool, String> {
         let set = PolicySet::from_policies([rule.clone()]).map_err(|error| error.to_string())?;
         let response = self.authorizer.is_authorized(request, &set, &self.entities);
         match response.diagnostics().errors().next() {
@@ -97,7 +97,7 @@ impl Policy {
     }
 
     /// The conditions that do not hold, taken apart at `&&`.
-    fn unmet(&self, rule: &Rule, request: &Request) -> Vec<String> {
+    pub(super) fn unmet(&self, rule: &Rule, request: &Request) -> Vec<String> {
         let Ok(tree) = rule.cedar.to_json() else { return Vec::new() };
         let conditions = tree.get("conditions").and_then(Value::as_array).cloned();
         let mut unmet = Vec::new();

@@ -19,6 +19,7 @@ mod hosts;
 mod inventory;
 mod masks;
 mod obligations;
+mod probe;
 mod rules;
 mod schema;
 mod sections;
@@ -38,6 +39,7 @@ pub use evaluate::Policy;
 pub use explain::{Explanation, Outcome, RuleOutcome};
 pub use hosts::HostPattern;
 pub use inventory::{Endpoint, Protocol, Tls};
+pub use probe::{Probe, Trial};
 pub use schema::{
     ACTIONS, ActionSpec, FactKind, FactSpec, FactValue, Otherwise, action, operation, schema_text,
 };

@@ -2,6 +2,7 @@
 //! What a command ends with: an exit code, and words for people.
 
 use std::error::Error as StdError;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use enforcer_core::policy::{Diagnostics, SourceFile};
@@ -83,6 +84,18 @@ impl Failure {
         }
         output::error(&self.text, self.hint.as_deref());
         self.exit
+    }
+
+    /// Tells the person on a stream that is given; its exit code.
+    ///
+    /// # Errors
+    /// Only if writing fails.
+    pub(super) fn tell(&self, err: &mut dyn Write) -> io::Result<u8> {
+        writeln!(err, "error: {}", self.text)?;
+        if let Some(hint) = &self.hint {
+            writeln!(err, "hint: {hint}")?;
+        }
+        Ok(self.exit as u8)
     }
 
     /// A daemon that did not start.
@@ -211,6 +224,6 @@ impl From<launch::Error> for Failure {
     }
 }
 
-fn is_denied(source: &std::io::Error) -> bool {
-    source.kind() == std::io::ErrorKind::PermissionDenied
+fn is_denied(source: &io::Error) -> bool {
+    source.kind() == io::ErrorKind::PermissionDenied
 }

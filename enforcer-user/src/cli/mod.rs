@@ -17,14 +17,14 @@ pub mod source;
 mod status;
 mod uninstall;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub use failure::{Exit, Failure};
 
-use crate::config::{Config, DEFAULT_FILE};
+use crate::config::{Config, DEFAULT_FILE, JOURNAL_FOLDER};
 
 /// A host daemon that puts policy between AI agents and the model and data services they use.
 #[derive(Debug, Parser)]
@@ -74,7 +74,14 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Daemon(args) => daemon::run(args, settings()?),
         Command::Doctor(args) => wait(doctor::run(args, settings()?)),
         Command::Policy(command) => {
-            output::exit(output::with_streams(|streams| policy::run(&command, streams)))
+            let journal = |state: Option<&Path>| match state {
+                Some(state) => source::Source::offline(&state.join(JOURNAL_FOLDER)),
+                None => {
+                    let settings = settings()?;
+                    wait(source::Source::open(&settings))
+                }
+            };
+            output::exit(output::with_streams(|streams| policy::run(&command, &journal, streams)))
         }
         Command::Replay(args) => wait(replay::run(args, settings()?)),
         Command::Run(args) => run::run(args, &settings()?, &cli.config),

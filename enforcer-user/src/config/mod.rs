@@ -16,6 +16,8 @@ use crate::tls::Root;
 
 /// Where the settings are when nobody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/enforcer/enforcer.toml";
+/// The folder of the journal below `state`.
+pub const JOURNAL_FOLDER: &str = "journal";
 
 /// The settings, complete.
 #[derive(Clone, Debug)]
@@ -98,7 +100,7 @@ impl Config {
     /// Where the journal is.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
-        self.state.join("journal")
+        self.state.join(JOURNAL_FOLDER)
     }
 
     /// Where the counters of budgets are.

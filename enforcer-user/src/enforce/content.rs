@@ -82,7 +82,7 @@ pub(super) async fn read(
     let mut room = Room::new(buffers);
     let (head, body) = request.into_parts();
     let (route, body) = match need(protocol, &head::of(&head)) {
-        Need::Nothing => (None, Body::Stream(body)),
+        Need::Nothing(route) => (route, Body::Stream(body)),
         Need::Undecodable(route, cause) => {
             (Some(route), Body::Opaque { cause, seen: Bytes::new(), rest: Some(body) })
         }

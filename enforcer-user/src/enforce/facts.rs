@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use enforcer_core::facts::{self, Scope, Understood, assemble};
+use enforcer_core::facts::{self, Scope, assemble};
 use enforcer_core::model::{Facts, OpaqueCause, limits};
 use enforcer_core::policy::{Endpoint, Policy};
-use enforcer_core::protocol::openai::Route;
+use enforcer_core::protocol::openai::{Route, Understood};
 use hyper::body::{Body as _, Incoming};
 
 use super::Conn;
@@ -24,16 +24,18 @@ pub(super) async fn decode(
 ) -> Facts {
     let scope = Scope { agent: &conn.origin.agent, endpoint, policy };
     let decoded = match (&content.body, content.route) {
-        (Body::Whole(bytes), Some(route)) => Some(understand(scope, route, bytes, policy).await),
+        (Body::Whole(bytes), Some(route)) if route.reads_body() => {
+            Some(understand(scope, route, bytes, policy).await)
+        }
         (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. } | Body::NoRoom, _) => None,
     };
     let body = match decoded {
         Some(Ok(understood)) => facts::Body::Understood(understood),
         Some(Err(cause)) => {
             content.become_opaque(cause);
-            bare(&content.body)
+            bare(content)
         }
-        None => bare(&content.body),
+        None => bare(content),
     };
     assemble(&scope, &head::of(&content.head), body)
 }
@@ -66,15 +68,11 @@ fn size(seen: &Bytes, rest: Option<&Incoming>) -> i64 {
 }
 
 /// What is known without a codec.
-fn bare(body: &Body) -> facts::Body {
-    match body {
-        Body::Stream(stream) => facts::Body::Unread {
-            has_body: !stream.is_end_stream(),
-            size: size(&Bytes::new(), Some(stream)),
-        },
-        Body::Whole(bytes) => {
-            facts::Body::Unread { has_body: !bytes.is_empty(), size: size(bytes, None) }
-        }
+fn bare(content: &Content) -> facts::Body {
+    let unread = |has_body, size| facts::Body::Unread { route: content.route, has_body, size };
+    match &content.body {
+        Body::Stream(stream) => unread(!stream.is_end_stream(), size(&Bytes::new(), Some(stream))),
+        Body::Whole(bytes) => unread(!bytes.is_empty(), size(bytes, None)),
         Body::NoRoom => facts::Body::Opaque { cause: OpaqueCause::TooLarge, size: i64::MAX },
         Body::Opaque { cause, seen, rest } => {
             facts::Body::Opaque { cause: *cause, size: size(seen, rest.as_ref()) }

@@ -6,6 +6,7 @@ use std::error::Error as _;
 use bytes::Bytes;
 use enforcer_core::model::{Denied, DenyReason, Mode, Obligations};
 use enforcer_core::policy::Policy;
+use enforcer_core::protocol::openai::Route;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue};
@@ -37,7 +38,7 @@ pub(super) async fn forward(
     content: Content,
     record: &mut OpenRecord,
 ) -> Result<(Parts, Prepared), Denied> {
-    let has_codec = content.route.is_some();
+    let has_codec = content.route.is_some_and(Route::reads_body);
     let Outgoing { owed, credentials, mode } = outgoing;
     let mut request = request(content, mode, record);
     credentials.put_into(request.headers_mut());
@@ -81,7 +82,7 @@ fn request(content: Content, mode: Mode, record: &mut OpenRecord) -> Request<Req
             head.headers.remove(name);
         }
     }
-    if mode == Mode::Enforce && route.is_some() {
+    if mode == Mode::Enforce && route.is_some_and(Route::reads_body) {
         // What must be read cannot come compressed.
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }

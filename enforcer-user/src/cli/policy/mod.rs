@@ -6,7 +6,10 @@
 
 mod check;
 mod draw;
+mod profile;
+mod recorded;
 mod test;
+mod update;
 mod why;
 
 use std::fmt;
@@ -17,6 +20,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use enforcer_core::policy::{Diagnostics, Policy, Sources, compile, schema_text};
 
 pub use draw::draw;
+pub use recorded::Journal;
 
 use crate::config::bundle::{self, read_sources};
 
@@ -36,8 +40,8 @@ const INVALID: u8 = 4;
 pub enum Command {
     /// List everything that is wrong with a bundle.
     Check(Bundle),
-    /// Run the cases of a bundle.
-    Test(Bundle),
+    /// Run the cases of a bundle; list the rules that none reaches.
+    Test(test::Args),
     /// Say what a bundle decides for one request, and why.
     Why(why::Args),
     /// Print every action and its facts as Cedar schema.
@@ -79,14 +83,14 @@ impl fmt::Debug for Streams<'_> {
     }
 }
 
-/// Runs one subcommand and gives its exit code.
+/// Runs one subcommand and gives its exit code. The journal is opened only if the subcommand asks for it.
 ///
 /// # Errors
 /// Only if writing to the streams fails.
-pub fn run(command: &Command, streams: &mut Streams<'_>) -> io::Result<u8> {
+pub fn run(command: &Command, journal: &Journal<'_>, streams: &mut Streams<'_>) -> io::Result<u8> {
     match command {
         Command::Check(bundle) => check::run(bundle, streams),
-        Command::Test(bundle) => test::run(bundle, streams),
+        Command::Test(args) => test::run(args, journal, streams),
         Command::Why(why) => why::run(why, streams),
         Command::Schema => {
             streams.out.write_all(schema_text().as_bytes())?;

@@ -1,46 +1,167 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `enforcer policy test`: the cases of a bundle.
+//! `enforcer policy test`: the cases of a bundle, what they reach and what they cost.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 
-use enforcer_core::policy::{Diagnostics, cases};
+use enforcer_core::model::{ExchangeId, Facts};
+use enforcer_core::policy::cases::{self, Cases, Coverage, Expectations, Outcome, Report};
+use enforcer_core::policy::{Diagnostics, Policy, Sources};
 use serde_json::json;
 
-use super::{Bundle, DIFFERENCE, FINE, INVALID, Output, Streams, count, draw, load, print_json};
+use super::profile::{self, Profile};
+use super::recorded::{self, Journal};
+use super::{
+    Bundle, DIFFERENCE, FINE, INVALID, Output, Streams, count, draw, load, print_json, update,
+};
 
-pub(super) fn run(bundle: &Bundle, streams: &mut Streams<'_>) -> io::Result<u8> {
-    let (policy, sources) = match load(&bundle.dir, streams)? {
+/// Arguments of `enforcer policy test`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    bundle: Bundle,
+    /// End with 1 if no case reaches some rule.
+    #[arg(long)]
+    require_coverage: bool,
+    /// Measure what each rule and each detector costs on these cases.
+    #[arg(long)]
+    profile: bool,
+    /// Write expectations that cases lack into their files, for review; what is written stays.
+    #[arg(long)]
+    update: bool,
+    /// Where exchanges that cases name are recorded, if not where the settings say.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, journal: &Journal<'_>, streams: &mut Streams<'_>) -> io::Result<u8> {
+    let (policy, sources) = match load(&args.bundle.dir, streams)? {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
-    let report = match cases::run(&policy, &sources) {
-        Ok(report) => report,
+    let expectations = if args.update { Expectations::Open } else { Expectations::Required };
+    let cases = match cases::read(&policy, &sources, expectations) {
+        Ok(cases) => cases,
         Err(Diagnostics(found)) => {
             draw(&found, &sources, streams)?;
             return Ok(INVALID);
         }
     };
-    if bundle.output == Output::Json {
-        print_json(streams, &json!(report))?;
+    let named = cases.exchanges();
+    let recorded: BTreeMap<ExchangeId, Facts> = if named.is_empty() {
+        BTreeMap::new()
     } else {
-        for case in &report.cases {
-            let mark = if case.has_passed() { "ok  " } else { "FAIL" };
-            writeln!(streams.out, "{mark} {}:{} {}", case.file, case.line, case.name)?;
-            for mismatch in &case.mismatches {
-                let (expected, found) = (&mismatch.expected, &mismatch.found);
-                writeln!(
-                    streams.out,
-                    "       {}: expected {expected}, found {found}",
-                    mismatch.what
-                )?;
+        match recorded::facts(&named, args.state.as_deref(), journal) {
+            Ok(recorded) => recorded,
+            Err(failure) => return failure.tell(streams.err),
+        }
+    };
+    let report = cases.judge(&policy, &recorded);
+    if args.update
+        && let Err(error) = update::expectations(&args.bundle.dir, &sources, &report, streams)?
+    {
+        return error.tell(streams.err);
+    }
+    finish(args, &policy, &sources, &cases, &report, streams)
+}
+
+fn finish(
+    args: &Args,
+    policy: &Policy,
+    sources: &Sources,
+    cases: &Cases,
+    report: &Report,
+    streams: &mut Streams<'_>,
+) -> io::Result<u8> {
+    let profile = args.profile.then(|| profile::measure(policy, cases, report));
+    let profile = profile.transpose().map_err(io::Error::other)?;
+    match args.bundle.output {
+        Output::Json => {
+            let mut data = json!(report);
+            if let (Some(profile), Some(data)) = (&profile, data.as_object_mut()) {
+                data.insert("profile".to_owned(), json!(profile));
+            }
+            print_json(streams, &data)?;
+        }
+        Output::Text => {
+            print_report(report, streams)?;
+            if let Some(profile) = &profile {
+                print_profile(profile, streams)?;
             }
         }
-        let failed = report.cases.iter().filter(|case| !case.has_passed()).count();
-        writeln!(streams.out, "{}, {failed} failed", count(report.cases.len(), "case"))?;
     }
     if report.cases.is_empty() {
-        writeln!(streams.err, "warning: the bundle has no cases, so nothing was tested")?;
-        writeln!(streams.err, "hint: write them in `{}`", bundle.dir.join("cases").display())?;
+        let folder = args.bundle.dir.join("cases");
+        let has_files = sources.files.iter().any(|file| file.path.starts_with("cases/"));
+        let what = if has_files { "its case files are empty" } else { "the bundle has no cases" };
+        writeln!(streams.err, "warning: {what}, so nothing was tested")?;
+        writeln!(streams.err, "hint: write them in `{}`", folder.display())?;
     }
-    Ok(if report.has_passed() { FINE } else { DIFFERENCE })
+    let is_complete = report.coverage.is_complete() || !args.require_coverage;
+    Ok(if report.has_passed() && is_complete { FINE } else { DIFFERENCE })
+}
+
+fn print_report(report: &Report, streams: &mut Streams<'_>) -> io::Result<()> {
+    report.cases.iter().try_for_each(|case| print_case(case, streams))?;
+    let failed = report.cases.iter().filter(|case| !case.has_passed()).count();
+    writeln!(streams.out, "{}, {failed} failed", count(report.cases.len(), "case"))?;
+    if report.cases.is_empty() {
+        return Ok(());
+    }
+    print_coverage(&report.coverage, streams)
+}
+
+fn print_case(case: &Outcome, streams: &mut Streams<'_>) -> io::Result<()> {
+    let mark = if case.has_passed() { "ok  " } else { "FAIL" };
+    writeln!(streams.out, "{mark} {}:{} {}", case.file, case.line, case.name)?;
+    for mismatch in &case.mismatches {
+        let (expected, found) = (&mismatch.expected, &mismatch.found);
+        writeln!(streams.out, "       {}: expected {expected}, found {found}", mismatch.what)?;
+    }
+    if let Some(facts) = case.facts.as_ref().filter(|_| !case.has_passed()) {
+        writeln!(streams.out, "       judged: {}", json!(facts))?;
+    }
+    Ok(())
+}
+
+fn print_coverage(coverage: &Coverage, streams: &mut Streams<'_>) -> io::Result<()> {
+    let reached = coverage.rules.saturating_sub(coverage.unreached.len());
+    writeln!(streams.out, "{reached} of {} reached", count(coverage.rules, "rule"))?;
+    for rule in &coverage.unreached {
+        let place = format!("{}:{}", rule.file, rule.line);
+        let why = match &rule.nearest {
+            None => "no case is in its scope".to_owned(),
+            Some(near) if near.unmet.is_empty() => format!("nearly by `{}`", near.case),
+            Some(near) => {
+                format!("nearly by `{}`: not {}", near.case, near.unmet.join("; not "))
+            }
+        };
+        writeln!(streams.out, "  no case reaches {} ({place}): {why}", rule.id)?;
+    }
+    Ok(())
+}
+
+fn print_profile(profile: &Profile, streams: &mut Streams<'_>) -> io::Result<()> {
+    let out = &mut streams.out;
+    writeln!(
+        out,
+        "\none decision: {:.1} µs on average over {}",
+        profile.decision_us,
+        count(profile.cases, "case")
+    )?;
+    let rules = profile.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0).max(4);
+    writeln!(out, "\n{:rules$}  {:>8}  {:>9}", "RULE", "IN SCOPE", "EACH µs")?;
+    for rule in &profile.rules {
+        writeln!(out, "{:rules$}  {:>8}  {:>9.2}", rule.name, rule.runs, rule.each_us)?;
+    }
+    if profile.texts == 0 {
+        return writeln!(out, "\nno case has a request with a body, so detectors had no text");
+    }
+    let names = profile.detectors.iter().map(|found| found.name.len()).max().unwrap_or(0).max(8);
+    writeln!(out, "\n{:names$}  {:>8}  {:>9}", "DETECTOR", "TEXTS", "EACH µs")?;
+    for found in &profile.detectors {
+        writeln!(out, "{:names$}  {:>8}  {:>9.2}", found.name, found.runs, found.each_us)?;
+    }
+    Ok(())
 }

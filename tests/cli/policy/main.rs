@@ -10,11 +10,15 @@
     reason = "a test stops at the first thing that is not as expected"
 )]
 
+mod cases;
+mod recording;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use enforcer_user::cli::policy::{Command, Streams, run};
+use enforcer_user::cli::source::Source;
 
 #[derive(Parser)]
 struct Line {
@@ -35,7 +39,10 @@ fn enforcer_policy(words: &[&str]) -> Done {
     let line = line.unwrap_or_else(|error| panic!("{words:?}: {error}"));
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut streams = Streams { out: &mut out, err: &mut err, colors: false };
-    let code = run(&line.command, &mut streams).expect("writing to memory");
+    let journal = |state: Option<&Path>| {
+        Source::offline(&state.unwrap_or_else(|| Path::new("/nowhere")).join("journal"))
+    };
+    let code = run(&line.command, &journal, &mut streams).expect("writing to memory");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     Done { code, out: text(out), err: text(err) }
 }

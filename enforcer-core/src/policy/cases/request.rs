@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `[case.request]`: a request as it would come over the wire.
+//!
+//! `json` is a body written as TOML, sent as JSON with the content type that belongs to it unless the case
+//! gives another one. `body` is sent as it stands, with no header that is not written.
+
+use serde_json::{Map, Number, Value};
+use toml::de::{DeTable, DeValue};
+
+use crate::facts::Head;
+use crate::model::EndpointName;
+
+use super::super::sheet::{Section, Sheet, Word};
+use super::super::{Policy, Tls};
+
+const CONTENT_TYPE: &str = "content-type";
+
+/// A raw request of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    method: String,
+    path: String,
+    query: Option<String>,
+    headers: Vec<(String, String)>,
+    /// Its body; empty if it has none.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// What comes before the body.
+    #[must_use]
+    pub fn head(&self) -> Head<'_> {
+        let headers = self.headers.iter();
+        Head {
+            method: &self.method,
+            path: &self.path,
+            query: self.query.as_deref(),
+            headers: headers.map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
+        }
+    }
+}
+
+/// Reads a request; none if something about it was reported.
+pub(super) fn read(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Option<Request> {
+    let before = sheet.found.len();
+    sheet.only(section, &["method", "path", "headers", "body", "json"]);
+    for key in ["method", "path"] {
+        if !section.table.contains_key(key) {
+            sheet.missing(section, key);
+        }
+    }
+    let method = sheet.text(section, "method").map(|word| check_method(sheet, word));
+    let target = sheet.text(section, "path").map(|word| check_target(sheet, word));
+    let mut headers = read_headers(sheet, section);
+    let body = read_body(sheet, section);
+    let is_json = section.table.contains_key("json");
+    if is_json && !headers.iter().any(|(name, _)| name == CONTENT_TYPE) {
+        headers.push((CONTENT_TYPE.to_owned(), "application/json".to_owned()));
+    }
+    let (path, query) = target?;
+    let request = Request { method: method?, path, query, headers, body };
+    (sheet.found.len() == before).then_some(request)
+}
+
+/// Whether requests on this endpoint are ever seen; reported if not.
+pub(super) fn judgeable(
+    policy: &Policy,
+    sheet: &mut Sheet<'_>,
+    section: &Section<'_>,
+    endpoint: &EndpointName,
+) -> bool {
+    let is_opened =
+        policy.endpoint_named(endpoint).is_some_and(|endpoint| endpoint.tls == Tls::Inspect);
+    if !is_opened {
+        let message =
+            format!("endpoint `{endpoint}` is passed through, so no request on it is seen");
+        sheet.error(section.head.clone(), message).help =
+            Some("describe the connection: `action = \"connect\"` with `facts`".to_owned());
+    }
+    is_opened
+}
+
+fn check_method(sheet: &mut Sheet<'_>, word: Word) -> String {
+    let is_method = !word.text.is_empty()
+        && word.text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    if !is_method {
+        sheet.error(word.span, format!("`{}` is not a method", word.text)).help =
+            Some("methods are upper case: `GET`, `POST`".to_owned());
+    }
+    word.text
+}
+
+fn check_target(sheet: &mut Sheet<'_>, word: Word) -> (String, Option<String>) {
+    let is_sent = word.text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !word.text.starts_with('/') || !is_sent {
+        sheet.error(word.span, format!("`{}` is not a path", word.text)).help =
+            Some("as it is sent: from `/` on, percent-encoded, with its query".to_owned());
+    }
+    match word.text.split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+        None => (word.text, None),
+    }
+}
+
+fn read_headers(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<(String, String)> {
+    let Some(table) = sheet.section(section, "headers") else { return Vec::new() };
+    let mut headers = Vec::new();
+    for name in table.table.keys() {
+        let text = name.get_ref().to_string();
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if text.is_empty() || !text.bytes().all(is_token) {
+            sheet.error(name.span(), format!("`{text}` is not the name of a header"));
+        }
+        let Some(value) = sheet.text(&table, &text) else { continue };
+        if value.text.chars().any(char::is_control) {
+            sheet.error(value.span, "the value of a header is one line");
+        }
+        headers.push((text.to_ascii_lowercase(), value.text));
+    }
+    headers
+}
+
+fn read_body(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<u8> {
+    match (section.table.get_key_value("body"), section.table.get("json")) {
+        (Some((key, _)), Some(_)) => {
+            let message = "`body` cannot stand beside `json`: a request has one body";
+            sheet.error(key.span(), message);
+            Vec::new()
+        }
+        (None, Some(value)) => serde_json::to_vec(&json(value.get_ref())).unwrap_or_default(),
+        (_, None) => {
+            sheet.text(section, "body").map(|word| word.text.into_bytes()).unwrap_or_default()
+        }
+    }
+}
+
+/// TOML as JSON. What JSON does not have (dates, numbers that are none) becomes a string.
+fn json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| Value::String(number.to_string()), Value::from),
+        DeValue::Float(number) => {
+            let parsed = number.as_str().parse::<f64>().ok().and_then(Number::from_f64);
+            parsed.map_or_else(|| Value::String(number.to_string()), Value::Number)
+        }
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Datetime(date) => Value::String(date.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(table) => Value::Object(members(table)),
+    }
+}
+
+fn members(table: &DeTable<'_>) -> Map<String, Value> {
+    let members = table.iter();
+    members.map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref()))).collect()
+}
