@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod admin;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod daemon;

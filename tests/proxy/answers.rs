@@ -163,7 +163,7 @@ async fn an_expectation_is_answered_here_and_not_asked_twice() {
 async fn a_client_that_sends_all_before_it_reads_gets_to_read_the_refusal() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let rig = Rig::start(CHATS).await;
-    for (path, size) in [("/v1/chat/completions", 24 << 20), ("/v1/files", 24 << 20)] {
+    for (path, size) in [("/v1/chat/completions", 24 << 20), ("/v1/uploads", 24 << 20)] {
         let mut stream = rig.tls(crate::rig::HOST, H1).await;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: api.openai.com\r\ncontent-length: {size}\r\n\r\n"

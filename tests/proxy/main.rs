@@ -18,6 +18,7 @@ mod client;
 mod connections;
 mod large;
 mod load;
+mod obligations;
 mod opaque;
 mod passthrough;
 mod patience;

@@ -15,11 +15,12 @@ use enforcer_core::record::{
     Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
 };
 use enforcer_tests::{Authority, FakeUpstream};
+use enforcer_user::budget::Budgets;
 use enforcer_user::dns::{self, Names, Resolver};
-use enforcer_user::enforce::{Buffers, Enforcer};
+use enforcer_user::enforce::{Attempts, Buffers, Enforcer};
 use enforcer_user::intake::{self, Origin, Origins};
 use enforcer_user::proxy::Proxy;
-use enforcer_user::runtime::{Clock, Drain};
+use enforcer_user::runtime::{Alarms, Clock, Drain};
 use enforcer_user::store::{Config, Store};
 use enforcer_user::tls::{self, Ca, Root};
 use enforcer_user::upstream::{Addresses, Upstream};
@@ -78,8 +79,14 @@ permit (principal, action == Action::"opaque", resource);
 
 /// A compiled policy of these rules.
 pub(crate) fn policy(rules: &str) -> Policy {
+    policy_with("enforce", "", rules)
+}
+
+/// The same, in this mode and with more in its inventory.
+pub(crate) fn policy_with(mode: &str, more: &str, rules: &str) -> Policy {
+    let inventory = INVENTORY.replace("\"enforce\"", &format!("\"{mode}\"")) + more;
     let file = |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
-    let sources = Sources { files: vec![file("policy.toml", INVENTORY), file("a.cedar", rules)] };
+    let sources = Sources { files: vec![file("policy.toml", &inventory), file("a.cedar", rules)] };
     compile(&sources).unwrap().policy
 }
 
@@ -156,6 +163,9 @@ impl Rig {
             policy: Arc::new(ArcSwap::from_pointee(policy(rules))),
             journal: store.journal(),
             upstream: Upstream::new(client, Arc::<Fixed>::clone(&addresses)),
+            alarms: Alarms::new(clock.clone()),
+            attempts: Attempts::default(),
+            budgets: Budgets::default(),
             clock,
             buffers: Buffers::default(),
         });
@@ -172,7 +182,7 @@ impl Rig {
             tls: tls::server_config(ca).unwrap(),
             draining: draining.clone(),
         };
-        let process = Process::new(4711, 1000, "agent".to_owned());
+        let process = Process::new(4711, 1000, "agent");
         let agent = AgentName::new("support");
         let origin = Origin { destination: DESTINATION, session, agent, process };
         let origins = Arc::new(Given(Mutex::new(Some(origin))));
@@ -180,7 +190,9 @@ impl Rig {
         let address = listener.local_addr().unwrap();
         let serve = move |accepted| proxy.clone().serve(accepted);
         let given: Arc<dyn Origins> = Arc::<Given>::clone(&origins);
-        tokio::spawn(intake::accept(listener, given, intake::places(), draining, serve));
+        let door =
+            intake::Door { listener, places: intake::places(), alarms: enforcer.alarms.clone() };
+        tokio::spawn(intake::accept(door, given, draining, serve));
         Self {
             enforcer,
             address,
@@ -202,6 +214,11 @@ impl Rig {
         let upstream = FakeUpstream::start(&rig.authority, &Default::default()).unwrap();
         rig.resolve(HOST, upstream.address());
         (rig, upstream)
+    }
+
+    /// Puts another policy in force.
+    pub(crate) fn enforce(&self, policy: Policy) {
+        self.enforcer.policy.store(Arc::new(policy));
     }
 
     /// Says where a name leads.

@@ -122,6 +122,23 @@ pub struct Decision {
     pub policy: PolicyVersion,
 }
 
+impl Decision {
+    /// Whether the exchange is refused: a denial that is carried out.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.effect == Effect::Deny && self.mode == Mode::Enforce
+    }
+
+    /// What has to be carried out. Nothing but the record in observe mode.
+    #[must_use]
+    pub fn owed(&self) -> Obligations {
+        match self.mode {
+            Mode::Enforce => self.obligations.clone(),
+            Mode::Observe => Obligations { record: self.obligations.record, ..Obligations::none() },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{Strategy, any, proptest};

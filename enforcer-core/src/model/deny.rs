@@ -12,8 +12,12 @@ use super::RuleId;
 pub enum DenyReason {
     /// The request names another authority than the connection was opened for.
     AuthorityMismatch,
+    /// A budget has no room for the request.
+    BudgetSpent,
     /// The client did not accept the certificate: it does not trust the CA, or pins.
     CaUntrusted,
+    /// The credential that has to be put in is not there, or two want the same header.
+    CredentialUnavailable,
     /// The daemon is draining and takes no new work.
     Draining,
     /// A fault inside Enforcer.
@@ -52,7 +56,9 @@ impl DenyReason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::AuthorityMismatch => "authority_mismatch",
+            Self::BudgetSpent => "budget_spent",
             Self::CaUntrusted => "ca_untrusted",
+            Self::CredentialUnavailable => "credential_unavailable",
             Self::Draining => "draining",
             Self::Internal => "internal",
             Self::JournalUnavailable => "journal_unavailable",
@@ -76,7 +82,12 @@ impl DenyReason {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::AuthorityMismatch => 421,
-            Self::Draining | Self::Internal | Self::JournalUnavailable | Self::Limit => 503,
+            Self::BudgetSpent => 429,
+            Self::CredentialUnavailable
+            | Self::Draining
+            | Self::Internal
+            | Self::JournalUnavailable
+            | Self::Limit => 503,
             Self::ProtocolError | Self::RequestUndecodable => 400,
             Self::ResponseUndecodable
             | Self::UpstreamCertificate
@@ -98,6 +109,8 @@ impl DenyReason {
             Self::AuthorityMismatch => {
                 "the request names another host than the connection was opened for"
             }
+            Self::BudgetSpent => "the budget for this is spent",
+            Self::CredentialUnavailable => "the credential for this request is not available",
             Self::CaUntrusted => "the client does not trust the certificate authority of this host",
             Self::Draining => "the enforcement point is restarting",
             Self::Internal => "the enforcement point failed and refuses to guess",

@@ -7,6 +7,7 @@ mod api;
 mod decision;
 mod deny;
 mod facts;
+mod fault;
 mod ids;
 mod launch;
 pub mod limits;
@@ -15,6 +16,7 @@ pub use api::{Batch, Embed, FileRead, FineTune, Image, Speech, TraceExport, Uplo
 pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth};
 pub use deny::{Denied, DenyReason};
 pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Usage};
+pub use fault::{Alarm, Fault};
 pub use ids::{
     AgentName, ApprovalName, BudgetName, CredentialName, DetectorName, EndpointName, ExchangeId,
     MaskName, PolicyVersion, RuleId, SessionId, UnixMillis,

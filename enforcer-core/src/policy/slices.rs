@@ -27,7 +27,7 @@ pub(super) struct Slice {
     pub(super) observed: Vec<(usize, PolicySet)>,
     /// The facts that some of these rules reads, by name; nothing if all may count.
     pub(super) facts: Option<BTreeSet<String>>,
-    /// Names of the detectors that some of these rules asks for.
+    /// Names of the detectors that some of these rules asks for, or masks by.
     pub(super) sought: BTreeSet<DetectorName>,
     /// The same, ready to run.
     pub(super) detectors: DetectorSet,
@@ -107,18 +107,24 @@ fn slice(
     chosen: &Set,
 ) -> Result<Slice, String> {
     let (mut enforced, mut observed, mut read) = (Vec::new(), Vec::new(), Reads::default());
+    let mut masks = BTreeSet::new();
     for (index, (rule, reads)) in rules.iter().zip(reads).enumerate() {
         if !chosen.has(index) {
             continue;
         }
         read.join(reads);
+        masks.extend(rule.obligations.mask_request.iter().cloned());
         match rule.mode {
             Mode::Enforce => enforced.push(rule.cedar.clone()),
             Mode::Observe => observed.push((index, set([rule.cedar.clone()])?)),
         }
     }
-    let is_sought =
-        |name: &DetectorName| read.all_detectors || read.detectors.contains(name.as_str());
+    // What has to be masked is looked for, too: the record says that it was there.
+    let masked = masks.iter().filter_map(|name| inventory.masks.get(name));
+    let masked: BTreeSet<&DetectorName> = masked.flat_map(|mask| &mask.detectors).collect();
+    let is_sought = |name: &DetectorName| {
+        read.all_detectors || read.detectors.contains(name.as_str()) || masked.contains(name)
+    };
     let sought: BTreeSet<DetectorName> =
         inventory.detector_names().into_iter().filter(is_sought).collect();
     let specs = sought.iter().filter_map(|name| inventory.spec(name)).collect();

@@ -104,6 +104,12 @@ impl Config {
         self.state.join(JOURNAL_FOLDER)
     }
 
+    /// Where the counters of budgets are.
+    #[must_use]
+    pub fn budgets(&self) -> PathBuf {
+        self.state.join("budgets.json")
+    }
+
     /// The folder of all session cgroups.
     #[must_use]
     pub fn sessions(&self) -> PathBuf {

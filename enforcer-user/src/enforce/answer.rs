@@ -107,7 +107,7 @@ fn keep(
     record: &OpenRecord,
 ) -> Keep {
     let raw = if record.keeps_raw_bodies() { Keep::Raw } else { Keep::Nothing };
-    if !has_codec || !record.keeps_bodies() {
+    if !has_codec || !(record.keeps_bodies() || record.is_charged()) {
         return raw;
     }
     let everything = policy.masker_of_everything();
@@ -232,6 +232,9 @@ impl AnswerBody {
             None => data,
             Some(stream) => Bytes::from(stream.push(&data).map_err(undecodable)?),
         };
+        if let (Some(stream), Some(record)) = (&self.deliver, &mut self.record) {
+            record.pieces(stream.pieces());
+        }
         self.kept(&data);
         if let Some(record) = &mut self.record {
             record.delivers(&data);
@@ -253,7 +256,10 @@ impl AnswerBody {
                 }
             }
             Keep::Sse(stream) => match stream.push(data) {
-                Ok(masked) => record.keep(&masked),
+                Ok(masked) => {
+                    record.pieces(stream.pieces());
+                    record.keep(&masked);
+                }
                 // What cannot be masked for storage is not stored.
                 Err(_undecodable) => self.keep = Keep::Nothing,
             },

@@ -4,7 +4,7 @@
 use std::error::Error as _;
 
 use bytes::Bytes;
-use enforcer_core::model::{Denied, DenyReason, Obligations};
+use enforcer_core::model::{Denied, DenyReason, Mode, Obligations};
 use enforcer_core::policy::Policy;
 use enforcer_core::protocol::openai::Route;
 use http_body_util::{BodyExt, Full};
@@ -14,21 +14,34 @@ use hyper::http::response::Parts;
 
 use super::answer::{self, Prepared};
 use super::content::{Body, Content};
+use super::credential::Credentials;
 use super::record::OpenRecord;
 use super::{Conn, Enforcer, deny};
 use crate::upstream::RequestBody;
+
+/// How a request goes out.
+pub(super) struct Outgoing<'o> {
+    /// What the answer is under.
+    pub(super) owed: &'o Obligations,
+    /// What is put in.
+    pub(super) credentials: Credentials,
+    /// In observe mode nothing is changed that the agent or the provider could tell.
+    pub(super) mode: Mode,
+}
 
 /// Forwards the content; the head and the prepared body come back.
 pub(super) async fn forward(
     cx: &Enforcer,
     conn: &Conn,
     policy: &Policy,
-    obligations: &Obligations,
+    outgoing: Outgoing<'_>,
     content: Content,
     record: &mut OpenRecord,
 ) -> Result<(Parts, Prepared), Denied> {
     let has_codec = content.route.is_some_and(Route::reads_body);
-    let request = request(content, record);
+    let Outgoing { owed, credentials, mode } = outgoing;
+    let mut request = request(content, mode, record);
+    credentials.put_into(request.headers_mut());
     let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
     let (response, lease) = sent.map_err(|error| {
         record.detail(match error.source() {
@@ -39,20 +52,15 @@ pub(super) async fn forward(
     })?;
     let (mut head, body) = response.into_parts();
     clean(&mut head.headers);
-    // RFC 7838: an alternative service would be a way around this connection.
-    head.headers.remove("alt-svc");
+    if mode == Mode::Enforce {
+        // RFC 7838: an alternative service would be a way around this connection.
+        head.headers.remove("alt-svc");
+    }
     remove_marks(&mut head.headers);
-    record.status(head.status);
-    let prepared = answer::prepare(
-        &mut head,
-        body,
-        lease,
-        (policy, &cx.buffers),
-        obligations,
-        has_codec,
-        record,
-    )
-    .await;
+    record.is_answered(head.status);
+    let prepared =
+        answer::prepare(&mut head, body, lease, (policy, &cx.buffers), owed, has_codec, record)
+            .await;
     match prepared {
         Ok(prepared) => Ok((head, prepared)),
         Err(why) => {
@@ -62,17 +70,19 @@ pub(super) async fn forward(
     }
 }
 
-fn request(content: Content, record: &mut OpenRecord) -> Request<RequestBody> {
+fn request(content: Content, mode: Mode, record: &mut OpenRecord) -> Request<RequestBody> {
     let Content { mut head, route, body, room, .. } = content;
     clean(&mut head.headers);
     // The carrier frames the body anew; a masked one has another length.
     head.headers.remove(CONTENT_LENGTH);
     // Our carrier answers the expectation by itself (RFC 9110 section 10.1.1).
     head.headers.remove(EXPECT);
-    for name in OVERRIDES {
-        head.headers.remove(name);
+    if mode == Mode::Enforce {
+        for name in OVERRIDES {
+            head.headers.remove(name);
+        }
     }
-    if route.is_some_and(Route::reads_body) {
+    if mode == Mode::Enforce && route.is_some_and(Route::reads_body) {
         // What must be read cannot come compressed.
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }

@@ -5,8 +5,11 @@
 //! Every `?` ends as one [`Denied`], which `deny` alone turns into an answer. Errs to denial.
 
 mod answer;
+mod attempts;
+mod before;
 mod buffers;
 mod content;
+mod credential;
 mod deny;
 mod facts;
 mod forward;
@@ -18,21 +21,24 @@ mod tunnel;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use enforcer_core::model::{Denied, DenyReason, Effect};
+use enforcer_core::model::{Denied, DenyReason};
 use enforcer_core::policy::{Endpoint, Policy, Tls};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 pub use answer::AnswerBody;
+pub use attempts::{Attempts, network_refused, record_all, record_due, stranger_refused};
+use before::Before;
 pub use buffers::Buffers;
 pub use deny::answer as deny_answer;
-use forward::forward;
+use forward::{Outgoing, forward};
 use record::{NotRecorded, OpenRecord};
 pub use record::{connection_refused, resolve_refused};
 pub use tunnel::{Tunnel, tunnel};
 
+use crate::budget::Budgets;
 use crate::intake::Origin;
-use crate::runtime::{self, Clock, Panicked};
+use crate::runtime::{self, Alarms, Clock, Panicked};
 use crate::store::Journal;
 use crate::upstream::{Target, Upstream};
 
@@ -47,6 +53,12 @@ pub struct Enforcer {
     pub upstream: Upstream,
     /// Memory for bodies that are held whole, for all exchanges together.
     pub buffers: Buffers,
+    /// What may still be spent.
+    pub budgets: Budgets,
+    /// What was tried and refused below the proxy.
+    pub attempts: Attempts,
+    /// What is broken just now.
+    pub alarms: Alarms,
     /// The time.
     pub clock: Clock,
 }
@@ -95,20 +107,25 @@ async fn judged(
     let mut content = content::read(endpoint.protocol, request, &cx.buffers).await;
     let facts = facts::decode(&mut content, conn, endpoint, policy).await;
     let decision = policy.decide(&facts);
-    let sent = match (decision.effect, &content.body) {
-        (_, content::Body::NoRoom) => Err(Denied::because(DenyReason::Limit)),
-        (Effect::Allow, _) => mask::request(&mut content, policy, &decision.obligations).await,
-        (Effect::Deny, _) => Err(Denied {
+    let owed = decision.owed();
+    let before = match (decision.is_refusal(), &content.body) {
+        (_, content::Body::NoRoom) => Err(buffers::denied(cx)),
+        (false, _) => before::before(cx, conn, policy, &owed, &facts, &mut content).await,
+        (true, _) => Err(Denied {
             reason: DenyReason::Policy,
             rules: decision.because.clone(),
             message: decision.message.clone(),
         }),
     };
-    let denied = sent.as_ref().err().cloned();
+    let denied = before.as_ref().err().cloned();
     let mut record =
         OpenRecord::open(cx, conn, policy, &mut content, facts, &decision, denied).await?;
-    let answered = match sent {
-        Ok(_masked) => forward(cx, conn, policy, &decision.obligations, content, &mut record).await,
+    let answered = match before {
+        Ok(Before { reservation, credentials }) => {
+            record.charge(reservation);
+            let outgoing = Outgoing { owed: &owed, credentials, mode: decision.mode };
+            forward(cx, conn, policy, outgoing, content, &mut record).await
+        }
         Err(denied) => {
             content.drain().await;
             Err(denied)

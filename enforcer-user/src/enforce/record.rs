@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use enforcer_core::budget::Amount;
 use enforcer_core::facts::masked as masked_text;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
@@ -29,6 +30,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::content::{Body, Content};
 use super::{Conn, Enforcer};
+use crate::budget::Reservation;
 use crate::intake::Origin;
 use crate::runtime::{Clock, chain};
 use crate::store::{self, BodyWriter, Journal, Place};
@@ -52,6 +54,12 @@ pub(super) struct OpenRecord {
     sent: Arc<AtomicU64>,
     /// Why the agent's own body did not come to its end.
     request_fault: Arc<OnceLock<DenyReason>>,
+    /// What it may cost, until it is over.
+    reservation: Option<Reservation>,
+    /// The provider answered, so that it is charged.
+    is_answered: bool,
+    /// Pieces of a streamed answer, in place of a usage that nobody told.
+    pieces: u64,
     closed: ExchangeClosed,
 }
 
@@ -111,6 +119,9 @@ impl OpenRecord {
             response: None,
             sent: Arc::default(),
             request_fault: Arc::default(),
+            reservation: None,
+            is_answered: false,
+            pieces: 0,
             closed: closed(id),
         };
         match durable.wait().await {
@@ -137,7 +148,37 @@ impl OpenRecord {
         self.keeps_raw_bodies
     }
 
-    pub(super) fn status(&mut self, status: StatusCode) {
+    /// Takes what was reserved; it is settled when the record is closed.
+    pub(super) fn charge(&mut self, reservation: Option<Reservation>) {
+        self.reservation = reservation;
+    }
+
+    /// True if it has to be known what the answer cost.
+    pub(super) const fn is_charged(&self) -> bool {
+        self.reservation.is_some()
+    }
+
+    /// The provider answered.
+    pub(super) fn is_answered(&mut self, status: StatusCode) {
+        self.is_answered = true;
+        self.status(status);
+    }
+
+    /// Pieces of a streamed answer so far.
+    pub(super) const fn pieces(&mut self, pieces: u64) {
+        self.pieces = pieces;
+    }
+
+    fn settle(&mut self) {
+        let Some(reservation) = self.reservation.take() else { return };
+        let tokens = match self.closed.usage {
+            Some(usage) => usage.input_tokens.saturating_add(usage.output_tokens),
+            None => reservation.tokens().saturating_add(self.pieces),
+        };
+        reservation.settle(self.is_answered.then_some(Amount { tokens, requests: 1 }));
+    }
+
+    fn status(&mut self, status: StatusCode) {
         self.closed.status = Some(status.as_u16());
     }
 
@@ -216,6 +257,7 @@ impl OpenRecord {
     }
 
     fn close(&mut self, outcome: ExchangeOutcome) {
+        self.settle();
         let Some(place) = self.place.take() else { return };
         let now = self.clock.now();
         let mut closed = std::mem::replace(&mut self.closed, closed(self.id));
@@ -307,8 +349,7 @@ fn masked(cx: &Enforcer, text: &str) -> String {
 
 /// Writes down a name that was asked for and that no endpoint uses.
 pub fn resolve_refused(cx: &Enforcer, session: SessionId, process: Option<Process>, name: &str) {
-    let event = EventBody::ResolveRefused { process, name: masked(cx, name) };
-    cx.journal.append_or_count(session, cx.clock.now(), event);
+    super::attempts::name_refused(cx, session, process, masked(cx, name));
 }
 
 /// A request body that is kept while it passes, and may not stand still.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The passed-through connection as an exchange: the action `connect`, judged by the same policy.
 
-use enforcer_core::model::{Connect, Denied, DenyReason, Effect, ExchangeId, Facts, Operation};
+use enforcer_core::model::{Connect, Denied, DenyReason, ExchangeId, Facts, Operation};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::record::{EventBody, ExchangeOpened};
 
@@ -55,7 +55,7 @@ pub async fn tunnel(
         operation: Operation::Connect(connect),
     };
     let decision = policy.decide(&facts);
-    let denied = (decision.effect == Effect::Deny).then(|| Denied {
+    let denied = decision.is_refusal().then(|| Denied {
         reason: DenyReason::Policy,
         rules: decision.because.clone(),
         message: decision.message.clone(),

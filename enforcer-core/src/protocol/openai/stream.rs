@@ -40,6 +40,7 @@ pub struct ChatStream {
     framer: sse::Framer,
     fault: Option<StreamError>,
     usage: Option<Usage>,
+    pieces: u64,
     is_done: bool,
 }
 
@@ -61,6 +62,7 @@ impl ChatStream {
             framer: sse::Framer::default(),
             fault: None,
             usage: None,
+            pieces: 0,
             is_done: false,
         }
     }
@@ -119,6 +121,12 @@ impl ChatStream {
         self.usage
     }
 
+    /// Pieces of the answer so far: about one for each token.
+    #[must_use]
+    pub const fn pieces(&self) -> u64 {
+        self.pieces
+    }
+
     /// Places masked so far.
     #[must_use]
     pub fn masked(&self) -> u64 {
@@ -146,6 +154,7 @@ impl ChatStream {
     /// Reads what matters of an event that passes as it is.
     fn read(&mut self, event: &sse::Event) {
         let Some(data) = &event.data else { return };
+        self.pieces = self.pieces.saturating_add(1);
         if is_done(data) {
             self.is_done = true;
         } else if data.windows(7).any(|part| part == b"\"usage\"") {
@@ -166,6 +175,7 @@ impl ChatStream {
                 out.extend_from_slice(&event.raw);
             }
             Some(data) => {
+                self.pieces = self.pieces.saturating_add(1);
                 let chunk = Node::read(data).map_err(|_cause| StreamError::NotJson)?;
                 self.usage = usage_of(&chunk).or(self.usage);
                 masking.chunk(event, data, &chunk, out)?;

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Budgets of this host: reserved before an exchange is sent, settled when it is over, kept on disk.
+//!
+//! The arithmetic is the core's. What was settled is written down within [`limits::BUDGET_SAVE_INTERVAL`]; a
+//! daemon that is killed loses the charges of that time and no more. A file that cannot be read keeps the daemon
+//! from starting: counting from nothing would give away what was spent.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use enforcer_core::budget::{Account, Amount, Count, Ledger, Reserved, Spent};
+use enforcer_core::model::{UnixMillis, limits};
+use enforcer_core::policy::Budget;
+use tokio::sync::Notify;
+
+/// What is wrong with the file of the counters.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk.
+    #[error("failed to {operation} `{path}`")]
+    Disk {
+        /// What was done.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no file of counters.
+    #[error(
+        "`{path}` holds no counters of budgets: {reason}; put a copy back, or remove it to count from nothing"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// All counters of this host. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Budgets(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    ledger: Mutex<Ledger>,
+    /// None: counters live as long as the process.
+    file: Option<PathBuf>,
+    changed: Notify,
+}
+
+/// What an exchange reserved; dropped without [`Self::settle`], all of it counts as used.
+#[derive(Debug)]
+pub struct Reservation {
+    budgets: Budgets,
+    reserved: Vec<Reserved>,
+    tokens: u64,
+}
+
+impl Budgets {
+    /// Reads the counters of an earlier run, if there are any.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let ledger = match File::open(path) {
+            Ok(file) => read(file, path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ledger::default(),
+            Err(source) => return Err(failed("open", path)(source)),
+        };
+        let (file, ledger) = (Some(path.to_owned()), Mutex::new(ledger));
+        Ok(Self(Arc::new(Shared { ledger, file, changed: Notify::new() })))
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves in all of these, or in none.
+    ///
+    /// # Errors
+    /// The first one that has no room.
+    pub fn reserve<'b>(
+        &self,
+        budgets: impl IntoIterator<Item = (Account, &'b Budget)>,
+        tokens: u64,
+        now: UnixMillis,
+    ) -> Result<Reservation, Spent> {
+        let mut reservation = Reservation { budgets: self.clone(), reserved: Vec::new(), tokens };
+        let mut ledger = self.ledger();
+        for (account, budget) in budgets {
+            match ledger.reserve(&account, budget, tokens, now) {
+                Ok(reserved) => reservation.reserved.push(reserved),
+                Err(spent) => {
+                    for reserved in std::mem::take(&mut reservation.reserved) {
+                        ledger.settle(reserved, None);
+                    }
+                    return Err(spent);
+                }
+            }
+        }
+        Ok(reservation)
+    }
+
+    /// The counters whose window is not over, by account.
+    #[must_use]
+    pub fn counts(&self, now: UnixMillis) -> Vec<(Account, Count)> {
+        self.ledger().counts(now).map(|(account, count)| (account.clone(), *count)).collect()
+    }
+
+    /// Starts a counter anew; false if there is none of this name.
+    #[must_use]
+    pub fn reset(&self, account: &str) -> bool {
+        let was_found = self.ledger().reset(account);
+        self.0.changed.notify_one();
+        was_found
+    }
+
+    /// Writes the counters down whenever they changed; tells how each try went.
+    pub async fn keep(
+        self,
+        clock: impl Fn() -> UnixMillis + Send,
+        told: impl Fn(Result<(), Error>),
+    ) {
+        loop {
+            self.0.changed.notified().await;
+            tokio::time::sleep(limits::BUDGET_SAVE_INTERVAL).await;
+            self.ledger().prune(clock());
+            let budgets = self.clone();
+            match tokio::task::spawn_blocking(move || budgets.save()).await {
+                Ok(saved) => told(saved),
+                Err(error) => tracing::error!(%error, "the counters of budgets were not written"),
+            }
+        }
+    }
+
+    /// Writes the counters down, so that a reader sees the old or the new ones and never a part.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn save(&self) -> Result<(), Error> {
+        let Some(path) = &self.0.file else { return Ok(()) };
+        let text = serde_json::to_vec(&*self.ledger());
+        let text = text.map_err(|error| failed("write", path)(error.into()))?;
+        let draft = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft);
+        let mut file = file.map_err(failed("create", &draft))?;
+        file.write_all(&text).map_err(failed("write", &draft))?;
+        file.sync_all().map_err(failed("sync", &draft))?;
+        fs::rename(&draft, path).map_err(failed("replace", path))?;
+        let folder = path.parent().unwrap_or(path);
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
+    }
+}
+
+impl Reservation {
+    /// Ends it: `used` is what the exchange did cost, and nothing if it never was sent.
+    pub fn settle(mut self, used: Option<Amount>) {
+        self.end(used);
+    }
+
+    /// Tokens that were reserved.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    fn end(&mut self, used: Option<Amount>) {
+        if self.reserved.is_empty() {
+            return;
+        }
+        let mut ledger = self.budgets.ledger();
+        for reserved in self.reserved.drain(..) {
+            ledger.settle(reserved, used);
+        }
+        drop(ledger);
+        self.budgets.0.changed.notify_one();
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.end(Some(Amount { tokens: self.tokens, requests: 1 }));
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Disk { operation, path, source }
+}
+
+fn read(file: File, path: &Path) -> Result<Ledger, Error> {
+    let mut bytes = Vec::new();
+    let read = file.take(limits::BUDGET_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(failed("read", path))?;
+    let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
+    if bytes.len() as u64 > limits::BUDGET_FILE_BYTES_MAX {
+        return Err(damaged("it is too large".to_owned()));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use enforcer_core::model::{AgentName, BudgetName, EndpointName};
+    use enforcer_core::policy::Per;
+
+    use super::*;
+
+    fn budget(tokens: u64) -> Budget {
+        let window = Duration::from_secs(86_400);
+        Budget { per: Per::Agent, tokens: Some(tokens), requests: None, window }
+    }
+
+    fn account(name: &str) -> Account {
+        let (agent, endpoint) = (AgentName::new("a"), EndpointName::new("e"));
+        Account::of(&BudgetName::new(name), Per::Agent, &agent, 0, &endpoint)
+    }
+
+    const NOW: UnixMillis = UnixMillis(1);
+
+    #[test]
+    fn all_budgets_are_reserved_or_none() {
+        let budgets = Budgets::default();
+        let (wide, narrow) = (budget(100), budget(10));
+        let both = [(account("wide"), &wide), (account("narrow"), &narrow)];
+        let spent = budgets.reserve(both.clone(), 11, NOW).unwrap_err();
+        assert_eq!(spent.account, account("narrow"));
+        assert!(budgets.reserve([(account("wide"), &wide)], 100, NOW).is_ok(), "given back");
+    }
+
+    #[test]
+    fn what_nobody_settles_counts_as_used() {
+        let budgets = Budgets::default();
+        let limit = budget(100);
+        drop(budgets.reserve([(account("b"), &limit)], 60, NOW).unwrap());
+        assert!(budgets.reserve([(account("b"), &limit)], 41, NOW).is_err());
+        budgets.reserve([(account("b"), &limit)], 40, NOW).unwrap().settle(None);
+        assert!(budgets.reserve([(account("b"), &limit)], 40, NOW).is_ok());
+    }
+
+    #[test]
+    fn counters_outlive_the_daemon_and_a_damaged_file_is_not_taken_for_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("budgets.json");
+        let limit = budget(100);
+        let budgets = Budgets::open(&path).unwrap();
+        let used = Amount { tokens: 90, requests: 1 };
+        budgets.reserve([(account("b"), &limit)], 50, NOW).unwrap().settle(Some(used));
+        budgets.save().unwrap();
+        let again = Budgets::open(&path).unwrap();
+        assert_eq!(again.counts(NOW)[0].1.used, used);
+        assert!(again.reserve([(account("b"), &limit)], 11, NOW).is_err());
+        fs::write(&path, "{").unwrap();
+        assert!(matches!(Budgets::open(&path), Err(Error::Damaged { .. })));
+    }
+}
