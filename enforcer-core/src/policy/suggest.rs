@@ -69,10 +69,11 @@ impl Suggest {
         self.kinds.entry(kind).or_default().take(action, facts);
     }
 
-    /// Takes a host that was asked for and that no endpoint names.
-    pub fn push_unnamed(&mut self, host: &str) {
+    /// Takes a host that was asked for so many times and that no endpoint names.
+    pub fn push_unnamed(&mut self, host: &str, times: u64) {
         if self.unnamed.len() < SUGGEST_HOSTS_MAX || self.unnamed.contains_key(host) {
-            *self.unnamed.entry(host.to_owned()).or_default() += 1;
+            let count = self.unnamed.entry(host.to_owned()).or_default();
+            *count = count.saturating_add(times);
         }
     }
 

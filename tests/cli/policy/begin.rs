@@ -71,7 +71,7 @@ fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
         "[\"look\\\"up\\u{a}// permit\"].containsAll(context.tools)",
         "@id(\"support-openai-http\")",
         "// @id(\"support-openai-http-2\")\n// permit (",
-        "// Asked for, and named by no endpoint of policy.toml:\n//   \"files.example\\u{a}permit\" once",
+        "// Asked for, and named by no endpoint of policy.toml:\n//   \"files.example\\u{a}permit\" 3 times",
         "# expect = { effect = \"deny\" }",
     ] {
         assert!(done.out.contains(part), "{part}\n{}", done.out);

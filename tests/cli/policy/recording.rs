@@ -6,7 +6,7 @@ use std::path::Path;
 use enforcer_core::model::{
     Decision, Denied, DenyReason, Effect, ExchangeId, Facts, SessionId, UnixMillis,
 };
-use enforcer_core::record::{EventBody, ExchangeOpened, Process};
+use enforcer_core::record::{EventBody, ExchangeOpened, Process, Repeated};
 use enforcer_user::store::{Config, Store};
 
 /// When everything in the journal happened: now, so that `--since` finds it.
@@ -53,13 +53,17 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
     })
 }
 
-/// Records that a name was asked for which no endpoint uses.
+/// Records that a name was asked for three times which no endpoint uses.
 pub(crate) fn record_name(state: &Path, name: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let config = Config { dir: state.join("journal") };
         let store = Store::open(&config, now()).expect("a journal");
-        let event = EventBody::ResolveRefused { process: None, name: name.to_owned() };
+        let event = EventBody::ResolveRefused {
+            process: None,
+            name: name.to_owned(),
+            repeated: Repeated { count: 3, ..Repeated::ONCE },
+        };
         store.journal().append(SESSION, now(), event).await.expect("taken");
         store.close().await.expect("sealed");
     });

@@ -85,8 +85,8 @@ fn collect(
     };
     wait(replay::walk(&source, since, &mut |event| {
         // Who asked for a name is not always known, so it is nobody's when one agent is asked about.
-        if let (None, Some(host)) = (&only, unnamed(&event.body)) {
-            suggest.push_unnamed(host);
+        if let (None, Some((host, times))) = (&only, unnamed(&event.body)) {
+            suggest.push_unnamed(host, times);
         }
         let Some(opened) = opened(event) else { return };
         if only.as_ref().is_none_or(|only| *only == opened.facts.agent) {
@@ -99,14 +99,14 @@ fn collect(
     Ok(suggest.finish(&taken))
 }
 
-/// A host that was asked for and that no endpoint names.
-fn unnamed(event: &EventBody) -> Option<&str> {
+/// A host that was asked for and that no endpoint names, and how often.
+fn unnamed(event: &EventBody) -> Option<(&str, u64)> {
     match event {
-        EventBody::ResolveRefused { name, .. } => Some(name),
+        EventBody::ResolveRefused { name, repeated, .. } => Some((name, repeated.count)),
         EventBody::ConnectionRefused { server_name, denied, .. }
             if denied.reason == DenyReason::NotAnEndpoint =>
         {
-            server_name.as_deref()
+            Some((server_name.as_deref()?, 1))
         }
         _ => None,
     }
