@@ -46,7 +46,7 @@ pub enum RuleChange {
     Lost(RuleText),
 }
 
-/// Which way a change can only go.
+/// Which way a change can only go, as long as no rule errs: what errs denies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tendency {

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::test_runner::Config;
 
-use super::super::{Explanation, Outcome, Policy, compile};
+use super::super::{Explanation, Outcome, Policy, Sources, compile};
 use super::{INVENTORY, sources};
 use crate::facts::{Head, Scope, of_request};
 use crate::model::{AgentName, Effect, EndpointName, Facts, Mode, RuleId};
 
-fn rule() -> impl Strategy<Value = String> {
+pub(super) fn rule() -> impl Strategy<Value = String> {
     let effect = prop_oneof![3 => Just("permit"), 1 => Just("forbid")];
     let mode = prop_oneof![4 => Just(""), 1 => Just("@mode(\"observe\")")];
     let principal = prop_oneof![
@@ -49,17 +49,21 @@ fn rule() -> impl Strategy<Value = String> {
     )
 }
 
-fn built(rules: &[String]) -> Policy {
+pub(super) fn bundle(rules: &[String]) -> Sources {
     let numbered = rules.iter().enumerate();
     let text: String = numbered.map(|(id, rule)| format!("@id(\"r{id}\") {rule}\n")).collect();
-    match compile(&sources(&[("policy.toml", INVENTORY), ("rules.cedar", &text)])) {
+    sources(&[("policy.toml", INVENTORY), ("rules.cedar", &text)])
+}
+
+pub(super) fn built(rules: &[String]) -> Policy {
+    match compile(&bundle(rules)) {
         Ok(compiled) => compiled.policy,
-        Err(errors) => panic!("{errors}\n{text}"),
+        Err(errors) => panic!("{errors}\n{rules:?}"),
     }
 }
 
 #[derive(Clone, Debug)]
-struct Request {
+pub(super) struct Request {
     agent: &'static str,
     method: &'static str,
     path: &'static str,
@@ -89,7 +93,7 @@ fn body() -> impl Strategy<Value = String> {
     prop_oneof![4 => chat.boxed(), 1 => Just("{".to_owned()), 1 => any::<String>().boxed()]
 }
 
-fn request() -> impl Strategy<Value = Request> {
+pub(super) fn request() -> impl Strategy<Value = Request> {
     let agent = prop_oneof![4 => Just("support"), 1 => Just("research"), 1 => Just("nobody")];
     let method = prop_oneof![4 => Just("POST"), 1 => Just("GET")];
     let path = prop_oneof![
@@ -107,7 +111,7 @@ fn request() -> impl Strategy<Value = Request> {
     })
 }
 
-fn judged(policy: &Policy, request: &Request) -> Facts {
+pub(super) fn judged(policy: &Policy, request: &Request) -> Facts {
     let endpoint = policy.endpoint_named(&EndpointName::new("openai")).expect("an endpoint");
     let (agent, headers) =
         (AgentName::new(request.agent), vec![("content-type", request.kind.as_bytes())]);

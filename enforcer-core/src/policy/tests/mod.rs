@@ -3,6 +3,7 @@
 
 mod agree;
 mod broken;
+mod compare;
 mod decisions;
 mod laws;
 mod shipped;
