@@ -3,7 +3,7 @@
 //!
 //! Warnings only. A bundle is often written before all of its rules are, so none of this refuses it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::model::{DetectorName, Mode};
@@ -29,8 +29,8 @@ pub(super) fn warnings(
     found.extend(unused(file, inventory, rules));
     found.extend(groups(file, inventory, rules));
     found.extend(detectors(file, inventory, rules));
-    found.extend(impossible(sources, rules));
-    found.extend(overridden(sources, inventory, rules));
+    let remarks = [impossible(rules), overridden(inventory, rules)].concat();
+    found.extend(at_rules(sources, &remarks));
     found
 }
 
@@ -117,41 +117,39 @@ fn detectors(file: &SourceFile, inventory: &Inventory, rules: &[Rule]) -> Vec<Di
     unused.map(say).collect()
 }
 
+/// Something about a rule: what, and why.
+type Remark<'r> = (&'r Rule, String, String);
+
 /// Rules whose own conditions exclude each other.
-fn impossible(sources: &Sources, rules: &[Rule]) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for rule in rules {
-        let Some(fact) = contradiction::find(&rule.cedar) else { continue };
-        let message = format!("rule `{}` can never match", rule.id);
-        let label = format!("its conditions on `context.{fact}` exclude each other");
-        found.extend(at_rule(sources, rule, message).map(|said| said.label(label)));
-    }
+fn impossible(rules: &[Rule]) -> Vec<Remark<'_>> {
+    let found = rules.iter().filter_map(|rule| Some((rule, contradiction::find(&rule.cedar)?)));
     found
+        .map(|(rule, fact)| {
+            let message = format!("rule `{}` can never match", rule.id);
+            (rule, message, format!("its conditions on `context.{fact}` exclude each other"))
+        })
+        .collect()
 }
 
 /// Permits that a forbid without condition covers.
-fn overridden(sources: &Sources, inventory: &Inventory, rules: &[Rule]) -> Vec<Diagnostic> {
+fn overridden<'r>(inventory: &Inventory, rules: &'r [Rule]) -> Vec<Remark<'r>> {
     let agents = inventory.agents.iter();
     let agents: Vec<_> = agents.map(|(name, agent)| (name, agent.groups.as_slice())).collect();
-    let forbids: Vec<(&Rule, Scope)> = rules
-        .iter()
-        .filter(|rule| !rule.is_permit && rule.mode == Mode::Enforce && has_no_condition(rule))
-        .map(|rule| (rule, Scope::of(rule, &agents, &inventory.endpoints)))
-        .collect();
-    let mut found = Vec::new();
+    let scope = |rule: &Rule| Scope::of(rule, &agents, &inventory.endpoints);
+    let is_total =
+        |rule: &&Rule| !rule.is_permit && rule.mode == Mode::Enforce && has_no_condition(rule);
+    let forbids: Vec<(&Rule, Scope)> =
+        rules.iter().filter(is_total).map(|rule| (rule, scope(rule))).collect();
     if forbids.is_empty() {
-        return found;
+        return Vec::new();
     }
-    for rule in rules.iter().filter(|rule| rule.is_permit) {
-        let scope = Scope::of(rule, &agents, &inventory.endpoints);
-        let Some((forbid, _)) = forbids.iter().find(|(_, all)| scope.is_within(all)) else {
-            continue;
-        };
+    let covered = rules.iter().filter(|rule| rule.is_permit).filter_map(|rule| {
+        let scope = scope(rule);
+        let (forbid, _) = forbids.iter().find(|(_, all)| scope.is_within(all))?;
         let message = format!("permit `{}` never takes effect", rule.id);
-        let label = format!("`{}` forbids all of it", forbid.id);
-        found.extend(at_rule(sources, rule, message).map(|said| said.label(label)));
-    }
-    found
+        Some((rule, message, format!("`{}` forbids all of it", forbid.id)))
+    });
+    covered.collect()
 }
 
 fn has_no_condition(rule: &Rule) -> bool {
@@ -160,12 +158,20 @@ fn has_no_condition(rule: &Rule) -> bool {
     conditions.is_some_and(Vec::is_empty)
 }
 
-/// A warning at the head of a rule.
-fn at_rule(sources: &Sources, rule: &Rule, message: String) -> Option<Diagnostic> {
-    let file = sources.file(&rule.file)?;
-    let statements = statement::split(&file.text).into_iter();
-    let is_it =
-        |found: &statement::Statement| Place::of(&file.text, found.span.start) == rule.place;
-    let head = statements.into_iter().find(is_it).map(|found| found.head())?;
-    Some(warning(file, head, message))
+/// Warnings at the heads of rules, behind their annotations.
+fn at_rules(sources: &Sources, remarks: &[Remark<'_>]) -> Vec<Diagnostic> {
+    let named: BTreeSet<&str> = remarks.iter().map(|(rule, _, _)| rule.file.as_str()).collect();
+    let heads = |file: &SourceFile| -> BTreeMap<Place, Range<usize>> {
+        let statements = statement::split(&file.text);
+        let begin = |found: &statement::Statement| Place::of(&file.text, found.span.start);
+        statements.iter().map(|found| (begin(found), found.head())).collect()
+    };
+    let files = named.into_iter().filter_map(|name| sources.file(name));
+    let heads: BTreeMap<&str, _> = files.map(|file| (file.path.as_str(), heads(file))).collect();
+    let at_rule = |(rule, message, label): &Remark<'_>| {
+        let head = heads.get(rule.file.as_str())?.get(&rule.place)?.clone();
+        let said = warning(sources.file(&rule.file)?, head, message.clone());
+        Some(said.label(label.clone()))
+    };
+    remarks.iter().filter_map(at_rule).collect()
 }

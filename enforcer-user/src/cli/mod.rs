@@ -44,7 +44,7 @@ enum Command {
     Daemon(daemon::Args),
     /// Look for what would keep Enforcer from working on this host.
     Doctor(doctor::Args),
-    /// Check, test and explain a bundle of policies.
+    /// Begin, check, test, explain and compare bundles of policies.
     #[command(subcommand)]
     Policy(policy::Command),
     /// Judge recorded sessions by another bundle.

@@ -81,7 +81,7 @@ fn a_wider_rule_is_told_where_it_applies_and_by_the_case_that_it_lets_through() 
         "~ permit support-chat (chat.cedar:",
         "- when context.input_tokens <= 4000",
         "+ when context.input_tokens <= 5000",
-        "1 of 17 cases",
+        "1 of 17 cases (0 allow → deny, 1 deny → allow)",
         "deny → ALLOW  one token too many is denied (cases/chat.toml:",
     ] {
         assert!(done.out.contains(part), "{part}: {}", done.out);

@@ -53,6 +53,8 @@ pub(super) fn compare(old: Side<'_>, new: Side<'_>) -> (usize, Vec<CaseChange>) 
             changed.extend(change(before, after, facts));
         }
     }
+    // What would be let through is what a person has to see first.
+    changed.sort_by_key(|change: &CaseChange| !change.changes.contains(&Change::DenyToAllow));
     (count, changed)
 }
 

@@ -13,7 +13,7 @@ use enforcer_core::policy::diff::{
 };
 use enforcer_core::policy::{Compiled, Policy, Sources, compile};
 use enforcer_core::record::{Event, EventBody};
-use enforcer_core::replay::{Replay, Report};
+use enforcer_core::replay::{Change, Replay, Report};
 use serde_json::json;
 
 use super::recorded::Journal;
@@ -180,7 +180,15 @@ fn text(difference: &Difference, paint: Paint) -> String {
     difference.scopes.iter().for_each(|change| text += &scope(change, paint));
     let judged = count(difference.cases_judged, "case");
     if !difference.cases.is_empty() {
-        text += &format!("\n{} of {judged}\n", difference.cases.len());
+        let of = |change: &Change| {
+            difference.cases.iter().filter(|case| case.changes.contains(change)).count()
+        };
+        text += &format!(
+            "\n{} of {judged} ({} allow → deny, {} deny → allow)\n",
+            difference.cases.len(),
+            of(&Change::AllowToDeny),
+            of(&Change::DenyToAllow)
+        );
     }
     difference.cases.iter().for_each(|change| text += &case(change, paint));
     if difference.is_empty() {
