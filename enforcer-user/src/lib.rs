@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod admin;
+pub mod approval;
 pub mod budget;
 pub mod cli;
 pub mod config;

@@ -11,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "a panic of a spawned task fails the test anyhow")]
 
 mod answers;
+mod approvals;
 mod around;
 mod authority;
 mod chats;

@@ -15,6 +15,7 @@ use enforcer_core::record::{
     Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
 };
 use enforcer_tests::{Authority, FakeUpstream};
+use enforcer_user::approval::Approvals;
 use enforcer_user::budget::Budgets;
 use enforcer_user::dns::{self, Names, Resolver};
 use enforcer_user::enforce::{Attempts, Buffers, Enforcer};
@@ -166,6 +167,7 @@ impl Rig {
             alarms: Alarms::new(clock.clone()),
             attempts: Attempts::default(),
             budgets: Budgets::default(),
+            approvals: Approvals::default(),
             clock,
             buffers: Buffers::default(),
         });

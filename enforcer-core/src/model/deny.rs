@@ -10,6 +10,10 @@ use super::RuleId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DenyReason {
+    /// A person has to approve the request, and nobody did yet.
+    ApprovalPending,
+    /// A person refused the request.
+    ApprovalRefused,
     /// The request names another authority than the connection was opened for.
     AuthorityMismatch,
     /// A budget has no room for the request.
@@ -55,6 +59,8 @@ impl DenyReason {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
+            Self::ApprovalPending => "approval_pending",
+            Self::ApprovalRefused => "approval_refused",
             Self::AuthorityMismatch => "authority_mismatch",
             Self::BudgetSpent => "budget_spent",
             Self::CaUntrusted => "ca_untrusted",
@@ -94,7 +100,9 @@ impl DenyReason {
             | Self::UpstreamName
             | Self::UpstreamUnreachable => 502,
             Self::UpgradeUnsupported => 501,
-            Self::CaUntrusted
+            Self::ApprovalPending
+            | Self::ApprovalRefused
+            | Self::CaUntrusted
             | Self::NotAnEndpoint
             | Self::OriginUnknown
             | Self::Policy
@@ -106,6 +114,8 @@ impl DenyReason {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
+            Self::ApprovalPending => "a person has to approve this request first",
+            Self::ApprovalRefused => "a person refused this request",
             Self::AuthorityMismatch => {
                 "the request names another host than the connection was opened for"
             }

@@ -179,6 +179,10 @@ pub const APPROVAL_HOLD: Duration = Duration::from_secs(90);
 pub const APPROVAL_HOLD_MIN: Duration = Duration::from_secs(1);
 /// Longest time a request waits for a person; clients give up at 600 s.
 pub const APPROVAL_HOLD_MAX: Duration = Duration::from_secs(540);
+/// Questions that stand at once; a request that would ask one more is refused.
+pub const APPROVALS_MAX: usize = 256;
+/// Bytes of a body that is shown to whoever approves it.
+pub const APPROVAL_SHOWN_BYTES_MAX: usize = 64 * 1024;
 /// Time a question stands, unless the bundle says otherwise.
 pub const APPROVAL_EXPIRE: Duration = Duration::from_secs(1800);
 /// Longest time a question stands.

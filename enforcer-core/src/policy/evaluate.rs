@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The compiled policy and its one function from facts to a decision.
 //!
-//! Asks Cedar about the rules of one slice, and joins what the satisfied permits oblige to.
+//! Asks Cedar about the conditions of the rules of one slice, and joins what the satisfied permits oblige to.
+//! That this is what Cedar answers about all rules as a whole is a property test.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cedar_policy::{
-    Authorizer, Decision as CedarDecision, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    PolicyId, PolicySet, Request, Schema,
+    Authorizer, Entities, Entity, EntityId, EntityTypeName, EntityUid, EvalResult, Request, Schema,
+    eval_expression,
 };
 
 use crate::mask::{DetectorSet, Masker};
@@ -22,7 +23,7 @@ use super::rules::Rule;
 use super::schema;
 use super::sections::{Approval, Budget, Credential};
 use super::selector::Selector;
-use super::slices::{Slice, Slices};
+use super::slices::Slices;
 
 /// A compiled bundle. Immutable; shared by all exchanges that started with it.
 #[derive(Debug)]
@@ -86,7 +87,6 @@ impl Policy {
         let reach = reach(&inventory, &rules);
         let detectors = detectors(&inventory)?;
         let maskers = Maskers::new(&inventory)?;
-        let authorizer = Authorizer::new();
         Ok(Self {
             version,
             inventory,
@@ -94,7 +94,7 @@ impl Policy {
             slices,
             reach,
             entities,
-            authorizer,
+            authorizer: Authorizer::new(),
             names,
             detectors,
             maskers,
@@ -304,33 +304,34 @@ impl Policy {
         let Some(request) = self.request_reading(facts, slice.facts.as_ref()) else {
             return Verdict::default();
         };
-        let response = self.authorizer.is_authorized(&request, &slice.enforced, &self.entities);
-        let diagnostics = response.diagnostics();
-        let erred = diagnostics.errors().map(|error| match error {
-            cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id(),
-        });
-        Verdict {
-            is_allowed: response.decision() == CedarDecision::Allow,
-            because: diagnostics.reason().filter_map(|id| self.rule(id)).collect(),
-            errors: erred.filter_map(|id| self.rule(id)).collect(),
-            observed: self.observed(slice, &request),
+        let mut verdict = Verdict::default();
+        let (mut permits, mut forbids) = (Vec::new(), Vec::new());
+        for rule in slice.enforced.iter().filter_map(|index| self.rules.get(*index)) {
+            match self.holds(rule, &request) {
+                Ok(true) if rule.is_permit => permits.push(rule),
+                Ok(true) => forbids.push(rule),
+                Ok(false) => {}
+                Err(_erred) => verdict.errors.push(rule),
+            }
         }
+        // Cedar's own answer: a forbid wins, and without a permit it is denied.
+        verdict.is_allowed = forbids.is_empty() && !permits.is_empty();
+        verdict.because = if verdict.is_allowed { permits } else { forbids };
+        // One that errs would deny, so it counts, too.
+        let counts = |rule: &&Rule| self.holds(rule, &request).unwrap_or(true);
+        let observed = slice.observed.iter().filter_map(|index| self.rules.get(*index));
+        verdict.observed = observed.filter(counts).collect();
+        verdict
     }
 
-    /// Rules in observe mode that would have had a part in the decision: satisfied ones, and ones that err.
-    fn observed(&self, slice: &Slice, request: &Request) -> Vec<&Rule> {
-        let would_count = |set: &PolicySet| {
-            let response = self.authorizer.is_authorized(request, set, &self.entities);
-            let diagnostics = response.diagnostics();
-            diagnostics.reason().next().is_some() || diagnostics.errors().next().is_some()
-        };
-        let counting = slice.observed.iter().filter(|(_, set)| would_count(set));
-        counting.filter_map(|(index, _)| self.rules.get(*index)).collect()
-    }
-
-    fn rule(&self, id: &PolicyId) -> Option<&Rule> {
-        let text: &str = id.as_ref();
-        self.rules.get(text.parse::<usize>().ok()?)
+    /// Whether the conditions of a rule hold, whose scope admits the request.
+    pub(super) fn holds(&self, rule: &Rule, request: &Request) -> Result<bool, String> {
+        let Some(condition) = &rule.condition else { return Ok(true) };
+        match eval_expression(request, &self.entities, condition) {
+            Ok(EvalResult::Bool(holds)) => Ok(holds),
+            Ok(_no_answer) => Err("the condition is neither true nor false".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The request as Cedar sees it; nothing for an agent or endpoint that is not in the inventory.

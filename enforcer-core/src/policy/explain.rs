@@ -79,15 +79,15 @@ impl Policy {
     }
 
     fn outcome(&self, rule: &Rule, request: &Request) -> Outcome {
-        match self.holds(&rule.cedar, request) {
+        match self.holds(rule, request) {
             Ok(true) => Outcome::Matched,
             Ok(false) => Outcome::Nearly { unmet: self.unmet(rule, request) },
             Err(error) => Outcome::Erred { error },
         }
     }
 
-    /// Whether a single rule is satisfied.
-    pub(super) fn holds(&self, rule: &CedarPolicy, request: &Request) -> Result<bool, String> {
+    /// Whether a single rule of Cedar is satisfied.
+    fn is_satisfied(&self, rule: &CedarPolicy, request: &Request) -> Result<bool, String> {
         let set = PolicySet::from_policies([rule.clone()]).map_err(|error| error.to_string())?;
         let response = self.authorizer.is_authorized(request, &set, &self.entities);
         match response.diagnostics().errors().next() {
@@ -109,7 +109,7 @@ impl Policy {
                 let Some(alone) = alone(part) else { continue };
                 let text = condition_text(&alone);
                 // `a has b && a.b` errs on the second part alone; that part is then not what is lacking.
-                if let Ok(holds) = self.holds(&alone, request)
+                if let Ok(holds) = self.is_satisfied(&alone, request)
                     && holds != is_when
                 {
                     unmet.push(if is_when { text } else { format!("unless {text}") });

@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
-    EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode,
+    EntityUid, Expression, Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode,
     ValidationWarning, Validator,
 };
 
@@ -35,6 +35,24 @@ pub(super) struct Rule {
     pub(super) obligations: Obligations,
     pub(super) message: Option<String>,
     pub(super) cedar: Policy,
+    /// What has to hold beside the scope; none if nothing has to.
+    pub(super) condition: Option<Expression>,
+}
+
+/// The conditions of a rule as one expression, which costs a fraction of evaluating the rule as a whole: Cedar
+/// would put it together anew each time. Nothing comes back if it cannot be cut out.
+#[expect(clippy::option_option, reason = "the inner one says that there is no condition")]
+fn condition(draft: &Draft<'_>) -> Option<Option<Expression>> {
+    let conditions = draft.statement.conditions(&draft.file.text)?;
+    if conditions.is_empty() {
+        return Some(None);
+    }
+    // The line ends keep a comment at the end of a condition from taking the bracket along.
+    let parts = conditions.iter().map(|(is_unless, text)| {
+        let not = if *is_unless { "!" } else { "" };
+        format!("{not}(\n{text}\n)")
+    });
+    Some(Some(parts.collect::<Vec<_>>().join(" && ").parse().ok()?))
 }
 
 /// Annotations of the language.
@@ -144,8 +162,13 @@ impl Checker<'_> {
         {
             self.check_is_possible(draft, inventory);
         }
+        let condition = condition(draft);
+        if condition.is_none() && !self.has_errors_since(errors_before) {
+            self.found.push(draft.error(draft.head(), "the conditions of the rule cannot be read"));
+        }
         let has_errors = self.has_errors_since(errors_before);
         let id = id.filter(|_| !has_errors)?;
+        let condition = condition?;
         Some(Rule {
             id,
             file: draft.file.path.clone(),
@@ -155,6 +178,7 @@ impl Checker<'_> {
             obligations,
             message,
             cedar: draft.cedar.clone(),
+            condition,
         })
     }
 

@@ -5,10 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cedar_policy::{
-    ActionConstraint, EntityUid, Policy as CedarPolicy, PolicySet, PrincipalConstraint,
-    ResourceConstraint,
-};
+use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
 
 use crate::mask::DetectorSet;
 use crate::model::{AgentName, DetectorName, EndpointName, Mode, limits};
@@ -21,10 +18,10 @@ use super::schema;
 /// The rules that one agent, action and endpoint could meet.
 #[derive(Debug)]
 pub(super) struct Slice {
-    /// The rules that decide.
-    pub(super) enforced: PolicySet,
-    /// Rules in observe mode, each alone, by index.
-    pub(super) observed: Vec<(usize, PolicySet)>,
+    /// The rules that decide, by index.
+    pub(super) enforced: Vec<usize>,
+    /// Rules in observe mode, by index.
+    pub(super) observed: Vec<usize>,
     /// The facts that some of these rules reads, by name; nothing if all may count.
     pub(super) facts: Option<BTreeSet<String>>,
     /// Names of the detectors that some of these rules asks for, or masks by.
@@ -115,8 +112,8 @@ fn slice(
         read.join(reads);
         masks.extend(rule.obligations.mask_request.iter().cloned());
         match rule.mode {
-            Mode::Enforce => enforced.push(rule.cedar.clone()),
-            Mode::Observe => observed.push((index, set([rule.cedar.clone()])?)),
+            Mode::Enforce => enforced.push(index),
+            Mode::Observe => observed.push(index),
         }
     }
     // What has to be masked is looked for, too: the record says that it was there.
@@ -131,11 +128,7 @@ fn slice(
     let detectors = DetectorSet::compile(specs).map_err(|error| chain(&error))?;
     let facts = (!read.all_facts).then_some(read.facts);
     let is_empty = enforced.is_empty() && observed.is_empty();
-    Ok(Slice { enforced: set(enforced)?, observed, facts, sought, detectors, is_empty })
-}
-
-fn set(policies: impl IntoIterator<Item = CedarPolicy>) -> Result<PolicySet, String> {
-    PolicySet::from_policies(policies).map_err(|error| error.to_string())
+    Ok(Slice { enforced, observed, facts, sought, detectors, is_empty })
 }
 
 fn reads(rule: &Rule) -> Reads {

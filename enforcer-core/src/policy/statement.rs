@@ -160,6 +160,27 @@ impl Statement {
         Some(found.span.clone())
     }
 
+    /// The conditions behind the scope: of each, whether it is `unless`, and what stands between its braces.
+    /// Nothing comes back if this is not what a rule looks like.
+    pub(super) fn conditions<'t>(&self, text: &'t str) -> Option<Vec<(bool, &'t str)>> {
+        let from = self.head().start;
+        let mut tokens = self.tokens.iter().filter(|token| token.span.start >= from);
+        tokens.next()?;
+        block(&mut tokens, '(', ')')?;
+        let mut conditions = Vec::new();
+        loop {
+            let next = tokens.next()?;
+            let is_unless = match (next.kind, text.get(next.span.clone())?) {
+                (Kind::Mark(';'), _) => return Some(conditions),
+                (Kind::Word, "when") => false,
+                (Kind::Word, "unless") => true,
+                _ => return None,
+            };
+            let inside = block(&mut tokens, '{', '}')?;
+            conditions.push((is_unless, text.get(inside)?));
+        }
+    }
+
     /// Where a word stands, looking behind the annotations.
     pub(super) fn word(&self, text: &str, word: &str) -> Option<Range<usize>> {
         let from = self.head().start;
@@ -170,6 +191,27 @@ impl Statement {
         })?;
         Some(found.span.clone())
     }
+}
+
+/// What stands between two brackets that belong together, the first of which comes next.
+fn block<'t>(
+    tokens: &mut impl Iterator<Item = &'t Token>,
+    open: char,
+    close: char,
+) -> Option<Range<usize>> {
+    let first = tokens.next().filter(|token| token.kind == Kind::Mark(open))?;
+    let mut depth = 1_usize;
+    for token in tokens {
+        if token.kind == Kind::Mark(open) {
+            depth += 1;
+        } else if token.kind == Kind::Mark(close) {
+            depth -= 1;
+        }
+        if depth == 0 {
+            return Some(first.span.end..token.span.start);
+        }
+    }
+    None
 }
 
 fn is_quoted(text: &str, token: &Token, value: &str) -> bool {
@@ -213,6 +255,25 @@ mod tests {
         assert_eq!(at(statements[0].head()), Some("permit"));
         let entity = statements[0].entity(text, "Agent", "a").expect("the entity");
         assert_eq!(at(entity), Some("Agent::\"a\""));
+    }
+
+    #[test]
+    fn conditions_are_cut_out_whatever_their_texts_and_comments_hold() {
+        let check = |rest: &str, expect: Option<&[(bool, &str)]>| {
+            let text =
+                format!("@id(\"x\") permit (principal == Agent::\"a(\", action, resource){rest}");
+            let found = split(&text).first().and_then(|statement| statement.conditions(&text));
+            assert_eq!(found.as_deref(), expect, "{text}");
+        };
+        check(";", Some(&[]));
+        check("when {a};", Some(&[(false, "a")]));
+        check(
+            "when{ {x: 1}.x == 1 }unless { \"}\" == b };",
+            Some(&[(false, " {x: 1}.x == 1 "), (true, " \"}\" == b ")]),
+        );
+        check("when { a // }\n };", Some(&[(false, " a // }\n ")]));
+        check("when { a }", None);
+        check("if { a };", None);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The events of a session, in the order in which they happened.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::Technique;
 use crate::model::{
-    AgentName, Decision, Denied, ExchangeId, Facts, Fault, Launch, PolicyVersion, SessionId,
-    UnixMillis, Usage,
+    AgentName, ApprovalName, Decision, Denied, ExchangeId, Facts, Fault, Launch, PolicyVersion,
+    SessionId, UnixMillis, Usage,
 };
 
 /// One record of the journal.
@@ -27,6 +29,39 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventBody {
+    /// A person answered a question.
+    ApprovalAnswered {
+        /// The exchange that asked first.
+        exchange: ExchangeId,
+        /// Number of the question.
+        question: u64,
+        /// The approvals that the person may give.
+        approvals: BTreeSet<ApprovalName>,
+        /// BLAKE3 of everything that was shown and goes out.
+        digest: String,
+        /// True if it may be sent as far as this person is asked.
+        grants: bool,
+        /// Name of the user of this host.
+        by: String,
+    },
+    /// An exchange is held until people have approved it.
+    ApprovalAsked {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// Number of the question.
+        question: u64,
+        /// The approvals that it needs.
+        needs: BTreeSet<ApprovalName>,
+        /// BLAKE3 of everything that goes out.
+        digest: String,
+    },
+    /// The counter of a budget was started anew (host session).
+    BudgetReset {
+        /// The counter.
+        account: String,
+        /// Name of the user of this host.
+        by: String,
+    },
     /// A connection was refused before any exchange.
     ConnectionRefused {
         /// Process that connected, as the kernel saw it.

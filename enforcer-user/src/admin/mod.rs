@@ -5,15 +5,19 @@
 //! whatever it runs as.
 
 mod client;
+mod obligations;
 mod routes;
 mod server;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use enforcer_core::model::{AgentName, Alarm, Launch, PolicyVersion, SessionId};
+use enforcer_core::budget::Amount;
+use enforcer_core::model::{AgentName, Alarm, Launch, PolicyVersion, SessionId, UnixMillis};
 use enforcer_core::record::Technique;
 use serde::{Deserialize, Serialize};
+
+use crate::approval::{Question, QuestionId};
 
 pub use client::{Client, Error};
 pub use routes::{Host, masked};
@@ -120,4 +124,44 @@ pub struct Problem {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// `GET /v1/approvals`: a question that stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OpenQuestion {
+    /// Its number.
+    pub id: QuestionId,
+    /// What is asked.
+    #[serde(flatten)]
+    pub question: Question,
+}
+
+/// `POST /v1/approvals/{id}`: the answer of the asking user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// True if it may be sent.
+    pub grants: bool,
+    /// The digest, or its beginning, of what was shown.
+    pub digest: String,
+}
+
+/// What became of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answered {
+    /// True if others have to answer, too.
+    pub is_open: bool,
+}
+
+/// `GET /v1/budgets`: one counter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccountStatus {
+    /// The budget, and for whom it is counted.
+    pub account: String,
+    /// Settled in this window.
+    pub used: Amount,
+    /// Reserved by exchanges that are under way.
+    pub reserved: Amount,
+    /// End of the window.
+    pub until: UnixMillis,
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{Fault, SessionId, limits};
@@ -16,6 +16,7 @@ use enforcer_core::record::{
     self, EventBody, Hash, Hook, NetworkRefused, Repeated, SessionOpened, Technique,
 };
 
+use super::obligations;
 use super::server::Peer;
 use super::{
     PolicyStatus, Problem, ProgramStatus, SessionStatus, StartSession, StartedSession, Status,
@@ -74,11 +75,11 @@ impl Host {
 pub(super) struct Refusal(StatusCode, Problem);
 
 impl Refusal {
-    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self(status, Problem { error: error.into(), hint: None })
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.1.hint = Some(hint.into());
         self
     }
@@ -110,6 +111,10 @@ pub(super) fn router(host: Arc<Host>) -> Router {
         .route("/v1/sessions/{id}/events", get(events))
         .route("/v1/bodies/{hash}", get(body))
         .route("/v1/verify", get(verify))
+        .route("/v1/budgets", get(obligations::budgets))
+        .route("/v1/budgets/reset", post(obligations::reset))
+        .route("/v1/approvals", get(obligations::questions))
+        .route("/v1/approvals/{id}", get(obligations::question).post(obligations::answer))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&host), outsiders_only))
         .layer(DefaultBodyLimit::max(limits::ADMIN_BODY_BYTES_MAX))
         .with_state(host)
@@ -328,7 +333,7 @@ async fn read<T: Send + 'static>(
     Ok(blocking(move || journal.reader().and_then(|reader| work(&reader))).await??)
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {

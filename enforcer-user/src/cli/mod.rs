@@ -4,6 +4,8 @@
 //! Exit codes: 0 fine, 1 a check found a difference or a denial, 2 usage, 3 the host cannot do it, 4 the
 //! policy is invalid, 5 privilege.
 
+mod approval;
+mod budget;
 mod daemon;
 mod doctor;
 mod failure;
@@ -40,6 +42,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See and answer what waits for a person.
+    Approval(approval::Args),
+    /// See what was spent, and start counters anew.
+    Budget(budget::Args),
     /// Run the host daemon.
     Daemon(daemon::Args),
     /// Look for what would keep Enforcer from working on this host.
@@ -72,6 +78,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let settings = || Config::load(&cli.config).map_err(Failure::from);
     match cli.command {
+        Command::Approval(args) => wait(approval::run(args, settings()?)),
+        Command::Budget(args) => wait(budget::run(args, settings()?)),
         Command::Daemon(args) => daemon::run(args, settings()?),
         Command::Doctor(args) => wait(doctor::run(args, settings()?)),
         Command::Policy(command) => {

@@ -44,7 +44,7 @@ impl Paint {
         self.paint("1;35", text)
     }
 
-    fn strong(self, text: &str) -> String {
+    pub(super) fn strong(self, text: &str) -> String {
         self.paint("1", text)
     }
 
@@ -242,6 +242,19 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
                 reason(denied),
                 in_words(detail.as_deref())
             )
+        }
+        EventBody::ApprovalAnswered { exchange, question, approvals, grants, by, .. } => {
+            let names: Vec<&str> = approvals.iter().map(|name| name.as_str()).collect();
+            let word = if *grants { paint.good("GRANTED") } else { paint.bad("REFUSED") };
+            let (number, by) = (exchange.number, visible(by));
+            format!("#{number} {word} by {by}: {} (question {question})", names.join(", "))
+        }
+        EventBody::ApprovalAsked { exchange, question, needs, .. } => {
+            let names: Vec<&str> = needs.iter().map(|name| name.as_str()).collect();
+            format!("#{} waits for {} (question {question})", exchange.number, names.join(", "))
+        }
+        EventBody::BudgetReset { account, by } => {
+            format!("{} {} by {}", paint.bad("budget reset:"), visible(account), visible(by))
         }
         EventBody::ConnectionsCut { process, count } => format!(
             "{} of {}: {count} made before it was guarded",

@@ -29,6 +29,7 @@ use namespaces::Namespaces;
 use reception::Reception;
 
 use crate::admin::{self, Host};
+use crate::approval::Approvals;
 use crate::budget::Budgets;
 use crate::config::Config;
 use crate::dns::{self, Resolver};
@@ -128,6 +129,7 @@ impl Daemon {
             policy,
             journal,
             upstream,
+            approvals: Approvals::default(),
             buffers,
             budgets,
             attempts,

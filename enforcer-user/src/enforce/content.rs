@@ -65,6 +65,24 @@ impl Content {
         drop(tokio::time::timeout(limits::REQUEST_DRAIN_TIMEOUT, drained).await);
     }
 
+    /// Takes up what the agent still sends, so that all of the body is there; false if that cannot be.
+    pub(super) async fn is_whole(&mut self) -> bool {
+        match std::mem::replace(&mut self.body, Body::NoRoom) {
+            Body::Stream(rest) => self.body = collect(rest, &mut self.room).await,
+            Body::Opaque { cause, seen, rest: Some(rest) } if seen.is_empty() => {
+                self.body = match collect(rest, &mut self.room).await {
+                    Body::Whole(seen) => Body::Opaque { cause, seen, rest: None },
+                    body => body,
+                };
+            }
+            body => self.body = body,
+        }
+        match &self.body {
+            Body::Whole(_) | Body::Opaque { rest: None, .. } => true,
+            Body::NoRoom | Body::Opaque { rest: Some(_), .. } | Body::Stream(_) => false,
+        }
+    }
+
     /// The codec did not understand what it was given; nothing of it is half known.
     pub(super) fn become_opaque(&mut self, cause: OpaqueCause) {
         if let Body::Whole(bytes) = &self.body {

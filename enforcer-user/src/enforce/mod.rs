@@ -5,6 +5,7 @@
 //! Every `?` ends as one [`Denied`], which `deny` alone turns into an answer. Errs to denial.
 
 mod answer;
+mod approval;
 mod attempts;
 mod before;
 mod buffers;
@@ -36,6 +37,7 @@ use record::{NotRecorded, OpenRecord};
 pub use record::{connection_refused, resolve_refused};
 pub use tunnel::{Tunnel, tunnel};
 
+use crate::approval::Approvals;
 use crate::budget::Budgets;
 use crate::intake::Origin;
 use crate::runtime::{self, Alarms, Clock, Panicked};
@@ -53,6 +55,8 @@ pub struct Enforcer {
     pub upstream: Upstream,
     /// Memory for bodies that are held whole, for all exchanges together.
     pub buffers: Buffers,
+    /// What waits for people.
+    pub approvals: Approvals,
     /// What may still be spent.
     pub budgets: Budgets,
     /// What was tried and refused below the proxy.
@@ -118,13 +122,17 @@ async fn judged(
         }),
     };
     let denied = before.as_ref().err().cloned();
+    let shown = (!owed.approvals.is_empty()).then(|| facts.clone());
     let mut record =
         OpenRecord::open(cx, conn, policy, &mut content, facts, &decision, denied).await?;
     let answered = match before {
         Ok(Before { reservation, credentials }) => {
             record.charge(reservation);
             let outgoing = Outgoing { owed: &owed, credentials, mode: decision.mode };
-            forward(cx, conn, policy, outgoing, content, &mut record).await
+            match approval::wait(cx, conn, policy, &owed, shown, &mut content, &record).await {
+                Ok(()) => forward(cx, conn, policy, outgoing, content, &mut record).await,
+                Err(denied) => Err(denied),
+            }
         }
         Err(denied) => {
             content.drain().await;

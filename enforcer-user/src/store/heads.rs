@@ -129,7 +129,10 @@ fn note(state: &mut SessionState, event: &Event) {
             state.exchanges = state.exchanges.max(opened.exchange.number);
         }
         EventBody::SessionClosed {} => state.is_closed = true,
-        EventBody::ConnectionRefused { .. }
+        EventBody::ApprovalAnswered { .. }
+        | EventBody::ApprovalAsked { .. }
+        | EventBody::BudgetReset { .. }
+        | EventBody::ConnectionRefused { .. }
         | EventBody::ConnectionsCut { .. }
         | EventBody::EventsLost { .. }
         | EventBody::ExchangeClosed(_)

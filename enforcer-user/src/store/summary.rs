@@ -102,6 +102,9 @@ impl SessionSummary {
             | EventBody::EventsLost { .. }
             | EventBody::FaultBegan { .. }
             | EventBody::FaultEnded { .. }
+            | EventBody::ApprovalAnswered { .. }
+            | EventBody::ApprovalAsked { .. }
+            | EventBody::BudgetReset { .. }
             | EventBody::JournalRecovered { .. }
             | EventBody::KernelEventsLost { .. }
             | EventBody::TunnelClosed { .. } => {}

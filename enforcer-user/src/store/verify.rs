@@ -315,6 +315,9 @@ impl Verification<'_> {
             | EventBody::ConnectionsCut { .. }
             | EventBody::EventsLost { .. }
             | EventBody::FaultBegan { .. }
+            | EventBody::ApprovalAnswered { .. }
+            | EventBody::ApprovalAsked { .. }
+            | EventBody::BudgetReset { .. }
             | EventBody::FaultEnded { .. }
             | EventBody::KernelEventsLost { .. }
             | EventBody::NetworkRefused(_)

@@ -63,7 +63,7 @@ pub(super) fn of(policy: &Policy, cases: &[Outcome]) -> Coverage {
             let Some(request) = request.as_ref().filter(|_| policy.is_in_scope(rule, facts)) else {
                 continue;
             };
-            if policy.holds(&rule.cedar, request) == Ok(true) {
+            if policy.holds(rule, request) == Ok(true) {
                 return None;
             }
             looked += 1;

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Budgets and approvals over the admin API: who asks is who the kernel says, by the connection.
+
+use std::ffi::CString;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::StatusCode;
+use enforcer_core::model::SessionId;
+use enforcer_core::record::EventBody;
+use nix::unistd::{Group, Uid, User, getgrouplist};
+
+use super::routes::{Host, Refusal, blocking};
+use super::server::Peer;
+use super::{AccountStatus, Answer, Answered, OpenQuestion};
+use crate::approval::{NotTaken, Person, QuestionId, Standing};
+
+/// Groups of one user that are looked at.
+const GROUPS_MAX: usize = 1024;
+
+pub(super) async fn budgets(State(host): State<Arc<Host>>) -> Json<Vec<AccountStatus>> {
+    let cx = &host.enforcer;
+    let counts = cx.budgets.counts(cx.clock.now()).into_iter();
+    let shown = counts.map(|(account, count)| AccountStatus {
+        account: account.as_str().to_owned(),
+        used: count.used,
+        reserved: count.reserved,
+        until: count.until,
+    });
+    Json(shown.collect())
+}
+
+pub(super) async fn reset(
+    State(host): State<Arc<Host>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(account): Json<String>,
+) -> Result<Json<()>, Refusal> {
+    let cx = &host.enforcer;
+    let person = person(peer.uid).await?;
+    if !cx.budgets.reset(&account) {
+        let error = format!("no budget is counted as `{account}`");
+        let hint = "`enforcer budget list` shows those that are";
+        return Err(Refusal::new(StatusCode::NOT_FOUND, error).hint(hint));
+    }
+    let by = person.user;
+    tracing::warn!(account, by, "a budget was reset");
+    let body = EventBody::BudgetReset { account, by };
+    cx.journal.append_durable(SessionId::HOST, cx.clock.now(), body).await?;
+    Ok(Json(()))
+}
+
+pub(super) async fn questions(State(host): State<Arc<Host>>) -> Json<Vec<OpenQuestion>> {
+    let all = host.enforcer.approvals.all().into_iter();
+    Json(all.map(|(id, question)| OpenQuestion { id, question }).collect())
+}
+
+pub(super) async fn question(
+    State(host): State<Arc<Host>>,
+    Path(id): Path<QuestionId>,
+) -> Result<Json<OpenQuestion>, Refusal> {
+    let found = host.enforcer.approvals.find(id);
+    let question = found.ok_or_else(|| not_taken(&NotTaken::Unknown(id)))?;
+    Ok(Json(OpenQuestion { id, question }))
+}
+
+pub(super) async fn answer(
+    State(host): State<Arc<Host>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(id): Path<QuestionId>,
+    Json(answer): Json<Answer>,
+) -> Result<Json<Answered>, Refusal> {
+    let cx = &host.enforcer;
+    let person = person(peer.uid).await?;
+    let (question, theirs) =
+        cx.approvals.may_answer(id, &person).map_err(|error| not_taken(&error))?;
+    if !question.digest.starts_with(&answer.digest) || answer.digest.is_empty() {
+        let error = format!("question {id} is about something else than what was shown");
+        let hint = "look at it again: `enforcer approval show`";
+        return Err(Refusal::new(StatusCode::CONFLICT, error).hint(hint));
+    }
+    // Recorded first: what nobody can prove to have been granted is not sent.
+    let body = EventBody::ApprovalAnswered {
+        exchange: question.exchange,
+        question: id.0,
+        approvals: theirs,
+        digest: question.digest,
+        grants: answer.grants,
+        by: person.user.clone(),
+    };
+    cx.journal.append_durable(question.exchange.session, cx.clock.now(), body).await?;
+    let standing = cx.approvals.answer(id, &person, answer.grants);
+    let standing = standing.map_err(|error| not_taken(&error))?;
+    tracing::info!(question = %id, by = person.user, grants = answer.grants, "a question was answered");
+    Ok(Json(Answered { is_open: standing == Standing::Open }))
+}
+
+fn not_taken(error: &NotTaken) -> Refusal {
+    let (status, hint) = match error {
+        NotTaken::Unknown(_) => {
+            (StatusCode::NOT_FOUND, "`enforcer approval list` shows the open ones")
+        }
+        NotTaken::NotYours { .. } => {
+            (StatusCode::FORBIDDEN, "the bundle says who: `[approvals.NAME] by` in policy.toml")
+        }
+    };
+    Refusal::new(status, error.to_string()).hint(hint)
+}
+
+/// Who has this user id on this host. Directory services may take their time, so it has a thread.
+async fn person(uid: u32) -> Result<Person, Refusal> {
+    let nobody = || Refusal::new(StatusCode::FORBIDDEN, format!("user {uid} is nobody here"));
+    let found = blocking(move || {
+        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten()?;
+        let name = CString::new(user.name.clone()).ok()?;
+        let groups = getgrouplist(&name, user.gid).ok()?;
+        let groups = groups.into_iter().take(GROUPS_MAX);
+        let groups = groups.filter_map(|gid| Some(Group::from_gid(gid).ok()??.name)).collect();
+        Some(Person { user: user.name, groups })
+    });
+    found.await?.ok_or_else(nobody)
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `enforcer approval`: what waits for a person, and the person's answer.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use super::output::{self, Format};
+use super::play::{Paint, moment, visible};
+use super::{Exit, Failure};
+use crate::admin::{Answer, Answered, Client, OpenQuestion};
+use crate::approval::QuestionId;
+use crate::config::Config;
+
+/// Time between two looks of `watch`.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Characters of a digest that are shown and asked for: enough that nobody finds another request with them.
+const DIGEST_CHARS: usize = 16;
+
+/// Arguments of `enforcer approval`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    output: Format,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List what waits for an answer.
+    List,
+    /// Show exactly what is going to be sent.
+    Show {
+        /// Number of the question.
+        id: u64,
+    },
+    /// Let it be sent, once.
+    Grant(Choice),
+    /// Do not let it be sent.
+    Refuse(Choice),
+    /// Tell of new questions until interrupted.
+    Watch,
+}
+
+#[derive(Debug, clap::Args)]
+struct Choice {
+    /// Number of the question.
+    id: u64,
+    /// The beginning of the digest that was shown; an answer for something else is not taken. Without it, the
+    /// question is shown and answered at once.
+    #[arg(long)]
+    digest: Option<String>,
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+    let client = Client::new(&config.socket);
+    let paint = Paint { colors: std::io::stdout().is_terminal() };
+    match &args.command {
+        Command::List => {
+            let all: Vec<OpenQuestion> = client.get("/v1/approvals").await?;
+            match args.output {
+                Format::Json => output::json(&all)?,
+                Format::Text => output::text(&list(&all, paint))?,
+            }
+        }
+        Command::Show { id } => {
+            let found = find(&client, *id).await?;
+            match args.output {
+                Format::Json => output::json(&found)?,
+                Format::Text => output::text(&show(&found, paint)?)?,
+            }
+        }
+        Command::Grant(choice) => answer(&client, choice, true, args.output).await?,
+        Command::Refuse(choice) => answer(&client, choice, false, args.output).await?,
+        Command::Watch => watch(&client, args.output, paint).await?,
+    }
+    Ok(Exit::Fine)
+}
+
+async fn find(client: &Client, id: u64) -> Result<OpenQuestion, Failure> {
+    Ok(client.get(&format!("/v1/approvals/{id}")).await?)
+}
+
+async fn answer(
+    client: &Client,
+    choice: &Choice,
+    grants: bool,
+    format: Format,
+) -> Result<(), Failure> {
+    let digest = match &choice.digest {
+        Some(digest) => digest.clone(),
+        None => {
+            let found = find(client, choice.id).await?;
+            output::note(show(&found, Paint { colors: false })?.trim_end());
+            found.question.digest
+        }
+    };
+    let path = format!("/v1/approvals/{}", choice.id);
+    let answered: Answered = client.post(&path, &Answer { grants, digest }).await?;
+    let text = match (grants, answered.is_open) {
+        (false, _) => "refused",
+        (true, false) => "granted",
+        (true, true) => "granted as far as you may; others have to, too",
+    };
+    match format {
+        Format::Json => output::json(&answered),
+        Format::Text => output::text(&format!("question {}: {text}\n", choice.id)),
+    }
+}
+
+async fn watch(client: &Client, format: Format, paint: Paint) -> Result<(), Failure> {
+    let mut seen: BTreeSet<QuestionId> = BTreeSet::new();
+    loop {
+        let all: Vec<OpenQuestion> = client.get("/v1/approvals").await?;
+        let open: BTreeSet<QuestionId> = all.iter().map(|found| found.id).collect();
+        for found in all.iter().filter(|found| !seen.contains(&found.id)) {
+            match format {
+                Format::Json => output::json(found)?,
+                Format::Text => output::text(&line(found, paint))?,
+            }
+        }
+        seen = open;
+        tokio::time::sleep(WATCH_INTERVAL).await;
+    }
+}
+
+fn list(all: &[OpenQuestion], paint: Paint) -> String {
+    if all.is_empty() {
+        return "nothing waits for an answer\n".to_owned();
+    }
+    all.iter().map(|found| line(found, paint)).collect()
+}
+
+fn line(found: &OpenQuestion, paint: Paint) -> String {
+    let question = &found.question;
+    let open: Vec<&str> = question
+        .needs
+        .iter()
+        .filter(|name| !question.granted.contains_key(*name))
+        .map(enforcer_core::model::ApprovalName::as_str)
+        .collect();
+    format!(
+        "{}  {}  {} wants {} on {} ({}), waits for {}, until {}\n",
+        paint.strong(&found.id.to_string()),
+        paint.faint(&moment(question.asked)),
+        visible(question.agent.as_str()),
+        question.facts.operation.action(),
+        visible(&question.host),
+        visible(&question.request_line),
+        open.join(", "),
+        moment(question.expires),
+    )
+}
+
+fn show(found: &OpenQuestion, paint: Paint) -> Result<String, Failure> {
+    let question = &found.question;
+    let mut text = line(found, paint);
+    let facts = serde_json::to_string_pretty(&question.facts);
+    let facts = facts.map_err(|error| Failure::host(&error))?;
+    let digest: String = question.digest.chars().take(DIGEST_CHARS).collect();
+    // Writing into a String does not fail.
+    let _infallible = writeln!(text, "exchange {}, digest {digest}", question.exchange);
+    for (name, by) in &question.granted {
+        let _infallible = writeln!(text, "{name} was granted by {}", visible(by));
+    }
+    let _infallible =
+        writeln!(text, "facts {}", facts.lines().map(visible).collect::<Vec<_>>().join("\n"));
+    match &question.body {
+        Some(body) => {
+            let _infallible =
+                writeln!(text, "body, {} bytes:\n{}", question.body_bytes, visible(body));
+        }
+        None if question.body_bytes == 0 => text.push_str("no body\n"),
+        None => {
+            let _infallible = writeln!(
+                text,
+                "body of {} bytes that cannot be shown: no codec can mask it, or it is too long",
+                question.body_bytes
+            );
+        }
+    }
+    let _infallible =
+        writeln!(text, "answer: enforcer approval grant {} --digest {digest}", found.id);
+    Ok(text)
+}

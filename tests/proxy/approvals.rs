@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Requests that wait for a person: nothing is sent before the answer, and only what was shown.
+
+use bytes::Bytes;
+use enforcer_core::record::EventBody;
+use enforcer_user::approval::{Person, Question, QuestionId, Standing};
+use serde_json::{Value, json};
+
+use crate::client::{H1, chat, chat_request, request};
+use crate::provider::{Seen, full};
+use crate::rig::{CHATS, LIMIT, Rig, outcome, policy_with};
+
+const APPROVALS: &str = r#"
+[approvals.leads]
+by = ["user:ann"]
+hold = "60s"
+[approvals.hasty]
+by = ["user:ann"]
+hold = "1s"
+"#;
+const RULES: &str = r#"
+@id("people-decide") @approve("leads") @mask_request("pii")
+permit (principal, action == Action::"chat", resource);
+@id("tuning") @approve("leads")
+permit (principal, action == Action::"fine_tune", resource);
+@id("uploads") @approve("hasty")
+permit (principal, action == Action::"file_upload", resource);
+"#;
+
+fn ann() -> Person {
+    Person { user: "ann".to_owned(), ..Person::default() }
+}
+
+async fn rig() -> (Rig, Seen) {
+    let rig = Rig::start(CHATS).await;
+    rig.enforce(policy_with("enforce", APPROVALS, RULES));
+    let seen = rig.provider(H1, |_, _| full("application/json", Bytes::from_static(b"{}"))).await;
+    (rig, seen)
+}
+
+/// Waits until somebody asks.
+async fn asked(rig: &Rig, count: usize) -> (QuestionId, Question) {
+    let has_asked = |events: &[enforcer_core::record::Event]| {
+        let asks = events.iter().filter(|it| matches!(it.body, EventBody::ApprovalAsked { .. }));
+        asks.count() >= count
+    };
+    rig.until("a question", has_asked).await;
+    rig.enforcer.approvals.all().pop().expect("a question")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_request_is_sent_when_a_person_grants_it_as_it_was_shown() {
+    let (rig, seen) = rig().await;
+    let content = chat("gpt-4.1", false, "Mail maria.lopez@example.com.");
+    let held = rig.ask(chat_request(&content));
+    let person = async {
+        let (id, question) = asked(&rig, 1).await;
+        assert!(seen.requests().is_empty(), "nothing is out before the answer");
+        let shown: Value = serde_json::from_str(question.body.as_deref().unwrap()).unwrap();
+        assert_eq!(shown["messages"][0]["content"], "Mail [email].");
+        assert_eq!(question.request_line, "POST /v1/chat/completions");
+        assert_eq!(rig.enforcer.approvals.answer(id, &ann(), true), Ok(Standing::Granted));
+        question
+    };
+    let ((head, _), question) = tokio::join!(held, person);
+    assert_eq!(head.status, 200);
+    let (_, sent) = seen.requests().remove(0);
+    let shown = question.body.unwrap();
+    let json = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap();
+    assert_eq!(json(&sent), json(shown.as_bytes()), "what was shown is what was sent");
+    let (id, _) = {
+        let (again, person) = tokio::join!(rig.ask(chat_request(&content)), async {
+            let found = asked(&rig, 2).await;
+            rig.enforcer.approvals.answer(found.0, &ann(), false).unwrap();
+            found
+        });
+        assert_eq!(
+            again.0.headers["x-enforcer-denied"], "approval_refused",
+            "a grant is used once"
+        );
+        person
+    };
+    assert!(rig.enforcer.approvals.answer(id, &ann(), true).is_err());
+    assert_eq!(seen.requests().len(), 1);
+    let closed = rig.closed(2).await;
+    assert_eq!(closed.iter().map(outcome).collect::<Vec<_>>(), ["completed", "approval_refused"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waited_in_vain_is_told_how_to_resume_and_the_late_answer_counts() {
+    let (rig, seen) = rig().await;
+    let upload = || request("POST", "/v1/files", "the file");
+    let (head, answer) = rig.ask(upload()).await;
+    assert_eq!(
+        (head.status.as_u16(), &head.headers["x-enforcer-denied"]),
+        (403, &"approval_pending".parse().unwrap())
+    );
+    assert!(answer.contains("question 1 waits for `hasty`"), "{answer}");
+    assert!(seen.requests().is_empty());
+    let (id, question) = asked(&rig, 1).await;
+    assert_eq!((question.body_bytes, question.body), (8, None), "no codec masks a file");
+    rig.enforcer.approvals.answer(id, &ann(), true).unwrap();
+    let (other, _) = rig.ask(request("POST", "/v1/files", "another")).await;
+    assert_eq!(other.headers["x-enforcer-denied"], "approval_pending", "that was not shown");
+    let (head, _) = rig.ask(upload()).await;
+    assert_eq!(head.status, 200);
+    assert_eq!(seen.requests().remove(0).1, "the file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_leaves_sends_nothing_even_if_it_is_granted_later() {
+    let (rig, seen) = rig().await;
+    let body = json!({ "model": "gpt-4.1", "training_file": "file-1" });
+    let tune = request("POST", "/v1/fine_tuning/jobs", body.to_string());
+    let mut client = rig.client(H1).await;
+    let held = tokio::spawn(async move { client.send_within(LIMIT, tune).await });
+    let (id, question) = asked(&rig, 1).await;
+    assert_eq!(question.facts.operation.action(), "fine_tune");
+    held.abort();
+    let closed = rig.closed(1).await;
+    assert_eq!(outcome(&closed[0]), "aborted");
+    rig.enforcer.approvals.answer(id, &ann(), true).unwrap();
+    assert!(seen.requests().is_empty());
+}
