@@ -3,6 +3,7 @@
 //!
 //! Every room speaks these; nothing in here does anything.
 
+mod capture;
 mod decision;
 mod deny;
 mod facts;
@@ -10,6 +11,7 @@ mod ids;
 mod launch;
 pub mod limits;
 
+pub use capture::Capture;
 pub use decision::{Decision, Effect, Obligations, RecordDepth};
 pub use deny::{Denied, DenyReason};
 pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Usage};

@@ -169,5 +169,22 @@ fn unused(
             found.push(unused.as_warning().label("everything sent there is denied"));
         }
     }
+    if inventory.captures_endpoints.is_some() {
+        found.extend(unknown_addresses(file, inventory));
+    }
     found
+}
+
+/// Warnings for endpoints whose addresses nobody can look up.
+fn unknown_addresses<'a>(
+    file: &'a SourceFile,
+    inventory: &'a inventory::Inventory,
+) -> impl Iterator<Item = Diagnostic> + 'a {
+    let all = inventory.endpoints.iter().zip(&inventory.endpoint_spans);
+    all.filter_map(move |(endpoint, span)| {
+        let wildcard = endpoint.hosts.iter().find(|host| host.exact().is_none())?;
+        let message = format!("`{wildcard}` has no addresses that could be looked up");
+        let unknown = Diagnostic::error(file, span.clone(), message).as_warning();
+        Some(unknown.label("agents that capture endpoints are not seen there"))
+    })
 }

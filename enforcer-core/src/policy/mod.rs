@@ -10,6 +10,7 @@
 mod bundle;
 pub mod cases;
 mod compared;
+mod container;
 mod diagnostic;
 mod draft;
 mod evaluate;
@@ -27,6 +28,7 @@ mod tests;
 mod translate;
 
 pub use bundle::{Compiled, SourceFile, Sources, compile};
+pub use container::{Container, SHORT_ID_DIGITS, container_id, machine_scope};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 pub use evaluate::{Mode, Policy};
 pub use explain::{Explanation, Outcome, RuleOutcome};

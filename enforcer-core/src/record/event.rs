@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AgentName, Decision, Denied, ExchangeId, Facts, Launch, PolicyVersion, SessionId, UnixMillis,
-    Usage,
+    AgentName, Capture, Decision, Denied, ExchangeId, Facts, Launch, PolicyVersion, SessionId,
+    UnixMillis, Usage,
 };
 
 /// One record of the journal.
@@ -163,6 +163,9 @@ pub struct Selected {
     pub started_ns: u64,
     /// Id of its cgroup; zero for one that ran already.
     pub cgroup: u64,
+    /// How much of its egress is taken.
+    #[serde(default, skip_serializing_if = "Capture::is_all")]
+    pub capture: Capture,
 }
 
 /// An exchange was judged.
