@@ -7,10 +7,12 @@
 #![no_std]
 
 mod select;
+mod watch;
 
 pub use select::{
     CGROUP_NAME_BYTES, CgroupName, FileId, PLACE_LEVELS, Selector, SessionStart, key,
 };
+pub use watch::{EndpointKey, NANOSECONDS_IN_TICK, Watch, capture};
 
 /// Version of every layout below; it is part of the pin path, so that two generations never share a map.
 pub const ABI_VERSION: u32 = 1;
@@ -73,6 +75,34 @@ pub struct Settings {
     pub attach_cgroup: u64,
     /// When the host booted, in milliseconds since the Unix epoch; session ids begin with a time.
     pub booted_unix_ms: u64,
+}
+
+impl Settings {
+    /// All zeros.
+    pub const NONE: Self = Self {
+        session_level: 0,
+        task_tgid: 0,
+        task_pid: 0,
+        task_real_parent: 0,
+        task_group_leader: 0,
+        task_start_boottime: 0,
+        task_signal: 0,
+        signal_live: 0,
+        task_mm: 0,
+        mm_exe_file: 0,
+        file_inode: 0,
+        inode_number: 0,
+        inode_super: 0,
+        super_device: 0,
+        cgroup_node: 0,
+        cgroup_root: 0,
+        root_hierarchy: 0,
+        node_id: 0,
+        node_name: 0,
+        tcp_write_seq: 0,
+        attach_cgroup: 0,
+        booted_unix_ms: 0,
+    };
 }
 
 /// Longest path of a Unix socket, in bytes: `sun_path` of `struct sockaddr_un`.
@@ -168,6 +198,10 @@ pub const NO_SESSION: u64 = 0;
 pub struct ProcessLabel {
     /// Session id.
     pub session: u64,
+    /// How much of its egress is taken, one of [`capture`].
+    pub capture: u32,
+    /// Always zero.
+    pub padding: u32,
 }
 
 /// Who made a socket.
@@ -444,7 +478,7 @@ const _: () = assert!(size_of::<Hardening>() == 36);
 const _: () = assert!(size_of::<Door>() == 4);
 const _: () = assert!(size_of::<Servers>() == 104);
 const _: () = assert!(size_of::<Label>() == 64);
-const _: () = assert!(size_of::<ProcessLabel>() == 8);
+const _: () = assert!(size_of::<ProcessLabel>() == 16);
 const _: () = assert!(size_of::<SocketLabel>() == 32);
 const _: () = assert!(size_of::<OriginKey>() == 32);
 const _: () = assert!(size_of::<Origin>() == 120);
@@ -459,6 +493,10 @@ mod pod {
     unsafe impl aya::Pod for super::Selector {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::CgroupName {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::EndpointKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Watch {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::SessionStart {}
     // SAFETY: as above.

@@ -21,9 +21,11 @@ mod process;
 mod select;
 mod socket;
 mod task;
+mod watch;
 
 use aya_ebpf::macros::{
-    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, lsm as hook, sock_ops,
+    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, lsm as hook,
+    sock_ops,
 };
 use aya_ebpf::programs::{
     BtfTracePointContext, LsmContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,

@@ -18,3 +18,4 @@ mod redirect;
 mod select;
 mod socket_kind;
 mod storm;
+mod watch;

@@ -22,7 +22,7 @@ pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
 ));
 
 /// Maps that outlive the daemon. The ring of aya-log is not among them: it belongs to one generation.
-const PINNED: [&str; 19] = [
+const PINNED: [&str; 21] = [
     map::SETTINGS,
     map::GUARDED,
     map::PROCESSES,
@@ -32,6 +32,8 @@ const PINNED: [&str; 19] = [
     map::PLACES,
     map::CGROUPS,
     map::SESSIONS,
+    map::WATCH,
+    map::ENDPOINTS,
     map::DOORS,
     map::ORIGINS,
     map::SOCKET_ORIGIN,
