@@ -23,6 +23,7 @@ mod record;
 mod reload;
 mod scene;
 mod select;
+mod shadow;
 mod trust;
 mod uninstall;
 mod ways;
