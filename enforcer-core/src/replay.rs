@@ -197,7 +197,7 @@ mod tests {
         let session = SessionId::from_u64(1);
         let opened = ExchangeOpened {
             exchange: ExchangeId { session, number },
-            process: Process::new(1, 1, "c".to_owned()),
+            process: Process::new(1, 1, "c"),
             destination: "192.0.2.1:443".to_owned(),
             host: "api.example".to_owned(),
             request_line: format!("GET {path}"),

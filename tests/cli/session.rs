@@ -17,7 +17,7 @@ use enforcer_core::model::{
 };
 use enforcer_core::record::{
     BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused, Process,
-    SessionOpened,
+    Repeated, SessionOpened, Technique,
 };
 use enforcer_user::cli::source::Source;
 use enforcer_user::cli::{Exit, replay, session};
@@ -91,7 +91,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn process() -> Process {
-    Process::new(77, 1000, "py\x1b[31mthon".to_owned())
+    Process::new(77, 1000, "py\x1b[31mthon")
 }
 
 fn body(journal: &Journal, text: &str) -> BodyRef {
@@ -176,8 +176,10 @@ async fn record(journal: &Journal) {
         process: process(),
         hook: "sock_create".to_owned(),
         refusal: "socket_kind".to_owned(),
+        technique: Technique::RawSocket,
         destination: None,
         socket: "inet/raw/255".to_owned(),
+        repeated: Repeated::ONCE,
     }))
     .await;
     append(EventBody::SessionClosed {}).await;

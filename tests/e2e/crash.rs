@@ -40,6 +40,12 @@ fn a_killed_daemon_leaves_agents_without_egress_and_others_untouched() {
     assert_ne!(guest.resolve("api.openai.com")["error"], Value::Null);
     assert_eq!(guest.chat("hello")["exception"], "openai.APIConnectionError");
     assert_eq!(scene.openai.log().connections(), connections);
+    let status = scene.cli(&["status", "--output", "json"]).expect_code(3).unwrap();
+    let told: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(
+        (&told["is_healthy"], &told["health"][0]["name"]),
+        (&json!(false), &json!("daemon"))
+    );
     assert_eq!(other.connect(openai)["error"], Value::Null);
     assert_eq!(other.datagram(datagrams, true)["error"], Value::Null);
     assert_eq!(listener.recv(&mut [0; 16]).unwrap(), 5);

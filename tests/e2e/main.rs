@@ -9,7 +9,10 @@
     reason = "a test stops at the first thing that is not as expected"
 )]
 
+mod alarms;
+mod calls;
 mod chat;
+mod clock;
 mod command;
 mod confined;
 mod crash;
@@ -18,12 +21,17 @@ mod disk;
 mod drain;
 mod guest;
 mod input;
+mod kernel_faults;
+mod ledger;
 mod namespace;
 mod record;
 mod reload;
+mod resolver;
 mod scene;
 mod select;
 mod shadow;
+mod starved;
+mod stopped;
 mod trust;
 mod uninstall;
 mod ways;

@@ -164,7 +164,7 @@ fn programs_that_end_at_once_are_served_and_recorded_each_as_a_session() {
     for id in chosen.scene.sessions().iter().map(|session| session["id"].as_str().unwrap()) {
         let events = chosen.scene.events(id);
         let opened = events.iter().find(|event| event["event"] == "exchange_opened").unwrap();
-        let seen = &opened["process"]["at_connect"];
+        let seen = &opened["process"]["details"];
         assert_eq!(seen["exe"], json!(chosen.program), "{opened}");
         assert!(seen["started_ns"].as_u64() > Some(0) && seen["cgroup"].as_u64() > Some(0));
         assert_eq!(seen["ancestors"][0], json!(std::process::id()));

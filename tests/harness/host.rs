@@ -52,6 +52,8 @@ pub struct TestHost {
     folder: PathBuf,
     cgroup: Cgroup,
     daemon: Option<Child>,
+    /// Words in front of the daemon's command line.
+    prefix: Vec<String>,
     interrupt: Interrupt,
 }
 
@@ -69,7 +71,7 @@ impl TestHost {
             .with_context(|| format!("failed to make the folder `{}`", folder.display()))?;
         let cgroup = Cgroup::new(&name)?;
         let interrupt = options.interrupt.clone();
-        let host = Self { folder, cgroup, daemon: None, interrupt };
+        let host = Self { folder, cgroup, daemon: None, prefix: Vec::new(), interrupt };
         fs::write(host.folder.join("upstream-ca.pem"), &options.upstream_ca)?;
         fs::write(host.config(), host.config_text(&options.policies, &options.resolve))?;
         Ok(host)
@@ -107,6 +109,7 @@ impl TestHost {
                 folder: folder.clone(),
                 cgroup,
                 daemon: None,
+                prefix: Vec::new(),
                 interrupt: Interrupt::default(),
             });
         }
@@ -119,7 +122,7 @@ impl TestHost {
     /// If it ends or does not answer in time; the text holds its log.
     pub fn start_daemon(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log_file())?;
-        let mut command = self.enforcer(&["daemon"])?;
+        let mut command = self.prefixed(self.enforcer(&["daemon"])?);
         command::in_own_group(&mut command);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("failed to start `enforcer daemon`")?;
@@ -133,6 +136,26 @@ impl TestHost {
             Ok(status.is_success().then_some(()))
         })
         .with_context(|| format!("log of the daemon:\n{}", self.daemon_log()))
+    }
+
+    /// Has the daemon started by another program, which has to become it: `env`, `unshare` and their like.
+    pub fn start_daemon_by(&mut self, words: &[&str]) {
+        self.prefix = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    /// Process id of the daemon.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn daemon_pid(&self) -> Result<Pid> {
+        pid(self.daemon.as_ref().context("the daemon does not run")?)
+    }
+
+    fn prefixed(&self, command: Command) -> Command {
+        let Some((program, words)) = self.prefix.split_first() else { return command };
+        let mut whole = Command::new(program);
+        whole.args(words).arg(command.get_program()).args(command.get_args());
+        whole
     }
 
     /// Exit code of the daemon if it has ended; the inner value is none if a signal ended it.
@@ -270,6 +293,12 @@ impl TestHost {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.folder.join("state")
+    }
+
+    /// Folder of the pins.
+    #[must_use]
+    pub fn bpffs(&self) -> PathBuf {
+        self.folder.join("bpf")
     }
 
     /// The configuration file.

@@ -16,10 +16,10 @@ use enforcer_core::record::{
 };
 use enforcer_tests::{Authority, FakeUpstream};
 use enforcer_user::dns::{self, Names, Resolver};
-use enforcer_user::enforce::{Buffers, Enforcer};
+use enforcer_user::enforce::{Attempts, Buffers, Enforcer};
 use enforcer_user::intake::{self, Origin, Origins};
 use enforcer_user::proxy::Proxy;
-use enforcer_user::runtime::{Clock, Drain};
+use enforcer_user::runtime::{Alarms, Clock, Drain};
 use enforcer_user::store::{Config, Store};
 use enforcer_user::tls::{self, Ca, Root};
 use enforcer_user::upstream::{Addresses, Upstream};
@@ -156,6 +156,8 @@ impl Rig {
             policy: Arc::new(ArcSwap::from_pointee(policy(rules))),
             journal: store.journal(),
             upstream: Upstream::new(client, Arc::<Fixed>::clone(&addresses)),
+            alarms: Alarms::new(clock.clone()),
+            attempts: Attempts::default(),
             clock,
             buffers: Buffers::default(),
         });
@@ -172,7 +174,7 @@ impl Rig {
             tls: tls::server_config(ca).unwrap(),
             draining: draining.clone(),
         };
-        let process = Process::new(4711, 1000, "agent".to_owned());
+        let process = Process::new(4711, 1000, "agent");
         let agent = AgentName::new("support");
         let capture = Capture::All;
         let origin = Origin { destination: DESTINATION, session, agent, capture, process };
@@ -181,7 +183,9 @@ impl Rig {
         let address = listener.local_addr().unwrap();
         let serve = move |accepted| proxy.clone().serve(accepted);
         let given: Arc<dyn Origins> = Arc::<Given>::clone(&origins);
-        tokio::spawn(intake::accept(listener, given, intake::places(), draining, serve));
+        let door =
+            intake::Door { listener, places: intake::places(), alarms: enforcer.alarms.clone() };
+        tokio::spawn(intake::accept(door, given, draining, serve));
         Self {
             enforcer,
             address,

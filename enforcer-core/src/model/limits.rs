@@ -202,3 +202,25 @@ pub const BUNDLE_FILES_MAX: usize = 1024;
 pub const PROGRAMS_GONE_WAIT: Duration = Duration::from_secs(5);
 /// Time between two looks at whether they are freed.
 pub const PROGRAMS_GONE_POLL: Duration = Duration::from_millis(5);
+/// Time within which attempts of the same kind become one record.
+pub const LEDGER_WINDOW: Duration = Duration::from_secs(5);
+/// Kinds of attempts that are told apart at once, over all sessions.
+pub const LEDGER_KINDS_MAX: usize = 4096;
+/// Kinds of attempts of one session that are told apart at once; more are counted by technique.
+pub const LEDGER_SESSION_KINDS_MAX: usize = 64;
+/// Techniques that are counted for whole sessions at once; more are counted together.
+pub const LEDGER_TECHNIQUES_MAX: usize = 1024;
+/// Time between two looks at what can break without anybody noticing.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Time without another sign of it after which a fault that only shows in passing is over.
+pub const ALARM_QUIET: Duration = Duration::from_secs(10);
+/// Difference between the wall clock and the steady one, since the last look, that is a step.
+pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(2);
+/// File descriptors that are kept to answer `enforcer status` when no others are left.
+pub const DESCRIPTORS_SPARE: usize = 8;
+/// File descriptors that must be free for the daemon to take new connections again.
+pub const DESCRIPTORS_FREE_MIN: usize = 16;
+/// Time between two looks at the files of upstream roots.
+pub const ROOTS_INTERVAL: Duration = Duration::from_secs(2);
+/// Time for the daemon to answer `enforcer status`; who is asked for the state must say it soon.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(5);

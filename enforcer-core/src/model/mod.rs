@@ -7,6 +7,7 @@ mod capture;
 mod decision;
 mod deny;
 mod facts;
+mod fault;
 mod ids;
 mod launch;
 pub mod limits;
@@ -15,6 +16,7 @@ pub use capture::Capture;
 pub use decision::{Decision, Effect, Obligations, RecordDepth};
 pub use deny::{Denied, DenyReason};
 pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Usage};
+pub use fault::{Alarm, Fault};
 pub use ids::{
     AgentName, DetectorName, EndpointName, ExchangeId, MaskName, PolicyVersion, RuleId, SessionId,
     UnixMillis,

@@ -51,7 +51,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, CanonicalError> {
 mod tests {
     use super::*;
     use crate::model::{PolicyVersion, SessionId, UnixMillis};
-    use crate::record::{EventBody, Process};
+    use crate::record::{EventBody, Process, Repeated};
 
     fn check(body: EventBody, expect: &str) {
         let session = SessionId::from_u64(7);
@@ -69,10 +69,11 @@ mod tests {
         );
         check(
             EventBody::ResolveRefused {
-                process: Some(Process::new(1, 2, "a".to_owned())),
+                process: Some(Process::new(1, 2, "a")),
                 name: "x.example".to_owned(),
+                repeated: Repeated::ONCE,
             },
-            r#"{"session":"0000000000000007","sequence":3,"at":9,"event":"resolve_refused","process":{"pid":1,"uid":2,"comm":"a"},"name":"x.example"}"#,
+            r#"{"session":"0000000000000007","sequence":3,"at":9,"event":"resolve_refused","process":{"pid":1,"uid":2,"comm":"a"},"name":"x.example","count":1}"#,
         );
         check(
             EventBody::EventsLost { count: 2 },

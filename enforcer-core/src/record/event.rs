@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Technique;
 use crate::model::{
-    AgentName, Capture, Decision, Denied, ExchangeId, Facts, Launch, PolicyVersion, SessionId,
+    AgentName, Capture, Decision, Denied, ExchangeId, Facts, Fault, Launch, PolicyVersion, SessionId,
     UnixMillis, Usage,
 };
 
@@ -57,10 +58,27 @@ pub enum EventBody {
     ExchangeClosed(ExchangeClosed),
     /// An exchange was judged; written before a byte of it goes upstream.
     ExchangeOpened(Box<ExchangeOpened>),
+    /// Something is broken (host session); what it means stands in `status`.
+    FaultBegan {
+        /// What.
+        fault: Fault,
+        /// How it shows, in words.
+        detail: String,
+    },
+    /// It is not broken any more (host session).
+    FaultEnded {
+        /// What.
+        fault: Fault,
+    },
     /// The journal was not as the last run left it, and what was done about it (host session).
     JournalRecovered {
         /// What was found, in words.
         detail: String,
+    },
+    /// Events of the kernel found its ring full; what it refused stayed refused (host session).
+    KernelEventsLost {
+        /// How many, since the last such record.
+        count: u64,
     },
     /// The policy in force changed (host session).
     PolicyLoaded {
@@ -74,8 +92,11 @@ pub enum EventBody {
         /// Process that asked, where known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         process: Option<Process>,
-        /// The name.
+        /// The name; of several the first.
         name: String,
+        /// How many queries this record stands for, and when they were.
+        #[serde(flatten)]
+        repeated: Repeated,
     },
     /// The last process of the session is gone.
     SessionClosed {},
@@ -101,35 +122,87 @@ pub struct Process {
     pub uid: u32,
     /// Command name of the thread (at most 15 bytes).
     pub comm: String,
-    /// What else the kernel knew when the process connected.
+    /// What else is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_connect: Option<Box<AtConnect>>,
+    pub details: Option<Box<Details>>,
 }
 
 impl Process {
     /// A process of which no more is known.
     #[must_use]
-    pub const fn new(pid: u32, uid: u32, comm: String) -> Self {
-        Self { pid, uid, comm, at_connect: None }
+    pub fn new(pid: u32, uid: u32, comm: impl Into<String>) -> Self {
+        Self { pid, uid, comm: comm.into(), details: None }
     }
 }
 
-/// What the kernel knew of a process when it connected; true also if the process is gone.
+/// What is known of a process beyond its names. Of one that connected, the kernel told it in that moment; of
+/// one that was refused, it was read in `/proc` as long as it was still the same process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AtConnect {
-    /// When the process started, in nanoseconds since boot; with its id it names it for good.
+pub struct Details {
+    /// When the process started, in nanoseconds since boot; with its id it names it for good. What was read
+    /// in `/proc` is rounded down to a tick.
     pub started_ns: u64,
-    /// Id of its cgroup.
-    pub cgroup: u64,
+    /// Id of its cgroup, where the kernel told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<u64>,
+    /// Path of its cgroup, where it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_path: Option<String>,
     /// Inode of its program.
-    pub exe_inode: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe_inode: Option<u64>,
     /// Device of its program: `major:minor`.
-    pub exe_device: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe_device: Option<String>,
     /// Path of its program, where the daemon has seen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe: Option<String>,
     /// Process ids of its ancestors, the parent first, as far as they were looked at.
     pub ancestors: Vec<u32>,
+}
+
+/// How many attempts one record stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeated {
+    /// How many.
+    #[serde(default = "one")]
+    pub count: u64,
+    /// When the first of several was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<UnixMillis>,
+    /// When the last of several was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<UnixMillis>,
+    /// True if they differ in more than their time: what the record names is the first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_mixed: bool,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+impl Repeated {
+    /// One attempt.
+    pub const ONCE: Self = Self { count: 1, first: None, last: None, is_mixed: false };
+
+    /// What a ledger counted.
+    #[must_use]
+    pub fn of<V>(entry: &super::Entry<V>) -> Self {
+        let is_several = entry.count > 1;
+        Self {
+            count: entry.count,
+            first: is_several.then_some(entry.first),
+            last: is_several.then_some(entry.last),
+            is_mixed: entry.is_mixed,
+        }
+    }
+}
+
+impl Default for Repeated {
+    fn default() -> Self {
+        Self::ONCE
+    }
 }
 
 /// The root process of a session.
@@ -239,20 +312,26 @@ pub enum ExchangeOutcome {
     Denied(Denied),
 }
 
-/// Something the kernel refused.
+/// Something that was refused before it became a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkRefused {
     /// The process; pid 0 where the kernel had no current task.
     pub process: Process,
-    /// Program that refused: `connect`, `sendmsg`, `sock_create`, `egress`.
+    /// Where it was seen: a word of [`super::Hook`].
     pub hook: String,
-    /// Why, in words: `datagram`, `socket_kind`, `device`, `own_port`, `namespace`, `not_ready`.
+    /// Why it was refused: a word of [`super::Refusal`].
     pub refusal: String,
+    /// Which way around it was, where it can be told.
+    #[serde(default)]
+    pub technique: Technique,
     /// Where to, where there was a destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
     /// Socket kind in words: `inet/raw/255`.
     pub socket: String,
+    /// How many attempts this record stands for, and when they were.
+    #[serde(flatten)]
+    pub repeated: Repeated,
 }
 
 /// A stored body: content-addressed, so that the record proves it.

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is written down, and how it is chained. No disk: the store room keeps the bytes.
 
+mod attempt;
 mod canonical;
 mod chain;
 mod event;
 mod frame;
+mod ledger;
 mod verify;
 
+pub use attempt::{Hook, Refusal, SocketFacts, Technique, technique};
 pub use canonical::{CanonicalError, decode, encode};
 pub use chain::{Chain, Hash, Head, NotAHash};
 pub use event::{
-    AtConnect, BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome,
-    NetworkRefused, Process, Selected, SessionOpened,
+    BodyRef, Details, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome,
+    NetworkRefused, Process, Repeated, Selected, SessionOpened,
 };
 pub use frame::{Content, ContentRef, Frame, FrameError, MAGIC, frames_in};
+pub use ledger::{Bounds, Entry, Kind, Ledger};
 pub use verify::{Finding, FindingKind, Verifier, verify};

@@ -2,6 +2,7 @@
 //! The client of the admin API, for the command line.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use enforcer_core::model::limits;
@@ -58,13 +59,26 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
+    patience: Duration,
 }
 
 impl Client {
     /// A client of the daemon on this socket.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        Self { socket: socket.to_owned(), patience: limits::ADMIN_TIMEOUT }
+    }
+
+    /// The same, which waits so long for an answer.
+    #[must_use]
+    pub fn patient_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Process id of who listens, whether or not it answers.
+    pub async fn daemon(&self) -> Option<u32> {
+        let stream = UnixStream::connect(&self.socket).await.ok()?;
+        stream.peer_cred().ok()?.pid()?.try_into().ok()
     }
 
     /// True if a daemon listens, whether or not this user may ask it.
@@ -118,7 +132,7 @@ impl Client {
             Error::Absent { socket: self.socket.clone(), source }
         })?;
         let exchange = self.exchange(stream, method, path, body);
-        match tokio::time::timeout(limits::ADMIN_TIMEOUT, exchange).await {
+        match tokio::time::timeout(self.patience, exchange).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(self.broken(path, &elapsed)),
         }

@@ -8,9 +8,11 @@ mod client;
 mod routes;
 mod server;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use enforcer_core::model::{AgentName, Launch, PolicyVersion, SessionId};
+use enforcer_core::model::{AgentName, Alarm, Launch, PolicyVersion, SessionId};
+use enforcer_core::record::Technique;
 use serde::{Deserialize, Serialize};
 
 pub use client::{Client, Error};
@@ -47,6 +49,12 @@ pub struct Status {
     pub pid: u32,
     /// True if everything that can be checked is as it should be.
     pub is_healthy: bool,
+    /// What is broken, since when, and what to do about it; empty if nothing is.
+    #[serde(default)]
+    pub health: Vec<Alarm>,
+    /// How often each way around was refused since the daemon started.
+    #[serde(default)]
+    pub attempts: BTreeMap<Technique, u64>,
     /// The policy in force.
     pub policy: PolicyStatus,
     /// Can it write down what happens.

@@ -11,15 +11,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use enforcer_core::mask::Masker;
-use enforcer_core::model::{SessionId, limits};
-use enforcer_core::record::{EventBody, Hash, SessionOpened};
+use enforcer_core::model::{Fault, SessionId, limits};
+use enforcer_core::record::{
+    self, EventBody, Hash, Hook, NetworkRefused, Repeated, SessionOpened, Technique,
+};
 
 use super::server::Peer;
 use super::{
     PolicyStatus, Problem, ProgramStatus, SessionStatus, StartSession, StartedSession, Status,
 };
-use crate::enforce::Enforcer;
-use crate::identity::{self, Sessions};
+use crate::enforce::{self, Enforcer};
+use crate::identity::{self, Sessions, Witness};
 use crate::kernel::Kernel;
 use crate::launch;
 use crate::store::{self, EventPage, Health};
@@ -46,6 +48,25 @@ pub struct Host {
     pub policy_refused: RwLock<Option<String>>,
     /// 20 random bits for each session id.
     pub random: fn() -> u32,
+}
+
+impl Host {
+    /// Raises and clears the alarms about what can be read off at any time.
+    pub fn look(&self) {
+        let alarms = &self.enforcer.alarms;
+        match self.enforcer.journal.health() {
+            Health::Failing(cause) => alarms.raise(Fault::Journal, cause),
+            Health::Healthy => alarms.clear(Fault::Journal),
+        }
+        let refused = self.policy_refused.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match refused {
+            Some(refused) => alarms.raise(Fault::Policy, refused),
+            None => alarms.clear(Fault::Policy),
+        }
+        if alarms.is_on(Fault::Sessions) && !self.kernel.is_full_of_sessions() {
+            alarms.clear(Fault::Sessions);
+        }
+    }
 }
 
 /// An answer that is not 2xx.
@@ -107,11 +128,27 @@ async fn outsiders_only(
     let is_labeled = !matches!(host.kernel.is_agent(peer.pid), Ok(false));
     if !is_the_same || is_labeled || identity::is_guarded(peer.pid, host.sessions.folder()) {
         tracing::warn!(pid = peer.pid, "a guarded process asked the admin API");
+        attempted(&host, peer);
         let refusal = Refusal::new(StatusCode::FORBIDDEN, "a guarded process may not ask")
             .hint("run this command from a shell that is not inside `enforcer run`");
         return refusal.into_response();
     }
     next.run(request).await
+}
+
+fn attempted(host: &Host, peer: Peer) {
+    let session = host.kernel.labeled(peer.pid).ok().flatten().unwrap_or(SessionId::HOST);
+    let refused = NetworkRefused {
+        process: identity::process(peer.pid, peer.uid),
+        hook: Hook::Admin.word().to_owned(),
+        refusal: record::Refusal::Guarded.word().to_owned(),
+        technique: Technique::AdminApi,
+        destination: None,
+        socket: "unix/stream/0".to_owned(),
+        repeated: Repeated::ONCE,
+    };
+    let witness = peer.started.map(Witness::of_ticks);
+    enforce::network_refused(&host.enforcer, session, refused, witness);
 }
 
 async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
@@ -127,14 +164,19 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
             is_attached: found.link.is_some(),
         })
         .collect();
-    let is_healthy = refused.is_none()
-        && health == Health::Healthy
-        && programs.iter().all(|program| program.is_attached);
+    host.look();
+    if let Some(missing) = programs.iter().find(|program| !program.is_attached) {
+        let detail = format!("program `{}` is not attached", missing.name);
+        host.enforcer.alarms.shows(Fault::Programs, detail);
+    }
+    let alarms = host.enforcer.alarms.all();
     let sessions = host.sessions.all().into_iter();
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        is_healthy,
+        is_healthy: alarms.is_empty(),
+        health: alarms,
+        attempts: host.enforcer.attempts.counts(),
         policy: PolicyStatus {
             version: policy.version().clone(),
             folder: host.policies.clone(),
@@ -199,12 +241,24 @@ async fn start(
         Err(error) => {
             let closed = EventBody::SessionClosed {};
             host.enforcer.journal.append_or_count(id, host.enforcer.clock.now(), closed);
+            if host.kernel.is_full_of_sessions() {
+                return Err(full(&host));
+            }
             let error = crate::runtime::chain(&error);
             return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error));
         }
     };
     tracing::info!(session = %id, agent = %session.agent, pid = peer.pid, %launch, "session started");
     Ok(Json(StartedSession { session: id, launch, environment: host.trust.environment() }))
+}
+
+/// No session more has room.
+fn full(host: &Host) -> Refusal {
+    let most = enforcer_common::capacity::GUARDED;
+    let error = format!("no room for another session: {most} are guarded already");
+    host.enforcer.alarms.raise(Fault::Sessions, error.clone());
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
+        .hint("end some of those that run; `enforcer status` lists them")
 }
 
 async fn sessions(

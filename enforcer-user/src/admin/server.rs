@@ -8,15 +8,18 @@ use std::sync::Arc;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
+use enforcer_core::model::{Fault, limits};
 use nix::unistd::{Group, chown};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 use super::routes::{self, Host};
 use crate::identity;
-use crate::runtime::Draining;
+use crate::runtime::{Alarms, Draining, Spares, has_descriptors, is_out_of_descriptors};
 
 /// Members of this group may use the API without being root.
 const GROUP: &str = "enforcer";
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Who is asking.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,13 +32,59 @@ pub(super) struct Peer {
     pub(super) started: Option<u64>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+impl Connected<IncomingStream<'_, Door>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
         let Ok(found) = stream.io().peer_cred() else {
             return Self { pid: 0, uid: u32::MAX, started: None };
         };
         let pid = found.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         Self { pid, uid: found.uid(), started: identity::started(pid) }
+    }
+}
+
+/// The listener, with the descriptors that let it answer when no others are left.
+struct Door {
+    listener: UnixListener,
+    spares: Arc<Spares>,
+    alarms: Alarms,
+}
+
+impl Door {
+    fn starve(&self, detail: String) {
+        self.alarms.raise(Fault::Descriptors, detail);
+        self.spares.release();
+    }
+}
+
+impl axum::serve::Listener for Door {
+    type Io = UnixStream;
+    type Addr = tokio::net::unix::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => {
+                    // Answering needs some more: who asks is looked up in `/proc`, programs by their pins.
+                    if !has_descriptors(limits::DESCRIPTORS_SPARE) {
+                        self.starve("too few file descriptors are left to answer".to_owned());
+                    }
+                    return accepted;
+                }
+                Err(error) => {
+                    if is_out_of_descriptors(&error) {
+                        self.starve(error.to_string());
+                    } else {
+                        let detail = format!("the admin API failed to accept: {error}");
+                        self.alarms.shows(Fault::Listener, detail);
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
     }
 }
 
@@ -76,10 +125,16 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves the API until the drain begins.
-pub async fn serve(listener: UnixListener, host: Arc<Host>, mut draining: Draining) {
+/// Serves the API until the drain begins. `spares` are given up when nothing else lets it answer.
+pub async fn serve(
+    listener: UnixListener,
+    host: Arc<Host>,
+    spares: Arc<Spares>,
+    mut draining: Draining,
+) {
+    let door = Door { listener, spares, alarms: host.enforcer.alarms.clone() };
     let app = routes::router(host).into_make_service_with_connect_info::<Peer>();
-    let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let served = axum::serve(door, app).with_graceful_shutdown(async move {
         draining.begun().await;
     });
     if let Err(error) = served.await {

@@ -9,7 +9,8 @@ use std::fmt::Write;
 use enforcer_core::model::limits::BODY_VIEW_BYTES_MAX;
 use enforcer_core::model::{Denied, DenyReason, Effect, Operation, UnixMillis};
 use enforcer_core::record::{
-    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
+    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused,
+    Process, Repeated,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -36,6 +37,11 @@ impl Paint {
 
     pub(super) fn faint(self, text: &str) -> String {
         self.paint("2", text)
+    }
+
+    /// Ways around, apart from ordinary denials.
+    pub(super) fn alarm(self, text: &str) -> String {
+        self.paint("1;35", text)
     }
 
     fn strong(self, text: &str) -> String {
@@ -248,23 +254,25 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
         EventBody::ExchangeClosed(closed) => closed_line(closed, paint),
         EventBody::ExchangeOpened(opened) => opened_line(opened, paint),
         EventBody::JournalRecovered { detail } => format!("journal recovered: {}", visible(detail)),
-        EventBody::NetworkRefused(refused) => {
-            let to = refused.destination.as_ref().map(|to| format!(" to {}", visible(to)));
-            format!(
-                "{} {}{} by {}: {} ({})",
-                paint.bad("REFUSED by the kernel"),
-                visible(&refused.socket),
-                to.unwrap_or_default(),
-                by(&refused.process),
-                visible(&refused.refusal),
-                visible(&refused.hook)
-            )
+        EventBody::FaultBegan { fault, detail } => {
+            format!("{} {}: {}", paint.bad("FAULT"), fault.name(), visible(detail))
         }
+        EventBody::FaultEnded { fault } => {
+            format!("{} {}", paint.good("fault is over:"), fault.name())
+        }
+        EventBody::KernelEventsLost { count } => paint
+            .bad(&format!("{count} refusals of the kernel were not recorded: its ring was full")),
+        EventBody::NetworkRefused(refused) => refused_line(refused, paint),
         EventBody::PolicyLoaded { policy } => format!("policy {policy} in force"),
-        EventBody::ResolveRefused { process, name } => {
+        EventBody::ResolveRefused { process, name, repeated } => {
             let by = process.as_ref().map(|process| format!(" by {}", by(process)));
-            let by = by.unwrap_or_default();
-            format!("{} name {}{by}: no endpoint uses it", paint.bad("REFUSED"), visible(name))
+            format!(
+                "{} name {}{}: no endpoint uses it{}",
+                paint.bad("REFUSED"),
+                visible(name),
+                by.unwrap_or_default(),
+                times(repeated)
+            )
         }
         EventBody::SessionClosed {} => paint.strong("session ended"),
         EventBody::SessionOpened(opened) => format!(
@@ -279,6 +287,35 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
             format!("#{} tunnel closed: {bytes_up} bytes up, {bytes_down} down", exchange.number)
         }
     }
+}
+
+fn refused_line(refused: &NetworkRefused, paint: Paint) -> String {
+    let word = if refused.technique.is_ordinary() {
+        paint.bad("REFUSED by the kernel")
+    } else {
+        paint.alarm("WAY AROUND refused")
+    };
+    let to = refused.destination.as_ref().map(|to| format!(" to {}", visible(to)));
+    let by = match refused.process.pid {
+        0 => "an unknown process".to_owned(),
+        _ => by(&refused.process),
+    };
+    format!(
+        "{word} {}: {}{} by {by}: {} ({}){}",
+        refused.technique.word(),
+        visible(&refused.socket),
+        to.unwrap_or_default(),
+        visible(&refused.refusal),
+        visible(&refused.hook),
+        times(&refused.repeated)
+    )
+}
+
+fn times(repeated: &Repeated) -> String {
+    let Repeated { count, first, last, is_mixed } = repeated;
+    let (Some(first), Some(last)) = (first, last) else { return String::new() };
+    let mixed = if *is_mixed { ", not all alike" } else { "" };
+    format!(", {count} times from {} to {}{mixed}", time(*first), time(*last))
 }
 
 fn opened_line(opened: &ExchangeOpened, paint: Paint) -> String {
@@ -351,7 +388,9 @@ fn names(rules: &[enforcer_core::model::RuleId]) -> String {
 }
 
 fn by(process: &Process) -> String {
-    format!("{} (pid {})", visible(&process.comm), process.pid)
+    let exe = process.details.as_ref().and_then(|details| details.exe.as_ref());
+    let exe = exe.map(|exe| format!(" {}", visible(exe))).unwrap_or_default();
+    format!("{} (pid {}{exe})", visible(&process.comm), process.pid)
 }
 
 /// Text without anything that a terminal obeys or that hides what stands there.

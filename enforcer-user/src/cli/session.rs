@@ -134,8 +134,16 @@ fn unknown(id: SessionId) -> Failure {
 
 fn list(sessions: &[SessionSummary], paint: Paint) -> String {
     let mut text = paint.faint(&format!(
-        "{:<16}  {:<16}  {:<19}  {:>9}  {:>6}  {:>6}  {:>7}  {}\n",
-        "SESSION", "AGENT", "STARTED (UTC)", "EXCHANGES", "DENIED", "MASKED", "REFUSED", "COMMAND"
+        "{:<16}  {:<16}  {:<19}  {:>9}  {:>6}  {:>6}  {:>7}  {:>7}  {}\n",
+        "SESSION",
+        "AGENT",
+        "STARTED (UTC)",
+        "EXCHANGES",
+        "DENIED",
+        "MASKED",
+        "REFUSED",
+        "AROUND",
+        "COMMAND"
     ));
     for session in sessions {
         let agent = match &session.agent {
@@ -144,17 +152,20 @@ fn list(sessions: &[SessionSummary], paint: Paint) -> String {
             None => "-".to_owned(),
         };
         let denied = format!("{:>6}", session.denied);
-        let refused = format!("{:>7}", session.network_refused + session.connections_refused);
+        let refused =
+            format!("{:>7}", session.network_refused.saturating_add(session.connections_refused));
+        let around = format!("{:>7}", session.attempts);
         // Writing into a String does not fail.
         let _infallible = writeln!(
             text,
-            "{:<16}  {agent:<16}  {:<19}  {:>9}  {}  {:>6}  {}  {}{}",
+            "{:<16}  {agent:<16}  {:<19}  {:>9}  {}  {:>6}  {}  {}  {}{}",
             session.id.to_string(),
             play::moment(session.started),
             session.exchanges,
             if session.denied > 0 { paint.bad(&denied) } else { denied.clone() },
             session.masked,
             if refused.trim() == "0" { refused.clone() } else { paint.bad(&refused) },
+            if session.attempts > 0 { paint.alarm(&around) } else { around.clone() },
             visible(&session.command.join(" ")),
             if session.is_running() { paint.good(" (running)") } else { String::new() },
         );

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `enforcer status`: the state at a glance. Exit 1 if something is not as it should be.
 
-use enforcer_core::model::Launch;
+use enforcer_core::model::limits::STATUS_TIMEOUT;
+use enforcer_core::model::{Alarm, Fault, Launch};
 
 use super::output::{self, Format};
-use super::{Exit, Failure};
-use crate::admin::{Client, Status};
+use super::{Exit, Failure, play};
+use crate::admin::{Client, Error, Status};
 use crate::config::Config;
+use crate::identity;
 
 /// Arguments of `enforcer status`.
 #[derive(Debug, clap::Args)]
@@ -17,13 +19,61 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
-    let status: Status = Client::new(&config.socket).get("/v1/status").await?;
+    let client = Client::new(&config.socket).patient_for(STATUS_TIMEOUT);
+    let status: Status = match client.get("/v1/status").await {
+        Err(error @ Error::Broken { .. }) => return silent(&args, &client, &error).await,
+        Err(error @ Error::Absent { .. }) => return Err(absent(&args, error)?),
+        answer => answer?,
+    };
     let exit = if status.is_healthy { Exit::Fine } else { Exit::Difference };
     match args.output {
         Format::Json => output::json(&status)?,
         Format::Text => output::text(&render(&status))?,
     }
     Ok(exit)
+}
+
+/// What can be said of a daemon that is there and does not answer.
+#[derive(serde::Serialize)]
+struct Silent {
+    is_healthy: bool,
+    pid: Option<u32>,
+    health: [Alarm; 1],
+}
+
+/// A monitor gets the same words as of a daemon that does not answer; people are told on stderr.
+fn absent(args: &Args, error: Error) -> Result<Failure, Failure> {
+    if args.output == Format::Json {
+        let alarm = Alarm::new(Fault::Daemon, None, error.to_string());
+        output::json(&Silent { is_healthy: false, pid: None, health: [alarm] })?;
+    }
+    Ok(error.into())
+}
+
+async fn silent(args: &Args, client: &Client, error: &Error) -> Result<Exit, Failure> {
+    let pid = client.daemon().await;
+    let is_stopped = pid.is_some_and(identity::is_stopped);
+    let detail = if is_stopped { "the process is stopped".to_owned() } else { error.to_string() };
+    let alarm = Alarm::new(Fault::Daemon, None, detail);
+    match args.output {
+        Format::Json => output::json(&Silent { is_healthy: false, pid, health: [alarm] })?,
+        Format::Text => {
+            let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            let mut lines = vec![format!("daemon    {}{pid}", word(false))];
+            lines.extend(alarm_lines(&alarm));
+            output::text(&(lines.join("\n") + "\n"))?;
+        }
+    }
+    Ok(Exit::Difference)
+}
+
+fn alarm_lines(alarm: &Alarm) -> [String; 2] {
+    let since = alarm.since.map(|since| format!(" since {} UTC", play::moment(since)));
+    let since = since.unwrap_or_default();
+    [
+        format!("fault     {}{since}: {}", alarm.name.name(), play::visible(&alarm.detail)),
+        format!("          {}", alarm.advice),
+    ]
 }
 
 fn render(status: &Status) -> String {
@@ -38,6 +88,7 @@ fn render(status: &Status) -> String {
             status.cgroup.display()
         ),
     ];
+    lines.splice(1..1, status.health.iter().flat_map(alarm_lines));
     if let Some(refused) = &status.policy.refused {
         lines.push(format!("          the folder holds a bundle that is refused: {refused}"));
     }
@@ -49,6 +100,11 @@ fn render(status: &Status) -> String {
             "          {} kernel events were lost (their verdicts held)",
             status.kernel_events_lost
         ));
+    }
+    if !status.attempts.is_empty() {
+        let counts = status.attempts.iter();
+        let counts = counts.map(|(technique, count)| format!("{} {count}", technique.word()));
+        lines.push(format!("refused   {}", counts.collect::<Vec<_>>().join(", ")));
     }
     if status.namespaces > 0 {
         lines.push(format!(

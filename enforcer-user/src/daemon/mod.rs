@@ -12,15 +12,18 @@ mod programs;
 mod reception;
 mod select;
 mod signals;
+mod watch;
 mod wiring;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use enforcer_core::model::{SessionId, limits};
+use enforcer_core::policy::Policy;
 use enforcer_core::record::EventBody;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::watch::Sender;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use endpoints::Endpoints;
@@ -30,15 +33,17 @@ use reception::Reception;
 use crate::admin::{self, Host};
 use crate::config::Config;
 use crate::dns::{self, Resolver};
-use crate::enforce::{Buffers, Enforcer};
+use crate::enforce::{self, Attempts, Buffers, Enforcer};
 use crate::identity::{self, Claim, Session, Sessions};
 use crate::intake::{self, Doors};
 use crate::kernel::{self, Kernel, Ports};
 use crate::proxy::Proxy;
-use crate::runtime::{self, Clock, Drain, Draining};
+use crate::runtime::{self, Alarms, Clock, Drain, Draining, Spares};
 use crate::store::Store;
-use crate::tls;
+use crate::tls::{self, Anchors};
 use crate::upstream::Upstream;
+
+use watch::Watch;
 
 pub use policy::{Error as PolicyError, load as load_policy};
 
@@ -75,6 +80,12 @@ async fn open_doors(recorded: Option<Ports>) -> Result<Doors, intake::Error> {
     }
 }
 
+fn open_resolver(config: &Config, policy: &Arc<ArcSwap<Policy>>) -> Result<Resolver, dns::Error> {
+    let fixed = config.upstream.resolve.clone();
+    let dns = dns::Config { upstream: watch::host_resolvers()?, fixed };
+    Ok(Resolver::new(dns, Arc::new(wiring::PolicyNames(Arc::clone(policy)))))
+}
+
 fn identity_config(config: &Config, kernel: &Kernel) -> Result<identity::Config, kernel::Error> {
     let attached = kernel.attached_below_root()?;
     Ok(identity::Config { sessions: config.sessions(), attached })
@@ -86,12 +97,14 @@ struct Daemon {
     store: Store,
     claim: Claim,
     /// Ends every connection at once when true.
-    cut: watch::Sender<bool>,
+    cut: Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Daemon {
     async fn start(config: &Config, draining: &Draining) -> anyhow::Result<Self> {
+        // First of all: low numbers stay below a limit that somebody lowers.
+        let spares = Spares::hold(limits::DESCRIPTORS_SPARE);
         let kernel_config =
             kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
         kernel::check(&kernel_config)?;
@@ -104,18 +117,16 @@ impl Daemon {
         let ca = tls::Ca::open_or_create(&config.state)?;
         let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
         let policy = Arc::new(ArcSwap::from_pointee(policy));
-        let resolver = Resolver::new(
-            dns::Config {
-                upstream: dns::host_resolvers(std::path::Path::new("/etc/resolv.conf"))?,
-                fixed: config.upstream.resolve.clone(),
-            },
-            Arc::new(wiring::PolicyNames(Arc::clone(&policy))),
-        );
-        let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone()));
-        let upstream = Upstream::new(tls::client_config(&config.upstream.roots)?, addresses);
+        let resolver = open_resolver(config, &policy)?;
+        let alarms = Alarms::new(clock.clone());
+        let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone(), alarms.clone()));
+        let anchors = Anchors::read(&config.upstream.roots)?;
+        let upstream = Upstream::new(tls::verified_by(&anchors)?, addresses);
         let journal = store.journal();
+        let (buffers, attempts) = (Buffers::default(), Attempts::default());
         let enforcer =
-            Arc::new(Enforcer { policy, journal, upstream, clock, buffers: Buffers::default() });
+            Arc::new(Enforcer { policy, journal, upstream, buffers, attempts, alarms, clock });
+        watch::record_faults(&enforcer);
 
         let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
@@ -138,8 +149,7 @@ impl Daemon {
             namespaces: Arc::default(),
             random: wiring::random,
         });
-        let mut daemon =
-            Self { host, store, claim, cut: watch::Sender::new(false), tasks: Vec::new() };
+        let mut daemon = Self { host, store, claim, cut: Sender::new(false), tasks: Vec::new() };
         let ended_now = ended.iter().map(|session| session.id).collect();
         daemon.record_start(ended);
         let selection = daemon.first_look();
@@ -155,7 +165,7 @@ impl Daemon {
         let reception = Reception {
             enforcer,
             proxy,
-            resolver,
+            resolver: resolver.clone(),
             origins: Arc::new(origins),
             places: intake::places(),
             draining: draining.clone(),
@@ -165,7 +175,15 @@ impl Daemon {
         daemon.tasks.extend(served);
         let wanted = daemon.serve_namespaces(reception)?;
         let told = kernel_events::Told { wanted, begun: Arc::new(Notify::new()) };
-        daemon.serve_host(listener, draining, selection, told)?;
+        let watch = Watch {
+            host: Arc::clone(&daemon.host),
+            keeper: Arc::new(Mutex::new(kernel.keep()?)),
+            resolver,
+            roots: config.upstream.roots.clone(),
+            anchors,
+            spares: Arc::new(spares),
+        };
+        daemon.serve_host(listener, watch, draining, selection, told)?;
         Ok(daemon)
     }
 
@@ -239,6 +257,7 @@ impl Daemon {
     fn serve_host(
         &mut self,
         listener: tokio::net::UnixListener,
+        watch: Watch,
         draining: &Draining,
         selection: select::Selection,
         told: kernel_events::Told,
@@ -251,7 +270,8 @@ impl Daemon {
         });
         self.tasks.push(runtime::spawn("session watch", watched));
         let begun = Arc::clone(&told.begun);
-        let events = kernel_events::serve(host.kernel.events()?, Arc::clone(&host.enforcer), told);
+        let (kernel, cx) = (Arc::clone(&host.kernel), Arc::clone(&host.enforcer));
+        let events = kernel_events::serve(kernel.events()?, kernel, cx, told);
         self.tasks.push(runtime::spawn("kernel events", events));
         self.tasks.push(runtime::spawn("selection", select::watch(selection, begun)));
         self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host))));
@@ -263,7 +283,11 @@ impl Daemon {
                 cx.upstream.reap();
             }
         }));
-        drop(runtime::spawn("admin API", admin::serve(listener, host, draining.clone())));
+        let repeats = watch::record_repeats(Arc::clone(&host.enforcer));
+        self.tasks.push(runtime::spawn("repeated attempts", repeats));
+        let api = admin::serve(listener, host, Arc::clone(&watch.spares), draining.clone());
+        drop(runtime::spawn("admin API", api));
+        self.tasks.push(runtime::spawn("watch", watch.run()));
         Ok(())
     }
 
@@ -284,6 +308,7 @@ impl Daemon {
         for task in &self.tasks {
             task.abort();
         }
+        enforce::record_all(&self.host.enforcer);
         for session in self.host.sessions.deserted() {
             self.end_session(&session);
         }

@@ -14,8 +14,8 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Context as _;
-use enforcer_core::model::limits;
+use anyhow::{Context as _, ensure};
+use enforcer_core::model::{Fault, limits};
 use nix::sched::{CloneFlags, setns};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -69,7 +69,7 @@ impl Namespaces {
                 // A drain is over when nobody holds it any more, so this may not outlive its begin.
                 () = draining.begun() => return,
                 pid = wanted.recv() => match pid {
-                    Some(pid) => self.open_for(pid).await,
+                    Some(pid) => self.open_wanted(pid).await,
                     None => return,
                 },
                 _tick = interval.tick() => self.sweep().await,
@@ -81,19 +81,24 @@ impl Namespaces {
     /// Opens what guarded processes need, closes what none needs any more; doors that an earlier daemon
     /// announced and nobody serves are taken back.
     async fn sweep(&mut self) {
-        let pids = match self.kernel.labeled_processes() {
-            Ok(pids) => pids,
-            Err(error) => {
-                let error = runtime::chain(&error);
-                return tracing::warn!(error, "network namespaces are not looked at");
-            }
-        };
+        let alarms = self.reception.enforcer.alarms.clone();
+        match self.look().await {
+            Ok(()) => alarms.clear(Fault::Namespaces),
+            Err(problem) => alarms.raise(Fault::Namespaces, format!("{problem:#}")),
+        }
+    }
+
+    /// The first thing that went wrong; the rest is done nevertheless.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        let pids = self.kernel.labeled_processes().context("they are not looked at")?;
+        let mut all_served = Ok(());
         let mut live = HashSet::new();
         for pid in pids {
             // A process that is gone needs nothing.
             let Some(inode) = inode_of(pid) else { continue };
             if live.insert(inode) {
-                self.open_for(pid).await;
+                let served = self.open_for(pid).await;
+                all_served = all_served.and(served);
             }
         }
         let is_left =
@@ -107,54 +112,60 @@ impl Namespaces {
             is_live
         });
         let served: HashSet<u64> = self.served.values().map(|served| served.cookie).collect();
-        for cookie in self.kernel.doors_elsewhere().unwrap_or_default() {
+        let recorded = self.kernel.doors_elsewhere();
+        for cookie in recorded.context("doors that nobody serves are not taken back")? {
             if !served.contains(&cookie) {
                 close_door(&self.kernel, cookie);
             }
         }
+        all_served
     }
 
-    async fn open_for(&mut self, pid: u32) {
-        let Ok(namespace) = File::open(format!("/proc/{pid}/ns/net")) else { return };
-        let Ok(inode) = namespace.metadata().map(|found| found.ino()) else { return };
+    /// Serves the namespace of a process that was refused there.
+    async fn open_wanted(&mut self, pid: u32) {
+        if let Err(problem) = self.open_for(pid).await {
+            let alarms = &self.reception.enforcer.alarms;
+            alarms.raise(Fault::Namespaces, format!("{problem:#}"));
+        }
+    }
+
+    async fn open_for(&mut self, pid: u32) -> anyhow::Result<()> {
+        // A process that is gone needs nothing.
+        let Ok(namespace) = File::open(format!("/proc/{pid}/ns/net")) else { return Ok(()) };
+        let Ok(inode) = namespace.metadata().map(|found| found.ino()) else { return Ok(()) };
         if inode == self.own || self.served.contains_key(&inode) {
-            return;
+            return Ok(());
         }
         // Only now: the id may have been given to another process before its namespace was opened.
-        if !matches!(self.kernel.labeled(pid), Ok(Some(_))) {
-            return;
+        if self.kernel.labeled(pid)?.is_none() {
+            return Ok(());
         }
-        if self.served.len() >= limits::NAMESPACES_MAX {
-            return tracing::warn!(pid, "too many network namespaces; this one stays refused");
-        }
+        let most = limits::NAMESPACES_MAX;
+        ensure!(self.served.len() < most, "{most} are served already; others stay refused");
         let is_anybodys = matches!(self.kernel.is_agent(pid), Ok(false));
-        match self.open(namespace, is_anybodys).await {
-            Ok(served) => {
-                tracing::info!(pid, cookie = served.cookie, "a network namespace is served");
-                self.served.insert(inode, served);
-            }
-            // Its loopback device may not be up yet; the next attempt of the process asks again.
-            Err(error) => tracing::warn!(
-                pid,
-                error = format!("{error:#}"),
-                "a network namespace is not served"
-            ),
+        let opened = self.open(namespace, is_anybodys).await;
+        let opened = opened.with_context(|| format!("that of process {pid} is not served"))?;
+        if let Some(served) = opened {
+            tracing::info!(pid, cookie = served.cookie, "a network namespace is served");
+            self.served.insert(inode, served);
         }
+        Ok(())
     }
 
-    async fn open(&self, namespace: File, is_anybodys: bool) -> anyhow::Result<Served> {
+    /// Nothing as long as its loopback device is down: the next attempt of the process asks again.
+    async fn open(&self, namespace: File, is_anybodys: bool) -> anyhow::Result<Option<Served>> {
         let (kernel, runtime) = (Arc::clone(&self.kernel), Handle::current());
         let opened = runtime::apart(move || {
             setns(&namespace, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;
-            let cookie = kernel::netns_cookie().context("its loopback device is down")?;
+            let Ok(cookie) = kernel::netns_cookie() else { return anyhow::Ok(None) };
             let recorded = kernel.door(cookie)?.map(|ports| (ports.proxy, ports.resolver));
             let doors = match runtime.block_on(Doors::open(recorded)) {
                 Err(_taken) if recorded.is_some() => runtime.block_on(Doors::open(None)),
                 opened => opened,
             };
-            anyhow::Ok((cookie, doors?))
+            Ok(Some((cookie, doors?)))
         });
-        let (cookie, doors) = opened.await??;
+        let Some((cookie, doors)) = opened.await?? else { return Ok(None) };
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
         let tasks = self.reception.serve(doors, Some(cookie));
         let served = Served { cookie, is_anybodys, tasks };
@@ -162,7 +173,7 @@ impl Namespaces {
             served.abort();
             return Err(error.into());
         }
-        Ok(served)
+        Ok(Some(served))
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use enforcer_common::FileId;
 use enforcer_core::model::limits;
-use enforcer_core::record::{AtConnect, Process};
+use enforcer_core::record::{Details, Process};
 
 use crate::kernel::OriginSeen;
 
@@ -23,17 +23,18 @@ impl Programs {
     /// The process of an origin, as the record names it.
     pub(super) fn process(&self, seen: &OriginSeen) -> Process {
         let device = seen.exe.device;
-        let at_connect = AtConnect {
+        let details = Details {
             started_ns: seen.started,
-            cgroup: seen.cgroup,
-            exe_inode: seen.exe.inode,
+            cgroup: Some(seen.cgroup),
+            cgroup_path: None,
+            exe_inode: Some(seen.exe.inode),
             // Inside the kernel the minor number has 20 bits.
-            exe_device: format!("{}:{}", device >> 20, device & 0xf_ffff),
+            exe_device: Some(format!("{}:{}", device >> 20, device & 0xf_ffff)),
             exe: self.path(seen),
             ancestors: seen.ancestors.clone(),
         };
-        let at_connect = Some(Box::new(at_connect));
-        Process { at_connect, ..Process::new(seen.pid, seen.uid, seen.comm.clone()) }
+        let details = Some(Box::new(details));
+        Process { details, ..Process::new(seen.pid, seen.uid, seen.comm.clone()) }
     }
 
     fn path(&self, seen: &OriginSeen) -> Option<String> {
@@ -76,12 +77,12 @@ mod tests {
             ancestors: vec![3],
         };
         let programs = Programs::default();
-        let first = programs.process(&seen).at_connect.unwrap();
-        assert_eq!((first.exe_device.as_str(), first.exe.is_some()), ("254:1", true));
+        let first = programs.process(&seen).details.unwrap();
+        assert_eq!((first.exe_device.as_deref(), first.exe.is_some()), (Some("254:1"), true));
         // Nobody has this id.
         seen.pid = u32::MAX;
-        assert_eq!(programs.process(&seen).at_connect.unwrap().exe, first.exe);
+        assert_eq!(programs.process(&seen).details.unwrap().exe, first.exe);
         seen.exe.inode += 1;
-        assert_eq!(programs.process(&seen).at_connect.unwrap().exe, None);
+        assert_eq!(programs.process(&seen).details.unwrap().exe, None);
     }
 }

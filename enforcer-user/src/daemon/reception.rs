@@ -2,16 +2,21 @@
 //! Serves opened doors, the same way in every network namespace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use enforcer_core::model::Fault;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::wiring::{self, KernelOrigins};
 use crate::dns::Resolver;
 use crate::enforce::Enforcer;
-use crate::intake::{self, Doors};
+use crate::intake::{self, Door, Doors};
 use crate::proxy::Proxy;
 use crate::runtime::{self, Draining};
+
+/// Pause after a socket failed to receive; the kernel's queue holds what it has room for.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What stands behind every door.
 pub(super) struct Reception {
@@ -48,16 +53,23 @@ impl Reception {
             };
             let origins: Arc<dyn intake::Origins> = Arc::<KernelOrigins>::clone(&origins);
             let places = Arc::clone(&self.places);
-            let door = intake::accept(listener, origins, places, self.draining.clone(), serve);
+            let door = Door { listener, places, alarms: self.enforcer.alarms.clone() };
+            let door = intake::accept(door, origins, self.draining.clone(), serve);
             tasks.push(runtime::spawn("proxy door", door));
         }
         for socket in doors.udp {
-            let resolver = self.resolver.clone();
-            let (origins, record) = (Arc::clone(&origins), wiring::refused_names(&self.enforcer));
+            let (resolver, alarms) = (self.resolver.clone(), self.enforcer.alarms.clone());
+            let (origins, enforcer) = (Arc::clone(&origins), Arc::clone(&self.enforcer));
             tasks.push(runtime::spawn("resolver door", async move {
-                let who = move |peer| origins.asker(peer);
-                let error = resolver.serve_udp(socket, who, record).await;
-                tracing::error!(%error, "the resolver ended; guarded processes get no names");
+                let socket = Arc::new(socket);
+                loop {
+                    let origins = Arc::clone(&origins);
+                    let who = move |peer| origins.asker(peer);
+                    let record = wiring::refused_names(&enforcer);
+                    let error = resolver.serve_udp(Arc::clone(&socket), who, record).await;
+                    alarms.shows(Fault::Listener, runtime::chain(&error));
+                    tokio::time::sleep(RECEIVE_PAUSE).await;
+                }
             }));
         }
         tasks

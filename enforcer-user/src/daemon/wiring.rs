@@ -9,18 +9,19 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use enforcer_common::{FileId, Label, SessionStart};
-use enforcer_core::model::{AgentName, Capture, Launch, SessionId};
+use enforcer_core::model::{AgentName, Capture, Fault, Launch, SessionId};
 use enforcer_core::policy::Policy;
 use enforcer_core::record::{EventBody, Process};
 use tokio::net::TcpStream;
 
 use super::programs::Programs;
 use super::select;
-use crate::dns::{Names, Outcome, Resolver};
+use crate::dns::{self, Names, Outcome, Resolver};
 use crate::enforce::{self, Enforcer};
 use crate::identity::{Guard, GuardError, Session, Sessions};
 use crate::intake::{self, Origin};
 use crate::kernel::{self, Kernel, OriginSeen, Origins};
+use crate::runtime::Alarms;
 use crate::store::Journal;
 use crate::upstream::Addresses;
 
@@ -35,7 +36,7 @@ impl Names for PolicyNames {
 
 /// Addresses from `[upstream.resolve]`, else the original one if we gave it to the agent for this very
 /// name, else from the host's resolver. Never one that the agent made up.
-pub(super) struct ResolvedAddresses(pub(super) Resolver);
+pub(super) struct ResolvedAddresses(pub(super) Resolver, pub(super) Alarms);
 
 impl Addresses for ResolvedAddresses {
     fn known(&self, host: &str, original: SocketAddr) -> Vec<SocketAddr> {
@@ -55,6 +56,11 @@ impl Addresses for ResolvedAddresses {
             }
             let found = self.0.lookup(host).await;
             let addresses = found.unwrap_or_else(|error| {
+                if let dns::Error::Lookup { source, .. } = &error
+                    && source.is_of_the_host()
+                {
+                    self.1.raise(Fault::Resolver, source.to_string());
+                }
                 tracing::warn!(host, %error, "upstream name not resolved");
                 Vec::<IpAddr>::new()
             });
@@ -228,7 +234,13 @@ pub(super) fn refused_names(
 ) -> impl Fn(Option<Asker>, &Outcome) + Send + Sync + 'static {
     let cx = Arc::clone(cx);
     move |asker, outcome| {
-        let Outcome::Refused { name, .. } = outcome else { return };
+        let name = match outcome {
+            Outcome::Refused { name, .. } => name,
+            Outcome::Failed { failure, .. } if failure.is_of_the_host() => {
+                return cx.alarms.raise(Fault::Resolver, failure.to_string());
+            }
+            _ => return,
+        };
         let session = asker.as_ref().map_or(SessionId::HOST, |asker| asker.session);
         enforce::resolve_refused(&cx, session, asker.map(|asker| asker.process), name);
     }

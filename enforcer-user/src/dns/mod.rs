@@ -129,6 +129,17 @@ pub enum Failure {
     Unreachable,
 }
 
+impl Failure {
+    /// True if it says something of the host's resolvers, and not of one question.
+    #[must_use]
+    pub const fn is_of_the_host(self) -> bool {
+        match self {
+            Self::NoResolver | Self::Timeout | Self::Unreachable => true,
+            Self::Answer | Self::Overload | Self::Random | Self::Response(_) => false,
+        }
+    }
+}
+
 /// What can go wrong in this room.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use enforcer_core::model::{AgentName, limits};
@@ -21,7 +21,7 @@ use super::{Answer, Config, Error, Failure, Memory, Names, Outcome, Refusal, rel
 pub struct Resolver(Arc<Inner>);
 
 struct Inner {
-    upstream: Vec<SocketAddr>,
+    upstream: RwLock<Vec<SocketAddr>>,
     fixed: BTreeMap<String, Vec<SocketAddr>>,
     names: Arc<dyn Names + Send + Sync>,
     memory: Memory,
@@ -45,7 +45,7 @@ impl Resolver {
     ) -> Self {
         let fixed = config.fixed.into_iter().map(|(name, all)| (normal(&name), all)).collect();
         Self(Arc::new(Inner {
-            upstream: config.upstream,
+            upstream: RwLock::new(config.upstream),
             fixed,
             names,
             memory: Memory::default(),
@@ -58,6 +58,19 @@ impl Resolver {
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.0.memory.clone()
+    }
+
+    /// Asks other resolvers from now on: those of the host changed.
+    pub fn set_upstream(&self, upstream: Vec<SocketAddr>) {
+        *self.0.upstream.write().unwrap_or_else(PoisonError::into_inner) = upstream;
+    }
+
+    /// Asks the host's resolvers for the root of all names, which every resolver can tell.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub async fn probe(&self) -> Result<(), Failure> {
+        self.ask(&Name::root(), RecordType::NS).await.map(drop)
     }
 
     /// The addresses of `[upstream.resolve]` for this name, ports included.
@@ -104,7 +117,12 @@ impl Resolver {
     }
 
     async fn ask(&self, name: &Name, kind: RecordType) -> Result<Message, Failure> {
-        relay::ask(&self.0.upstream, name, kind, self.0.patience).await
+        let upstream = self.upstream();
+        relay::ask(&upstream, name, kind, self.0.patience).await
+    }
+
+    fn upstream(&self) -> Vec<SocketAddr> {
+        self.0.upstream.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn addresses(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, Failure> {
@@ -201,7 +219,7 @@ impl Resolver {
 impl Debug for Resolver {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.debug_struct("Resolver")
-            .field("upstream", &self.0.upstream)
+            .field("upstream", &self.upstream())
             .field("fixed", &self.0.fixed)
             .finish_non_exhaustive()
     }

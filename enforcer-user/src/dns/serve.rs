@@ -20,17 +20,18 @@ use super::{Error, Outcome, Resolver, relay};
 const FAILURES_MAX: usize = 16;
 
 impl Resolver {
-    /// Answers the datagrams of a socket until the socket fails for good; returns why.
+    /// Answers the datagrams of a socket until it fails several times in a row; returns why. It can be served
+    /// again.
     ///
     /// `who` tells who a peer is, with the agent; a peer that it does not know gets no name. `on` is called once
     /// for each query, after its answer was sent.
-    pub async fn serve_udp<A, W, F>(&self, socket: UdpSocket, who: W, on: F) -> Error
+    pub async fn serve_udp<A, W, F>(&self, socket: Arc<UdpSocket>, who: W, on: F) -> Error
     where
         A: AsRef<AgentName> + Send + Sync + 'static,
         W: Fn(SocketAddr) -> Option<A> + Send + Sync + 'static,
         F: Fn(Option<A>, &Outcome) + Send + Sync + 'static,
     {
-        let (socket, who, on) = (Arc::new(socket), Arc::new(who), Arc::new(on));
+        let (who, on) = (Arc::new(who), Arc::new(on));
         let mut answers = JoinSet::new();
         let mut buffer = vec![0; limits::DNS_QUERY_BYTES_MAX];
         let mut failures = 0;

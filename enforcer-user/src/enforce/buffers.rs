@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use enforcer_core::model::limits;
+use enforcer_core::model::{Denied, DenyReason, Fault, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Enforcer;
 
 /// Bytes of one permit; a semaphore counts at most 2^32 of them at once.
 const PERMIT_BYTES: usize = 1024;
@@ -19,6 +21,21 @@ impl Default for Buffers {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(limits::BUFFERED_BYTES_MAX / PERMIT_BYTES)))
     }
+}
+
+impl Buffers {
+    /// True if a request of the largest size that is read whole has room.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.available_permits() >= limits::REQUEST_BODY_BYTES_MAX / PERMIT_BYTES
+    }
+}
+
+/// Denies for want of room, and says so.
+pub(super) fn denied(cx: &Enforcer) -> Denied {
+    let spent = limits::BUFFERED_BYTES_MAX / (1024 * 1024);
+    cx.alarms.raise(Fault::Memory, format!("bodies that are held whole fill {spent} MiB"));
+    Denied::because(DenyReason::Limit)
 }
 
 /// What one body holds of it; given back when it is dropped.

@@ -5,6 +5,7 @@
 //! Every `?` ends as one [`Denied`], which `deny` alone turns into an answer. Errs to denial.
 
 mod answer;
+mod attempts;
 mod buffers;
 mod content;
 mod deny;
@@ -24,6 +25,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 pub use answer::AnswerBody;
+pub use attempts::{Attempts, network_refused, record_all, record_due, stranger_refused};
 pub use buffers::Buffers;
 pub use deny::answer as deny_answer;
 use forward::forward;
@@ -32,7 +34,7 @@ pub use record::{connection_refused, resolve_refused};
 pub use tunnel::{Tunnel, tunnel};
 
 use crate::intake::Origin;
-use crate::runtime::{self, Clock, Panicked};
+use crate::runtime::{self, Alarms, Clock, Panicked};
 use crate::store::Journal;
 use crate::upstream::{Target, Upstream};
 
@@ -47,6 +49,10 @@ pub struct Enforcer {
     pub upstream: Upstream,
     /// Memory for bodies that are held whole, for all exchanges together.
     pub buffers: Buffers,
+    /// What was tried and refused below the proxy.
+    pub attempts: Attempts,
+    /// What is broken just now.
+    pub alarms: Alarms,
     /// The time.
     pub clock: Clock,
 }
@@ -96,7 +102,7 @@ async fn judged(
     let facts = facts::decode(&mut content, conn, endpoint, policy).await;
     let decision = policy.decide(&facts);
     let sent = match (decision.effect, &content.body) {
-        (_, content::Body::NoRoom) => Err(Denied::because(DenyReason::Limit)),
+        (_, content::Body::NoRoom) => Err(buffers::denied(cx)),
         (Effect::Allow, _) => mask::request(&mut content, policy, &decision.obligations).await,
         (Effect::Deny, _) => Err(Denied {
             reason: DenyReason::Policy,

@@ -307,8 +307,7 @@ fn masked(cx: &Enforcer, text: &str) -> String {
 
 /// Writes down a name that was asked for and that no endpoint uses.
 pub fn resolve_refused(cx: &Enforcer, session: SessionId, process: Option<Process>, name: &str) {
-    let event = EventBody::ResolveRefused { process, name: masked(cx, name) };
-    cx.journal.append_or_count(session, cx.clock.now(), event);
+    super::attempts::name_refused(cx, session, process, masked(cx, name));
 }
 
 /// A request body that is kept while it passes, and may not stand still.

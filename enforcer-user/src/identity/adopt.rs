@@ -249,41 +249,4 @@ fn padded(comm: &str) -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn running_in(path: &str, parent: u32) -> Running {
-        let cgroups = Path::new(path).ancestors().map(Path::to_owned).collect();
-        Running { parent, started: 1, uid: 7, gid: 8, exe: Some((1, 2)), cgroups }
-    }
-
-    #[test]
-    fn a_place_is_a_name_or_a_whole_path() {
-        let found = running_in("/system.slice/a.service/worker", 1);
-        for place in ["a.service", "/system.slice/a.service", "/system.slice", "system.slice"] {
-            assert!(is_in(place, &found), "{place}");
-        }
-        for place in ["b.service", "/a.service", ".service", "/system.slice/a", ""] {
-            assert!(!is_in(place, &found), "{place}");
-        }
-        let id = "0123456789abcdef".repeat(4);
-        let found = running_in(&format!("/system.slice/docker-{id}.scope/init.scope"), 1);
-        assert!(is_in(&id, &found) && is_in("0123456789ab", &found));
-        assert!(!is_in("0123456789abc", &found) && !is_in("123456789abc", &found));
-    }
-
-    #[test]
-    fn the_nearest_adopted_ancestor_gives_the_session_and_a_circle_ends() {
-        let running = BTreeMap::from([
-            (2, running_in("/", 1)),
-            (3, running_in("/", 2)),
-            (8, running_in("/", 9)),
-            (9, running_in("/", 8)),
-        ]);
-        let five = (SessionId::from_u64(5), Capture::All);
-        let sessions = BTreeMap::from([(2, five)]);
-        assert_eq!(ancestor_session(&running, &sessions, 3), Some(five));
-        assert_eq!(ancestor_session(&running, &sessions, 1), None);
-        assert_eq!(ancestor_session(&running, &sessions, 8), None);
-    }
-}
+mod tests;

@@ -114,6 +114,14 @@ pub fn started(pid: u32) -> Option<u64> {
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// True if the process was stopped by a signal or a debugger (proc(5), field 3 of `stat`).
+#[must_use]
+pub fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().next());
+    matches!(state, Some("T" | "t"))
+}
+
 /// False once a process has ended, also while its parent has not asked for its exit code (proc(5), field 3 of
 /// `stat`). Errs to true.
 #[must_use]
@@ -133,7 +141,7 @@ pub fn is_running(pid: u32) -> bool {
 #[must_use]
 pub fn process(pid: u32, uid: u32) -> Process {
     let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Process::new(pid, uid, comm.trim_end().to_owned())
+    Process::new(pid, uid, comm.trim_end())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod containers;
 mod resolve;
 mod sessions;
 mod watch;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
@@ -20,11 +21,12 @@ use enforcer_common::{FileId, Label, SessionStart};
 use enforcer_core::model::{AgentName, Capture, SessionId};
 
 pub use adopt::{Adopted, adopt};
-pub use cgroup::{is_guarded, is_running, populated, process, remove_all, started};
+pub use cgroup::{is_guarded, is_running, is_stopped, populated, process, remove_all, started};
 pub use claim::Claim;
 pub use resolve::{Entry, Files};
 pub use sessions::{Place, Session, Sessions, capture_of};
 pub use watch::watch;
+pub use witness::{Witness, complete};
 
 /// Where the sessions' cgroups are.
 #[derive(Clone, Debug)]

@@ -5,17 +5,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use enforcer_core::model::limits;
+use enforcer_core::model::{Fault, limits};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Accepted, Origins};
+use super::{Accepted, Origins, Turned};
 use crate::kernel;
-use crate::runtime::{self, Draining};
+use crate::runtime::{self, Alarms, Draining, Spares, is_out_of_descriptors};
 
 /// Ports that are tried when there is no earlier one to keep. Unassigned by IANA in this range.
 pub const PORTS: std::ops::RangeInclusive<u16> = 914..=988;
-/// Pause after a failed accept, for instance out of descriptors; the kernel's queue holds the rest.
+/// Pause after a failed accept; the kernel's queue holds the rest.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Why the door could not be opened.
@@ -115,42 +115,87 @@ fn is_absent(ip: IpAddr, error: &std::io::Error) -> bool {
     ip.is_ipv6() && matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
 }
 
+/// A listener and what it shares with the others.
+#[derive(Debug)]
+pub struct Door {
+    /// The listener.
+    pub listener: TcpListener,
+    /// Places for connections, over all listeners.
+    pub places: Arc<Semaphore>,
+    /// Where it says why it cannot take connections.
+    pub alarms: Alarms,
+}
+
 /// Serves one listener until the drain begins. At most [`limits::CONNECTIONS_MAX`] at once over all
-/// listeners that share `places`; more wait in the kernel's queue.
+/// listeners that share their places; more wait in the kernel's queue. Without descriptors a peer is turned
+/// away at once rather than left to wait.
 pub async fn accept<F>(
-    listener: TcpListener,
+    door: Door,
     origins: Arc<dyn Origins>,
-    places: Arc<Semaphore>,
     mut draining: Draining,
-    serve: impl Fn(Result<Accepted, SocketAddr>) -> F,
+    serve: impl Fn(Result<Accepted, Turned>) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    let Door { listener, places, alarms } = door;
+    let spare = Spares::hold(1);
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = draining.begun() => return,
         };
+        let accepted = match accepted {
+            Err(error) if is_out_of_descriptors(&error) => {
+                alarms.raise(Fault::Descriptors, error.to_string());
+                spare.release();
+                listener.accept().await
+            }
+            accepted => accepted,
+        };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accept failed");
+                if !is_of_the_peer(&error) && !is_out_of_descriptors(&error) {
+                    alarms.shows(Fault::Listener, format!("accept failed: {error}"));
+                }
+                tracing::debug!(%error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "peer left at once");
-            continue;
-        }
-        let accepted = match origins.take(&stream, peer) {
-            Some(origin) => Ok(Accepted { stream, origin: Arc::new(origin) }),
-            None => Err(peer),
+        let origin = origins.take(&stream, peer).map(Arc::new);
+        let accepted = match origin {
+            None => Err(Turned::Stranger(peer)),
+            // What is left belongs to those who ask for the state, and to who is served already.
+            Some(origin) if alarms.is_on(Fault::Descriptors) => Err(Turned::Late(origin)),
+            Some(origin) => match stream.set_nodelay(true) {
+                Ok(()) => Ok(Accepted { stream, origin }),
+                Err(error) => {
+                    tracing::debug!(%error, "peer left at once");
+                    continue;
+                }
+            },
         };
+        // Only after the descriptor of one who was turned away is free again.
+        spare.refill();
         let served = serve(accepted);
         drop(runtime::spawn("connection", hold(place, draining.clone(), served)));
     }
+}
+
+/// True for errors of one connection that `accept` passes on (accept(2)); the next one may be taken.
+fn is_of_the_peer(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::Interrupted
+            | ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+    )
 }
 
 async fn hold(place: OwnedSemaphorePermit, draining: Draining, served: impl Future<Output = ()>) {

@@ -13,7 +13,7 @@ use enforcer_core::model::{AgentName, Capture, SessionId};
 use enforcer_core::record::Process;
 use tokio::net::TcpStream;
 
-pub use listener::{Doors, Error, PORTS, accept, places};
+pub use listener::{Door, Doors, Error, PORTS, accept, places};
 pub use prefixed::Prefixed;
 pub use sniff::{Sniffed, sniff};
 
@@ -45,4 +45,13 @@ pub struct Accepted {
     pub stream: TcpStream,
     /// Where it was meant to go.
     pub origin: Arc<Origin>,
+}
+
+/// A peer that is not served.
+#[derive(Clone, Debug)]
+pub enum Turned {
+    /// There is no descriptor left to serve it.
+    Late(Arc<Origin>),
+    /// Nobody recorded where it comes from.
+    Stranger(SocketAddr),
 }

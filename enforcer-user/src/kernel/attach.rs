@@ -65,11 +65,16 @@ pub(super) fn programs(config: &Config, tier: &Tier) -> Vec<ProgramState> {
             program: attached.map(|info| info.program),
         }
     };
+    names(tier).map(state).collect()
+}
+
+/// The programs that are in force in a tier.
+pub(super) fn names(tier: &Tier) -> impl Iterator<Item = &'static str> {
     let hardened = match tier {
         Tier::Hardened => program::HARDENED.as_slice(),
         Tier::Kernel { .. } => &[],
     };
-    program::ALL.iter().chain(hardened).copied().map(state).collect()
+    program::ALL.iter().chain(hardened).copied()
 }
 
 fn write_settings(ebpf: &mut Ebpf, host: Host) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 //! is asked whether it saw this daemon's own call. All or none are in force; without them the daemon goes on.
 
 use std::fs::{self, File};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use enforcer_common::{Hardening, UNIX_PATH_BYTES, map, program};
 
 use super::attach::Unpin;
-use super::{Config, Error, attach, layout, load, pin};
+use super::{Config, Error, attach, layout, load, pin, sys};
 
 /// Where programs write their log: no way out by itself, and refusing it would break most of them.
 /// The name service cache (`nscd`) is not among them: it would ask for names in place of the agent.
@@ -133,6 +134,13 @@ fn prepare(ebpf: &mut Ebpf, btf: &Btf, pins_device: u32) -> Result<(), Error> {
         paths.insert(padded(path), 1, 0).map_err(|source| Error::map("write", name, source))?;
     }
     Ok(())
+}
+
+/// Tells the programs on which device the pins are now.
+pub(super) fn tell_device(map: BorrowedFd<'_>, config: &Config) -> Result<(), Error> {
+    let hardening = layout::hardening(std::process::id(), pins_device(&config.bpffs)?)?;
+    let written = sys::set_element(map, &0_u32, &hardening);
+    written.map_err(|source| Error::syscall("write", map::HARDENING, source))
 }
 
 /// A kernel without `bpf` in its list of security modules attaches the programs and never calls them.

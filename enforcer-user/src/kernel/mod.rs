@@ -14,6 +14,7 @@ mod detach;
 mod error;
 mod events;
 mod hardened;
+mod keep;
 mod layout;
 mod load;
 mod mounts;
@@ -33,7 +34,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use aya_log::EbpfLogger;
-use enforcer_common::{AGENT_NAME_BYTES, Door, Label, ProcessLabel, capture, map};
+use enforcer_common::{AGENT_NAME_BYTES, Door, Label, ProcessLabel, capacity, capture, map};
 use enforcer_core::model::{AgentName, Capture, SessionId};
 
 pub use self::attach::recorded_ports;
@@ -41,6 +42,7 @@ pub use self::detach::detach;
 pub use self::error::Error;
 pub use self::events::Events;
 pub use self::hardened::{Tier, probe_tier};
+pub use self::keep::Keeper;
 pub use self::mounts::find_cgroup2;
 pub use self::origins::{OriginSeen, Origins};
 pub use self::select::file_id;
@@ -140,6 +142,21 @@ impl Kernel {
     /// newly is detached again; what an earlier daemon left in force stays in force.
     pub fn attach(config: &Config, ports: Ports) -> Result<Self, Error> {
         attach::attach(config, ports)
+    }
+
+    /// Takes hold of everything that is in force, so that removing pins takes nothing out of force.
+    ///
+    /// # Errors
+    /// When something is not pinned.
+    pub fn keep(&self) -> Result<Keeper, Error> {
+        Keeper::hold(&self.config, &self.tier)
+    }
+
+    /// True if the kernel takes no more sessions.
+    #[must_use]
+    pub fn is_full_of_sessions(&self) -> bool {
+        let guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        guarded.keys().count() >= capacity::GUARDED as usize
     }
 
     /// Guards every process in a session's cgroup from now on. To be called before the first one enters.

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use aya::maps::{HashMap, Map, MapData};
-use enforcer_common::{FileId, Origin, OriginKey, PROTOCOL_TCP, PROTOCOL_UDP, map};
+use enforcer_common::{FileId, Origin, OriginKey, PROTOCOL_TCP, PROTOCOL_UDP, capacity, map};
 use enforcer_core::model::SessionId;
 
 use super::sys::{self, Read};
@@ -105,7 +105,24 @@ impl Origins {
             found.map_err(|source| Error::syscall("look up a peer in", map::ORIGINS, source))?;
         Ok(found.map(|origin| seen(&origin)))
     }
+
+    /// True if the kernel evicts origins that were not taken yet. Reads the whole map.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn is_full(&self) -> Result<bool, Error> {
+        let failed = |source| Error::map("read", map::ORIGINS, source);
+        let id = self.map.info().map_err(failed)?.id();
+        let map = Map::LruHashMap(MapData::from_id(id).map_err(failed)?);
+        let origins: HashMap<_, OriginKey, Origin> = map.try_into().map_err(failed)?;
+        let count = origins.keys().filter(Result::is_ok).count();
+        tracing::debug!(count, "origins that were not taken");
+        Ok(count >= capacity::ORIGINS as usize / 10 * FULL_OF_TEN)
+    }
 }
+
+/// Part of its capacity from which on a map that evicts is full: it evicts a little before its end.
+const FULL_OF_TEN: usize = 9;
 
 fn seen(origin: &Origin) -> OriginSeen {
     let address = Ipv6Addr::from(origin.address).to_canonical();

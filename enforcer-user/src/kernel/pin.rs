@@ -37,6 +37,11 @@ fn links(config: &Config) -> PathBuf {
     generation(config).join("links")
 }
 
+/// The pins of all maps.
+pub(super) fn maps_pinned(config: &Config) -> Result<Vec<PathBuf>, Error> {
+    entries(&maps(config))
+}
+
 /// Makes the folders for this generation's pins.
 pub(super) fn make_folders(config: &Config) -> Result<(), Error> {
     for folder in [generation(config), maps(config), links(config)] {

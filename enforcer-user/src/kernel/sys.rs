@@ -19,6 +19,7 @@ const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_int = 21;
 const BPF_LINK_CREATE: libc::c_int = 28;
@@ -42,7 +43,8 @@ pub(super) struct LinkInfo {
     padding: u32,
     /// Of a cgroup link: id of the cgroup it is attached to; zero once it is detached.
     target: u64,
-    attach_type: u32,
+    /// Of a cgroup link: the kind of its hook.
+    pub(super) attach_type: u32,
     padding_end: u32,
 }
 
@@ -100,6 +102,13 @@ struct LinkCreateAttr {
 }
 
 #[repr(C)]
+struct IdAttr {
+    id: u32,
+    next_id: u32,
+    flags: u32,
+}
+
+#[repr(C)]
 struct LinkUpdateAttr {
     link_fd: RawFd,
     program_fd: RawFd,
@@ -112,7 +121,7 @@ struct LinkDetachAttr {
     link_fd: RawFd,
 }
 
-/// Opens a pinned link.
+/// Opens a pinned link or map.
 pub(super) fn open_link(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = ObjectAttr { path: path.as_ptr().addr() as u64, fd: 0, flags: 0 };
@@ -134,10 +143,19 @@ pub(super) fn link_setsockopt(
     program: BorrowedFd<'_>,
     cgroup: BorrowedFd<'_>,
 ) -> io::Result<OwnedFd> {
+    link_cgroup(program, cgroup, ATTACH_SETSOCKOPT)
+}
+
+/// Attaches a program to a hook of a cgroup; `attach_type` is one of `enum bpf_attach_type`.
+pub(super) fn link_cgroup(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    attach_type: u32,
+) -> io::Result<OwnedFd> {
     let mut attr = LinkCreateAttr {
         program_fd: program.as_raw_fd(),
         target_fd: cgroup.as_raw_fd(),
-        attach_type: ATTACH_SETSOCKOPT,
+        attach_type,
         flags: 0,
     };
     let fd = bpf(BPF_LINK_CREATE, &mut attr)?;
@@ -145,7 +163,14 @@ pub(super) fn link_setsockopt(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Reads what a link is.
+/// Opens a loaded program by its id.
+pub(super) fn open_program(id: u32) -> io::Result<OwnedFd> {
+    let fd = bpf(BPF_PROG_GET_FD_BY_ID, &mut IdAttr { id, next_id: 0, flags: 0 })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads what a link is; of a map only the id is meant.
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::default();
     let bytes = u32::try_from(size_of::<LinkInfo>()).map_err(io::Error::other)?;

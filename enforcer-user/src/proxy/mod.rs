@@ -7,7 +7,6 @@ mod http;
 mod passthrough;
 mod patience;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use enforcer_core::model::{Capture, Denied, DenyReason, limits};
@@ -18,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::dns::{Outcome, Resolver};
 use crate::enforce::{self, Conn, Enforcer};
-use crate::intake::{Accepted, Origin, Prefixed, Sniffed, sniff};
+use crate::intake::{Accepted, Origin, Prefixed, Sniffed, Turned, sniff};
 use crate::runtime::Draining;
 use crate::tls::{self, HandshakeFailure, Hello};
 use crate::upstream::Target;
@@ -68,13 +67,15 @@ impl Refused {
 
 impl Proxy {
     /// Serves one connection to its end.
-    pub async fn serve(self, accepted: Result<Accepted, SocketAddr>) {
+    pub async fn serve(self, accepted: Result<Accepted, Turned>) {
         let Accepted { stream, origin } = match accepted {
             Ok(accepted) => accepted,
-            Err(peer) => {
-                // Not through the kernel's redirect, or its origin was evicted: never guessed.
-                tracing::warn!(%peer, reason = DenyReason::OriginUnknown.code(), "refused");
-                return;
+            // Not through the kernel's redirect, or its origin was evicted: never guessed.
+            Err(Turned::Stranger(peer)) => return enforce::stranger_refused(&self.enforcer, peer),
+            Err(Turned::Late(origin)) => {
+                let denied = Denied::because(DenyReason::Limit);
+                let detail = Some("no file descriptors are left".to_owned());
+                return enforce::connection_refused(&self.enforcer, &origin, None, denied, detail);
             }
         };
         if let Err(refused) = self.connection(stream, &origin).await {

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The few things every room may use: the clock, the drain signal, supervised tasks, the mount table.
+//! The few things every room may use: the clock, the drain signal, supervised tasks, alarms, the mount table.
 
+mod alarms;
 mod chain;
 mod clock;
 mod drain;
 pub mod mounts;
+mod spare;
 mod tasks;
 
+pub use alarms::{Alarms, Change};
 pub use chain::chain;
 pub use clock::Clock;
 pub use drain::{Drain, Draining};
+pub use spare::{Spares, has_descriptors, is_out_of_descriptors};
 pub use tasks::{Panicked, apart, caught, heavy, spawn};

@@ -134,6 +134,9 @@ fn note(state: &mut SessionState, event: &Event) {
         | EventBody::EventsLost { .. }
         | EventBody::ExchangeClosed(_)
         | EventBody::JournalRecovered { .. }
+        | EventBody::FaultBegan { .. }
+        | EventBody::FaultEnded { .. }
+        | EventBody::KernelEventsLost { .. }
         | EventBody::NetworkRefused(_)
         | EventBody::PolicyLoaded { .. }
         | EventBody::ResolveRefused { .. }

@@ -59,7 +59,7 @@ pub(super) struct Waiting {
 
 /// An event, or what it will be once its bodies are stored.
 pub(super) enum Draft {
-    Ready(EventBody),
+    Ready(Box<EventBody>),
     WithBodies(Vec<BodyWriter>, MakeEvent),
 }
 
@@ -86,7 +86,7 @@ pub struct Place {
 impl Place {
     /// Puts the event into the queue.
     pub fn record(self, session: SessionId, at: UnixMillis, body: EventBody) {
-        self.put(session, at, Draft::Ready(body), None);
+        self.put(session, at, Draft::Ready(Box::new(body)), None);
     }
 
     /// Puts an event into the queue whose bodies the writer makes durable before it; `make` gets their
@@ -106,7 +106,7 @@ impl Place {
     #[must_use]
     pub fn record_durable(self, session: SessionId, at: UnixMillis, body: EventBody) -> Durable {
         let (ack, answer) = oneshot::channel();
-        self.put(session, at, Draft::Ready(body), Some(ack));
+        self.put(session, at, Draft::Ready(Box::new(body)), Some(ack));
         Durable { answer }
     }
 
@@ -350,8 +350,9 @@ impl Journal {
     pub fn append_or_count(&self, session: SessionId, at: UnixMillis, body: EventBody) {
         let place = Arc::clone(&self.shared.places).try_acquire_owned();
         let taken = self.shared.check().is_ok()
-            && place
-                .is_ok_and(|place| self.send(session, at, Draft::Ready(body), None, place).is_ok());
+            && place.is_ok_and(|place| {
+                self.send(session, at, Draft::Ready(Box::new(body)), None, place).is_ok()
+            });
         if !taken {
             self.count_lost(at);
         }

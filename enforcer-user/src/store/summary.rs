@@ -32,8 +32,11 @@ pub struct SessionSummary {
     pub masked: u64,
     /// Connections refused before any exchange.
     pub connections_refused: u64,
-    /// What the kernel or the resolver refused.
+    /// What the kernel or the resolver refused, repeats included.
     pub network_refused: u64,
+    /// Of these, attempts that ordinary programs do not make: ways around Enforcer.
+    #[serde(default)]
+    pub attempts: u64,
 }
 
 impl SessionSummary {
@@ -53,6 +56,7 @@ impl SessionSummary {
             masked: 0,
             connections_refused: 0,
             network_refused: 0,
+            attempts: 0,
         }
     }
 
@@ -76,8 +80,15 @@ impl SessionSummary {
                 self.denied += u64::from(opened.denied.is_some());
                 self.masked += u64::from(opened.masked > 0);
             }
-            EventBody::NetworkRefused(_) | EventBody::ResolveRefused { .. } => {
-                self.network_refused += 1;
+            EventBody::NetworkRefused(refused) => {
+                let count = refused.repeated.count;
+                self.network_refused = self.network_refused.saturating_add(count);
+                if !refused.technique.is_ordinary() {
+                    self.attempts = self.attempts.saturating_add(count);
+                }
+            }
+            EventBody::ResolveRefused { repeated, .. } => {
+                self.network_refused = self.network_refused.saturating_add(repeated.count);
             }
             EventBody::PolicyLoaded { policy } => self.policy = Some(policy.clone()),
             EventBody::SessionClosed {} => self.ended = Some(event.at),
@@ -89,7 +100,10 @@ impl SessionSummary {
             }
             EventBody::ConnectionsCut { .. }
             | EventBody::EventsLost { .. }
+            | EventBody::FaultBegan { .. }
+            | EventBody::FaultEnded { .. }
             | EventBody::JournalRecovered { .. }
+            | EventBody::KernelEventsLost { .. }
             | EventBody::TunnelClosed { .. } => {}
         }
     }

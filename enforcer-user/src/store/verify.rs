@@ -314,6 +314,9 @@ impl Verification<'_> {
             EventBody::ConnectionRefused { .. }
             | EventBody::ConnectionsCut { .. }
             | EventBody::EventsLost { .. }
+            | EventBody::FaultBegan { .. }
+            | EventBody::FaultEnded { .. }
+            | EventBody::KernelEventsLost { .. }
             | EventBody::NetworkRefused(_)
             | EventBody::PolicyLoaded { .. }
             | EventBody::ResolveRefused { .. }

@@ -198,7 +198,7 @@ impl Writer {
                 let waiting = *waiting;
                 group.acks.extend(waiting.ack);
                 let body = match waiting.draft {
-                    Draft::Ready(body) => body,
+                    Draft::Ready(body) => *body,
                     Draft::WithBodies(bodies, make) => {
                         make(bodies.into_iter().map(stored).collect())
                     }

@@ -22,7 +22,7 @@ pub use ca::Ca;
 pub use failure::{HandshakeFailure, UpstreamFailure, handshake_failure, upstream_failure};
 pub use hello::{Hello, HelloParse, parse_hello};
 pub use mint::server_config;
-pub use roots::{Root, client_config, system_roots};
+pub use roots::{Anchors, Root, client_config, system_roots, verified_by};
 pub use trust::{Trust, trust_folder, write_trust};
 
 use std::io;

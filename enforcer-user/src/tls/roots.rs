@@ -28,23 +28,51 @@ pub enum Root {
 /// # Errors
 /// If a file cannot be read or holds no certificate, or if no root is left at all.
 pub fn client_config(roots: &[Root]) -> Result<Arc<ClientConfig>, Error> {
-    let mut store = RootCertStore::empty();
-    for root in roots {
-        match root {
-            // Distributions ship roots that the library cannot use; those are passed over.
-            Root::System => {
-                store.add_parsable_certificates(system_roots());
+    verified_by(&Anchors::read(roots)?)
+}
+
+/// The roots themselves, as they are on the disk.
+#[derive(Clone, Debug)]
+pub struct Anchors(Arc<RootCertStore>);
+
+impl Anchors {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// As [`client_config`].
+    pub fn read(roots: &[Root]) -> Result<Self, Error> {
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            match root {
+                // Distributions ship roots that the library cannot use; those are passed over.
+                Root::System => {
+                    store.add_parsable_certificates(system_roots());
+                }
+                Root::File(path) => add_file(&mut store, path)?,
             }
-            Root::File(path) => add_file(&mut store, path)?,
         }
+        if store.is_empty() {
+            return Err(Error::NoRoots);
+        }
+        Ok(Self(Arc::new(store)))
     }
-    if store.is_empty() {
-        return Err(Error::NoRoots);
+}
+
+impl PartialEq for Anchors {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.roots == other.0.roots
     }
+}
+
+/// The client configuration that trusts these roots.
+///
+/// # Errors
+/// If the library refuses.
+pub fn verified_by(anchors: &Anchors) -> Result<Arc<ClientConfig>, Error> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|source| Error::Tls { operation: "set up TLS for upstreams", source })?
-        .with_root_certificates(store)
+        .with_root_certificates(Arc::clone(&anchors.0))
         .with_no_client_auth();
     config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use enforcer_core::model::{DenyReason, limits};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -112,7 +113,7 @@ impl Error {
 
 /// The connections to all providers.
 pub struct Upstream {
-    tls: Arc<rustls::ClientConfig>,
+    tls: ArcSwap<rustls::ClientConfig>,
     addresses: Arc<dyn Addresses>,
     pool: Arc<Pool>,
 }
@@ -127,7 +128,14 @@ impl Upstream {
     /// Connections verified by `tls`, to the addresses that `addresses` knows.
     #[must_use]
     pub fn new(tls: Arc<rustls::ClientConfig>, addresses: Arc<dyn Addresses>) -> Self {
-        Self { tls, addresses, pool: Arc::new(Pool::default()) }
+        Self { tls: ArcSwap::new(tls), addresses, pool: Arc::new(Pool::default()) }
+    }
+
+    /// Verifies connections by `tls` from now on. Those that were proven by other roots take no more
+    /// exchanges.
+    pub fn trust(&self, tls: Arc<rustls::ClientConfig>) {
+        self.tls.store(tls);
+        self.pool.forget();
     }
 
     /// Sends one request and waits for the head of its answer. The [`Lease`] gives the connection back
@@ -170,7 +178,7 @@ impl Upstream {
 
     async fn dial(&self, target: &Target, original: SocketAddr) -> Result<Sender, Error> {
         let stream = self.reach(target, original).await?;
-        let sender = connect::http(target, stream, &self.tls).await?;
+        let sender = connect::http(target, stream, &self.tls.load_full()).await?;
         self.pool.share(target, &sender);
         Ok(sender)
     }

@@ -92,6 +92,11 @@ impl Pool {
         });
     }
 
+    /// Lends none of these connections any more; what runs on them ends by itself.
+    pub(super) fn forget(&self) {
+        self.warm().clear();
+    }
+
     fn keep(&self, target: Target, sender: Sender) {
         let mut all = self.warm();
         let idle = &mut all.entry(target).or_default().idle;

@@ -113,6 +113,26 @@ impl World {
         }
     }
 
+    /// Waits until both sides have ended every connection to the far end's service: no packet of them comes later.
+    ///
+    /// # Panics
+    /// When one goes on.
+    pub fn wait_until_ended(&self) {
+        let port = format!(":{SERVICE_PORT:04X}");
+        // proc_net_tcp(5): number, local, remote, state; the last packet is sent before a socket is `TIME_WAIT`.
+        let goes_on = |line: &str| {
+            let mut fields = line.split_ascii_whitespace().skip(2);
+            let (remote, state) = (fields.next(), fields.next());
+            remote.is_some_and(|remote| remote.ends_with(&port)) && state != Some("06")
+        };
+        let deadline = Instant::now() + *PATIENCE;
+        let read = |name| std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap();
+        while ["tcp", "tcp6"].into_iter().any(|name| read(name).lines().any(goes_on)) {
+            assert!(Instant::now() < deadline, "a connection does not end");
+            thread::yield_now();
+        }
+    }
+
     /// Waits for a frame of a kind.
     ///
     /// # Errors

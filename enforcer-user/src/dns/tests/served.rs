@@ -41,7 +41,7 @@ async fn served(resolver: &Resolver) -> (UdpSocket, Arc<Mutex<Vec<Outcome>>>, Jo
             assert!(asker.is_some());
             tell.lock().unwrap().push(outcome.clone());
         };
-        resolver.serve_udp(socket, who, on).await
+        resolver.serve_udp(Arc::new(socket), who, on).await
     });
     (client, told, tasks)
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use enforcer_core::model::{Denied, DenyReason, SessionId};
 use enforcer_core::record::{
-    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOutcome, NetworkRefused, Process, frames_in,
+    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOutcome, NetworkRefused, Process, Repeated,
+    Technique, frames_in,
 };
 
 use super::*;
@@ -69,11 +70,13 @@ fn session(id: u64) -> SessionId {
 
 fn refused(comm: &str) -> EventBody {
     EventBody::NetworkRefused(NetworkRefused {
-        process: Process::new(1, 2, comm.to_owned()),
+        process: Process::new(1, 2, comm),
         hook: "connect".to_owned(),
         refusal: "datagram".to_owned(),
+        technique: Technique::Datagram,
         destination: None,
         socket: "inet/raw/255".to_owned(),
+        repeated: Repeated::ONCE,
     })
 }
 
@@ -173,7 +176,7 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
     use enforcer_core::record::ExchangeOpened;
     EventBody::ExchangeOpened(Box::new(ExchangeOpened {
         exchange,
-        process: Process::new(1, 2, "c".to_owned()),
+        process: Process::new(1, 2, "c"),
         destination: "192.0.2.1:443".to_owned(),
         host: "api.example".to_owned(),
         request_line: "GET /".to_owned(),

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Refused attempts on their way into the record: counted, told by technique, repeats become one record.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use enforcer_core::model::{SessionId, UnixMillis};
+use enforcer_core::record::{
+    Bounds, Entry, EventBody, Hook, Kind, Ledger, NetworkRefused, Process, Refusal, Repeated,
+    Technique,
+};
+
+use super::Enforcer;
+use crate::identity::{self, Witness};
+
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Attempt {
+    Name { process: Option<Process>, name: String },
+    Network(NetworkRefused),
+}
+
+impl Attempt {
+    /// Finds out more about who it was.
+    fn complete(self, witness: Option<Witness>) -> Self {
+        let complete = |process: Process| match witness {
+            Some(witness) => identity::complete(process, witness),
+            None => process,
+        };
+        match self {
+            Self::Name { process, name } => Self::Name { process: process.map(complete), name },
+            Self::Network(refused) => {
+                Self::Network(NetworkRefused { process: complete(refused.process), ..refused })
+            }
+        }
+    }
+
+    fn into_event(self, repeated: Repeated) -> EventBody {
+        match self {
+            Self::Name { process, name } => EventBody::ResolveRefused { process, name, repeated },
+            Self::Network(refused) => {
+                EventBody::NetworkRefused(NetworkRefused { repeated, ..refused })
+            }
+        }
+    }
+}
+
+/// The attempts that were refused, over all sessions.
+#[derive(Debug)]
+pub struct Attempts {
+    ledger: Mutex<Ledger<Attempt>>,
+    counts: Mutex<BTreeMap<Technique, u64>>,
+    began: Instant,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        let ledger = Mutex::new(Ledger::new(Bounds::default()));
+        Self { ledger, counts: Mutex::default(), began: Instant::now() }
+    }
+}
+
+impl Attempts {
+    /// How often each technique was refused since the daemon started.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<Technique, u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When the next record of repeats is due.
+    #[must_use]
+    pub fn next_end(&self) -> Option<Instant> {
+        self.ledger().next_end().and_then(|end| self.began.checked_add(end))
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger<Attempt>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts something that was refused below the proxy, and records it.
+pub fn network_refused(
+    cx: &Enforcer,
+    session: SessionId,
+    refused: NetworkRefused,
+    witness: Option<Witness>,
+) {
+    {
+        let mut counts = cx.attempts.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(refused.technique).or_insert(0);
+        *count = count.saturating_add(1);
+    }
+    let destination = match (refused.technique, &refused.destination) {
+        // The C library connects one datagram socket for each address of a name, to sort them. All of them
+        // are one look at one name, so only the port tells them apart.
+        (Technique::ConnectedDatagram, Some(to)) => {
+            to.rsplit_once(':').map_or_else(String::new, |(_, port)| port.to_owned())
+        }
+        (_, to) => to.clone().unwrap_or_else(|| refused.socket.clone()),
+    };
+    let technique = refused.technique;
+    let hook = word_of(&refused.hook);
+    let kind = Kind { session, pid: refused.process.pid, hook, technique, destination };
+    count(cx, kind, Attempt::Network(refused), witness);
+}
+
+/// Counts a name that was asked for and that no endpoint uses, and records it.
+pub(super) fn name_refused(
+    cx: &Enforcer,
+    session: SessionId,
+    process: Option<Process>,
+    name: String,
+) {
+    let kind = Kind {
+        session,
+        pid: process.as_ref().map_or(0, |process| process.pid),
+        hook: "resolver",
+        technique: Technique::Unknown,
+        destination: name.clone(),
+    };
+    let details = process.as_ref().and_then(|process| process.details.as_ref());
+    let witness = details.map(|details| Witness::Started(details.started_ns));
+    count(cx, kind, Attempt::Name { process, name }, witness);
+}
+
+/// A peer of our port about which the kernel recorded nothing.
+pub fn stranger_refused(cx: &Enforcer, peer: std::net::SocketAddr) {
+    tracing::warn!(%peer, reason = Refusal::OriginUnknown.word(), "refused");
+    let refused = NetworkRefused {
+        process: Process::new(0, 0, ""),
+        hook: Hook::Door.word().to_owned(),
+        refusal: Refusal::OriginUnknown.word().to_owned(),
+        technique: Technique::UnknownPeer,
+        destination: None,
+        socket: "inet/stream/6".to_owned(),
+        repeated: Repeated::ONCE,
+    };
+    network_refused(cx, SessionId::HOST, refused, None);
+}
+
+/// Records the repeats whose window is over.
+pub fn record_due(cx: &Enforcer) {
+    let due = cx.attempts.ledger().due(cx.attempts.began.elapsed());
+    for entry in due {
+        record(cx, entry);
+    }
+}
+
+/// Records all repeats; for the end of the daemon.
+pub fn record_all(cx: &Enforcer) {
+    let all = cx.attempts.ledger().close_all();
+    for entry in all {
+        record(cx, entry);
+    }
+}
+
+fn count(cx: &Enforcer, kind: Kind, attempt: Attempt, witness: Option<Witness>) {
+    let (at, now) = (cx.clock.now(), cx.attempts.began.elapsed());
+    let complete = |attempt: Attempt| attempt.complete(witness);
+    let entry = cx.attempts.ledger().count(kind, attempt, at, now, complete);
+    if let Some(entry) = entry {
+        record(cx, entry);
+    }
+}
+
+fn record(cx: &Enforcer, entry: Entry<Attempt>) {
+    let repeated = Repeated::of(&entry);
+    let at: UnixMillis = entry.last;
+    cx.journal.append_or_count(entry.session, at, entry.attempt.into_event(repeated));
+}
+
+/// The hook's word as one of a closed list, for the key.
+fn word_of(hook: &str) -> &'static str {
+    Hook::ALL.into_iter().map(Hook::word).find(|word| *word == hook).unwrap_or("unknown")
+}
