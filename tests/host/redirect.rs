@@ -108,7 +108,7 @@ listener = socket_(); listener.bind(("127.0.0.1", 0)); listener.listen(); here =
 listener6 = socket_(AF_INET6); listener6.bind(("::1", 0)); listener6.listen(); here6 = listener6.getsockname()
 def tcp(address, family=AF_INET, bind=None, options=(), twice=False):
     with socket_(family) as s:
-        s.settimeout(PATIENCE)
+        s.settimeout(20)
         for option in options: s.setsockopt(*option)
         if bind: s.bind(bind)
         s.connect(address)

@@ -18,7 +18,7 @@ use crate::step;
 /// Programs that the suites start. The last of them are used by some techniques only.
 const PROGRAMS: &[&str] = &["/bin/busybox", "/usr/bin/python3"];
 /// Programs by name: distributions keep them in different folders.
-const PROGRAMS_BY_NAME: &[&str] = &["ip", "ss", "nft", "setpriv"];
+const PROGRAMS_BY_NAME: &[&str] = &["ip", "ss", "nft", "setpriv", "setsid"];
 /// What suites start and read below `tests`.
 const SCRIPTS: &str = "host/scripts";
 /// Where the sources of programs are that techniques run, below the tests, and where they are in the image: the
