@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Technique;
 use crate::model::{
-    AgentName, Capture, Decision, Denied, ExchangeId, Facts, Fault, Launch, PolicyVersion, SessionId,
-    UnixMillis, Usage,
+    AgentName, Capture, Decision, Denied, ExchangeId, Facts, Fault, Launch, PolicyVersion,
+    SessionId, UnixMillis, Usage,
 };
 
 /// One record of the journal.

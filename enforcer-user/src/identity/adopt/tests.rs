@@ -128,7 +128,7 @@ fn a_process_that_ends_between_the_look_and_its_label_keeps_none() {
     let guard = Labels::default();
     let entry = Entry {
         agent: AgentName::new("support"),
-        selector: enforcer_common::Selector::default(),
+        selector: enforcer_common::Selector::END,
         places: Vec::new(),
         exe: None,
         parent: None,
