@@ -207,7 +207,7 @@ fn the_play_shows_the_conversation_and_the_refusals_in_order() {
         "assistant  done \\u{1b}[2J",
         "DENIED policy: ask the data team",
         "use the large one",
-        "REFUSED by the kernel inet/raw/255",
+        "WAY AROUND refused raw_socket: inet/raw/255",
         "session ended",
     ];
     let mut rest = text.as_str();
