@@ -10,11 +10,13 @@ mod client;
 mod place;
 mod result;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::loaded_programs;
 use aya::sys::{Stats, enable_stats};
+use enforcer_core::model::AgentName;
 use enforcer_user::kernel::Kernel;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
@@ -35,6 +37,9 @@ const SPAWNS: u32 = 100;
 /// How often each thing is done while the kernel measures the programs.
 const STATS_REPEATS: u32 = 20_000;
 const STATS_SPAWNS: u32 = 500;
+/// Addresses of endpoints while everybody is watched; nothing that is measured goes there.
+const ENDPOINTS: u32 = 1000;
+const FIRST_ENDPOINT: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 
 fn main() -> Result<()> {
     if std::env::args().nth(1).as_deref() == Some("client") {
@@ -48,15 +53,27 @@ fn main() -> Result<()> {
     let mut client = Client::start()?;
     let kernel = place.attach()?;
     let beside = compare_beside(&place, &mut client)?;
+    watch_everybody(&kernel)?;
+    let watched = compare_beside(&place, &mut client)?;
     let hooks = measure_hooks(&place, &kernel, &mut client)?;
     drop(kernel);
     place.detach()?;
     let detached = compare_detached(&place, &mut client)?;
-    let report = Report { beside, detached, hooks };
+    let report = Report { beside, watched, detached, hooks };
     report.print()?;
     write(Path::new(&out), &report)?;
     let more = report.connect_more();
     ensure!(more <= CONNECT_MORE_MAX, "connect() costs {more:.0} ns more");
+    Ok(())
+}
+
+/// As a bundle does in which any process is an agent on its way to an endpoint.
+fn watch_everybody(kernel: &Kernel) -> Result<()> {
+    let addresses = (0..ENDPOINTS).map(|number| {
+        SocketAddr::from((Ipv4Addr::from_bits(FIRST_ENDPOINT.to_bits() + number), 443))
+    });
+    ensure!(kernel.set_endpoints(&addresses.collect())? == 0, "too many endpoints");
+    kernel.watch_any(Some(&AgentName::new("shadow")))?;
     Ok(())
 }
 

@@ -70,6 +70,8 @@ impl Hook {
 
 pub(crate) struct Report {
     pub(crate) beside: Vec<Comparison>,
+    /// As `beside`, with everybody watched.
+    pub(crate) watched: Vec<Comparison>,
     pub(crate) detached: Vec<Comparison>,
     pub(crate) hooks: Vec<Hook>,
 }
@@ -77,7 +79,7 @@ pub(crate) struct Report {
 impl Report {
     /// What a `connect()` costs more, by whichever comparison says more.
     pub(crate) fn connect_more(&self) -> f64 {
-        let both = self.beside.iter().chain(&self.detached);
+        let both = self.beside.iter().chain(&self.watched).chain(&self.detached);
         let connects =
             both.filter(|comparison| matches!(comparison.kind, Kind::Connect | Kind::Refused));
         connects.map(|comparison| comparison.difference).fold(f64::NEG_INFINITY, f64::max)
@@ -85,7 +87,9 @@ impl Report {
 
     pub(crate) fn print(&self) -> Result<()> {
         let mut out = std::io::stdout();
-        for (title, comparisons) in [("beside", &self.beside), ("detached", &self.detached)] {
+        for (title, comparisons) in
+            [("beside", &self.beside), ("watched", &self.watched), ("detached", &self.detached)]
+        {
             writeln!(out, "{title:10} {:>9} {:>9} {:>7}   quarters", "without", "with", "more")?;
             for c in comparisons {
                 let (name, rounds) = (c.kind.name(), c.rounds);
@@ -109,6 +113,7 @@ impl Report {
         let hook = |hook: &Hook| json!({ "program": hook.name, "ns": u64::try_from(hook.each()).unwrap_or(u64::MAX), "runs": hook.runs });
         json!({
             "beside": comparisons(&self.beside),
+            "watched": comparisons(&self.watched),
             "detached": comparisons(&self.detached),
             "programs": Value::from_iter(self.hooks.iter().map(hook)),
         })

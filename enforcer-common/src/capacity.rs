@@ -17,6 +17,8 @@ pub const PLACES: u32 = 64;
 pub const CGROUPS: u32 = 16_384;
 /// Sessions alive at once that no `enforcer run` began. What would be one more is refused everything.
 pub const SESSIONS: u32 = 16_384;
+/// Addresses and ports of endpoints at once (see `enforcer_core::model::limits::ENDPOINT_ADDRESSES_MAX`).
+pub const ENDPOINTS: u32 = 16_384;
 /// Network namespaces with a proxy at once.
 pub const DOORS: u32 = 1024;
 /// Redirected connections whose origin was not taken yet; an evicted one is refused, never guessed.

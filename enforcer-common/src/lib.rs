@@ -7,10 +7,12 @@
 #![no_std]
 
 mod select;
+mod watch;
 
 pub use select::{
     CGROUP_NAME_BYTES, CgroupName, FileId, PLACE_LEVELS, Selector, SessionStart, key,
 };
+pub use watch::{EndpointKey, NANOSECONDS_IN_TICK, Watch, capture};
 
 /// Version of every layout below; it is part of the pin path, so that two generations never share a map.
 pub const ABI_VERSION: u32 = 1;
@@ -75,6 +77,34 @@ pub struct Settings {
     pub booted_unix_ms: u64,
 }
 
+impl Settings {
+    /// All zeros.
+    pub const NONE: Self = Self {
+        session_level: 0,
+        task_tgid: 0,
+        task_pid: 0,
+        task_real_parent: 0,
+        task_group_leader: 0,
+        task_start_boottime: 0,
+        task_signal: 0,
+        signal_live: 0,
+        task_mm: 0,
+        mm_exe_file: 0,
+        file_inode: 0,
+        inode_number: 0,
+        inode_super: 0,
+        super_device: 0,
+        cgroup_node: 0,
+        cgroup_root: 0,
+        root_hierarchy: 0,
+        node_id: 0,
+        node_name: 0,
+        tcp_write_seq: 0,
+        attach_cgroup: 0,
+        booted_unix_ms: 0,
+    };
+}
+
 /// Longest path of a Unix socket, in bytes: `sun_path` of `struct sockaddr_un`.
 pub const UNIX_PATH_BYTES: usize = 108;
 
@@ -96,6 +126,22 @@ pub struct Hardening {
     pub super_device: u32,
     /// Offset of `mnt_sb` in `struct vfsmount`.
     pub mount_super: u32,
+    /// Offset of `mnt`, the `struct vfsmount`, in `struct mount`; those that follow are of `struct mount`, too.
+    pub mount_vfs: u32,
+    /// Offset of `mnt_parent`.
+    pub mount_parent: u32,
+    /// Offset of `mnt_mounts`, the head of the list of what is mounted on it.
+    pub mount_children: u32,
+    /// Offset of `mnt_child`, the place in the list of its parent.
+    pub mount_sibling: u32,
+    /// Offset of `mnt_group_id`, which is zero for what is not shared.
+    pub mount_peers: u32,
+    /// Offset of `mnt_ns`.
+    pub mount_namespace: u32,
+    /// Offset of the number of a `struct mnt_namespace`.
+    pub namespace_number: u32,
+    /// Number of the mount namespace of the daemon.
+    pub namespace: u32,
     /// Offset of `addr` in `struct unix_sock`.
     pub unix_address: u32,
     /// Offset of the path in `struct unix_address`.
@@ -168,6 +214,10 @@ pub const NO_SESSION: u64 = 0;
 pub struct ProcessLabel {
     /// Session id.
     pub session: u64,
+    /// How much of its egress is taken, one of [`capture`].
+    pub capture: u32,
+    /// Always zero.
+    pub padding: u32,
 }
 
 /// Who made a socket.
@@ -440,11 +490,11 @@ pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
 }
 
 const _: () = assert!(size_of::<Settings>() == 96);
-const _: () = assert!(size_of::<Hardening>() == 36);
+const _: () = assert!(size_of::<Hardening>() == 68);
 const _: () = assert!(size_of::<Door>() == 4);
 const _: () = assert!(size_of::<Servers>() == 104);
 const _: () = assert!(size_of::<Label>() == 64);
-const _: () = assert!(size_of::<ProcessLabel>() == 8);
+const _: () = assert!(size_of::<ProcessLabel>() == 16);
 const _: () = assert!(size_of::<SocketLabel>() == 32);
 const _: () = assert!(size_of::<OriginKey>() == 32);
 const _: () = assert!(size_of::<Origin>() == 120);
@@ -459,6 +509,10 @@ mod pod {
     unsafe impl aya::Pod for super::Selector {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::CgroupName {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::EndpointKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Watch {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::SessionStart {}
     // SAFETY: as above.

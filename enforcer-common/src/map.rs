@@ -20,6 +20,10 @@ pub const PLACES: &str = "PLACES";
 pub const CGROUPS: &str = "CGROUPS";
 /// `HASH` session id (`u64`) → [`super::SessionStart`]: sessions that no `enforcer run` began.
 pub const SESSIONS: &str = "SESSIONS";
+/// `ARRAY[1]` of [`super::Watch`].
+pub const WATCH: &str = "WATCH";
+/// `HASH` [`super::EndpointKey`] → a byte: where connections of processes that are not guarded are taken.
+pub const ENDPOINTS: &str = "ENDPOINTS";
 /// `HASH` network namespace cookie (`u64`) → [`super::Door`].
 pub const DOORS: &str = "DOORS";
 /// `LRU_HASH` [`super::OriginKey`] → [`super::Origin`].

@@ -39,8 +39,8 @@ pub struct Selector {
     pub uid: u32,
     /// Real group id in the initial namespace.
     pub gid: u32,
-    /// Always zero.
-    pub padding: u32,
+    /// How much of its egress is taken, one of [`crate::capture`].
+    pub capture: u32,
     /// The program.
     pub exe: FileId,
     /// The parent's program.
@@ -57,7 +57,7 @@ impl Selector {
         keys: 0,
         uid: 0,
         gid: 0,
-        padding: 0,
+        capture: crate::capture::ALL,
         exe: FileId { inode: 0, device: 0, padding: 0 },
         parent: FileId { inode: 0, device: 0, padding: 0 },
         places: 0,
@@ -101,9 +101,13 @@ pub struct SessionStart {
     pub recorded: u32,
     /// Its command name, padded with zero bytes.
     pub comm: [u8; 16],
+    /// How much of its egress is taken, one of [`crate::capture`].
+    pub capture: u32,
+    /// Always zero.
+    pub padding: u32,
 }
 
 const _: () = assert!(size_of::<FileId>() == 16);
 const _: () = assert!(size_of::<Selector>() == 112);
 const _: () = assert!(size_of::<CgroupName>() == 192);
-const _: () = assert!(size_of::<SessionStart>() == 128);
+const _: () = assert!(size_of::<SessionStart>() == 136);

@@ -15,7 +15,7 @@ use crate::task;
 /// `cgroup/bind4` and `cgroup/bind6`.
 #[inline(always)]
 pub(crate) fn bind(ctx: &SockAddrContext, family: Family) -> i32 {
-    let Some(task) = task::current(&task::settings()) else {
+    let Some(task) = task::current(task::settings()) else {
         return GO_ON;
     };
     let attempt = address::attempt(ctx, family);

@@ -24,13 +24,14 @@ use crate::event::{self, Attempt};
 use crate::local;
 use crate::maps;
 use crate::task::{self, Task};
+use crate::watch;
 
 /// Verdicts of the `sock_addr` hooks: the syscall goes on, or fails with `EPERM`.
 pub(crate) const GO_ON: i32 = 1;
 pub(crate) const REFUSE: i32 = 0;
 
-const SOCK_STREAM: u16 = 1;
-const SOCK_DGRAM: u16 = 2;
+pub(crate) const SOCK_STREAM: u16 = 1;
+pub(crate) const SOCK_DGRAM: u16 = 2;
 const PORT_DNS: u16 = 53;
 const SOL_SOCKET: i32 = 1;
 const SO_BINDTOIFINDEX: i32 = 62;
@@ -39,11 +40,13 @@ const SO_BINDTOIFINDEX: i32 = 62;
 #[inline(always)]
 pub(crate) fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
     let settings = task::settings();
-    let Some(task) = task::current(&settings) else {
-        return GO_ON;
-    };
+    let standing = task::standing(settings);
+    if !standing.is_guarded() {
+        return watch::connect(ctx, family, settings, &standing);
+    }
+    let task = standing.task();
     let attempt = address::attempt(ctx, family);
-    let verdict = decide(ctx, family, &settings, &task, &attempt);
+    let verdict = decide(ctx, family, settings, &task, &attempt);
     match verdict {
         Ok(()) => GO_ON,
         Err(refusal) => {
@@ -88,6 +91,22 @@ pub(crate) fn redirect(
     task: &Task,
     attempt: &Attempt,
 ) -> Result<(), Refusal> {
+    let port = remember(ctx, settings, task, attempt)?;
+    if port != 0 {
+        address::rewrite(ctx, family, &address::loopback_for(&attempt.address), port);
+    }
+    Ok(())
+}
+
+/// At which port of ours the flow is to arrive; zero where it is on its way there already. Apart, because an origin
+/// takes a quarter of the stack.
+#[inline(never)]
+fn remember(
+    ctx: &SockAddrContext,
+    settings: &Settings,
+    task: &Task,
+    attempt: &Attempt,
+) -> Result<u16, Refusal> {
     if task.session == NO_SESSION {
         return Err(Refusal::NoLabel);
     }
@@ -103,7 +122,7 @@ pub(crate) fn redirect(
     };
     let socket = address::socket(ctx);
     if is_own {
-        return arrived_already(socket, attempt);
+        return arrived_already(socket, attempt).map(|()| 0);
     }
     let (started, exe, ancestors) = task::lineage(settings);
     let mut origin = Origin {
@@ -127,12 +146,13 @@ pub(crate) fn redirect(
     if !maps::remember(socket, &mut origin) {
         return Err(Refusal::NotReady);
     }
-    let port = match attempt.protocol {
-        PROTOCOL_TCP => door.proxy_port,
-        _ => door.resolver_port + datagram::server_index(socket, attempt).ok_or(Refusal::NotReady)?,
-    };
-    address::rewrite(ctx, family, &address::loopback_for(&attempt.address), port);
-    Ok(())
+    match attempt.protocol {
+        PROTOCOL_TCP => Ok(door.proxy_port),
+        _ => {
+            let index = datagram::server_index(socket, attempt).ok_or(Refusal::NotReady)?;
+            Ok(door.resolver_port + index)
+        }
+    }
 }
 
 /// While one generation of programs replaces another, both may see one connect: the second finds our own
@@ -147,14 +167,14 @@ fn arrived_already(socket: *mut c_void, attempt: &Attempt) -> Result<(), Refusal
 }
 
 #[inline(always)]
-fn is_own_port(door: &Door, attempt: &Attempt) -> bool {
+pub(crate) fn is_own_port(door: &Door, attempt: &Attempt) -> bool {
     door.has_port(attempt.port) && address::is_loopback(&attempt.address)
 }
 
 /// SECURITY: a device chosen with `SO_BINDTODEVICE` wins against the rewritten address: the SYN for
 /// 127.0.0.1 would leave by that device.
 #[inline(always)]
-fn unbind_device(ctx: &SockAddrContext) -> Result<(), Refusal> {
+pub(crate) fn unbind_device(ctx: &SockAddrContext) -> Result<(), Refusal> {
     let mut none = 0_i32;
     let value: *mut c_void = ptr::from_mut(&mut none).cast();
     // SAFETY: the context is the one the kernel passed in; the value outlives the call.

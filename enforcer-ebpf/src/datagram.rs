@@ -16,18 +16,21 @@ use crate::connect::{self, GO_ON, REFUSE};
 use crate::event::{self, Attempt};
 use crate::maps;
 use crate::task;
+use crate::watch;
 
 /// `cgroup/sendmsg4` and `cgroup/sendmsg6`.
 #[inline(always)]
 pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     let settings = task::settings();
-    let Some(task) = task::current(&settings) else {
-        return GO_ON;
-    };
+    let standing = task::standing(settings);
+    if !standing.is_guarded() {
+        return watch::sendmsg(ctx, family, settings, &standing);
+    }
+    let task = standing.task();
     let attempt = address::attempt(ctx, family);
     // UDP-Lite and ping cannot be made, but can be received from another process.
     let verdict = match attempt.protocol {
-        PROTOCOL_UDP => connect::redirect(ctx, family, &settings, &task, &attempt),
+        PROTOCOL_UDP => connect::redirect(ctx, family, settings, &task, &attempt),
         _ => Err(Refusal::SocketKind),
     };
     match verdict {

@@ -16,7 +16,7 @@ use core::ptr;
 
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::{
-    Hook, Origin, OriginKey, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, SocketLabel, mapped_v4,
+    Hook, Origin, OriginKey, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, SocketLabel, capture, mapped_v4,
 };
 
 use crate::address;
@@ -58,9 +58,13 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
         };
     }
     let task = match origin {
-        Some(origin) => {
-            Task { session: origin.session, tgid: origin.tgid, uid: origin.uid, comm: origin.comm }
-        }
+        Some(origin) => Task {
+            session: origin.session,
+            tgid: origin.tgid,
+            uid: origin.uid,
+            comm: origin.comm,
+            capture: capture::ALL,
+        },
         None => match maker(ctx, socket.cast()) {
             Some(maker) => maker,
             None => return GO_ON,
@@ -110,7 +114,7 @@ fn within_session(ctx: &SkBuffContext, socket: *mut c_void) -> i32 {
     if reached == session || reached == local::NOBODY {
         return GO_ON;
     }
-    let task = Task { session, tgid, uid, comm };
+    let task = Task { session, tgid, uid, comm, capture: capture::ALL };
     event::refused(Hook::Egress, Refusal::Stranger, &task, &destination_of(ctx));
     DROP
 }
@@ -128,10 +132,10 @@ fn is_first(ctx: &SkBuffContext, header: &Header) -> bool {
 fn maker(ctx: &SkBuffContext, socket: *mut c_void) -> Option<Task> {
     if let Some(label) = maps::socket_label(socket) {
         let SocketLabel { session, tgid, uid, comm } = label;
-        return Some(Task { session, tgid, uid, comm });
+        return Some(Task { session, tgid, uid, comm, capture: capture::ALL });
     }
-    let session = task::session_of_packet(ctx, &task::settings())?;
-    Some(Task { session, tgid: 0, uid: 0, comm: [0; 16] })
+    let session = task::session_of_packet(ctx, task::settings())?;
+    Some(Task { session, tgid: 0, uid: 0, comm: [0; 16], capture: capture::ALL })
 }
 
 /// Where an IP packet comes from and goes to.

@@ -41,9 +41,15 @@ pub(crate) fn refused(hook: Hook, refusal: Refusal, task: &Task, attempt: &Attem
     tell(hook as u32, refusal as u32, task, attempt);
 }
 
+/// A process has no room to be an agent in.
+#[inline(never)]
+pub(crate) fn no_room(hook: Hook, task: &Task) {
+    refused(hook, Refusal::NoLabel, task, &Attempt::default());
+}
+
 /// Tells the daemon that a process became an agent. A ring without room tells it later: it looks for
 /// sessions by itself, too.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn started(task: &Task) {
     tell(Hook::Exec as u32, NOTHING_REFUSED, task, &Attempt::default());
 }

@@ -21,9 +21,11 @@ mod process;
 mod select;
 mod socket;
 mod task;
+mod watch;
 
 use aya_ebpf::macros::{
-    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, lsm as hook, sock_ops,
+    btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, lsm as hook,
+    sock_ops,
 };
 use aya_ebpf::programs::{
     BtfTracePointContext, LsmContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
@@ -179,6 +181,16 @@ pub fn bpf(_ctx: LsmContext) -> i32 {
 #[hook(hook = "task_kill")]
 pub fn task_kill(ctx: LsmContext) -> i32 {
     lsm::own::kill(&ctx)
+}
+
+#[hook(hook = "file_send_sigiotask")]
+pub fn file_send_sigiotask(ctx: LsmContext) -> i32 {
+    lsm::own::send_signal_of_file(&ctx)
+}
+
+#[hook(hook = "task_setrlimit")]
+pub fn task_setrlimit(ctx: LsmContext) -> i32 {
+    lsm::own::set_limit(&ctx)
 }
 
 #[hook(hook = "inode_unlink")]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! The maps, with the names and layouts of `enforcer_common`.
 //!
-//! Nothing is read from here in the fast path of an unguarded task but `SETTINGS`, `PROCESSES`, `MARKS` and
-//! `GUARDED`.
+//! Nothing is read from here in the fast path of an unguarded task but `SETTINGS`, `PROCESSES`, `MARKS`,
+//! `GUARDED` and `WATCH`, and `ENDPOINTS` where the bundle asks for it.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -13,8 +13,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkSto
 use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;
 use enforcer_common::{
-    CgroupName, Door, Event, Hardening, Label, Origin, OriginKey, ProcessLabel, Selector, Servers,
-    SessionStart, Settings, SocketLabel, UNIX_PATH_BYTES, capacity,
+    CgroupName, Door, EndpointKey, Event, Hardening, Label, Origin, OriginKey, ProcessLabel,
+    Selector, Servers, SessionStart, Settings, SocketLabel, UNIX_PATH_BYTES, Watch, capacity,
 };
 
 #[btf_map]
@@ -47,6 +47,13 @@ pub(crate) static CGROUPS: HashMap<u64, u64, { capacity::CGROUPS as usize }> = H
 
 #[btf_map]
 pub(crate) static SESSIONS: HashMap<u64, SessionStart, { capacity::SESSIONS as usize }> =
+    HashMap::new();
+
+#[btf_map]
+pub(crate) static WATCH: Array<Watch, 1> = Array::new();
+
+#[btf_map]
+pub(crate) static ENDPOINTS: HashMap<EndpointKey, u8, { capacity::ENDPOINTS as usize }> =
     HashMap::new();
 
 #[btf_map]

@@ -36,7 +36,7 @@ pub(crate) fn set(ctx: &SockoptContext) -> i32 {
         )
     };
     if is_refused(level, name)
-        && let Some(task) = task::current(&task::settings())
+        && let Some(task) = task::current(task::settings())
     {
         let attempt =
             Attempt { option_level: level as u16, option_name: name as u16, ..Attempt::default() };

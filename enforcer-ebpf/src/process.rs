@@ -6,9 +6,9 @@
 //! maps keyed by process id; a mark that a dead process left is taken away when its id is given anew.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use enforcer_common::{Hook, NO_SESSION, ProcessLabel, Refusal};
+use enforcer_common::{Hook, NO_SESSION, ProcessLabel, capture};
 
-use crate::event::{self, Attempt};
+use crate::event;
 use crate::maps::PROCESSES;
 use crate::select;
 use crate::task::{self, Task};
@@ -24,29 +24,30 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
         // A thread: its process has the label.
         return;
     }
-    match task::current(&settings) {
-        Some(parent) => {
-            label(&parent, tgid);
-        }
-        None => forget(tgid),
+    let parent = task::standing(settings);
+    if parent.capture == task::NOBODYS {
+        forget(tgid);
+    } else {
+        label(&parent.task(), tgid);
     }
 }
 
 /// `sched_process_exec`: before the first instruction of the new program. What a selector describes becomes
 /// an agent; what is guarded by its cgroup alone is labeled as well, so that it stays guarded wherever it is
-/// moved. A label that is there already decides, whatever the new program is.
+/// moved. A label that is there already decides, whatever the new program is, but for one that a connection to an
+/// endpoint alone has brought.
 #[inline(always)]
 pub(crate) fn exec() {
     let settings = task::settings();
     let tgid = task::current_tgid();
-    if task::labeled(tgid).is_some() {
+    if !matches!(task::labeled(tgid).capture, task::NOBODYS | capture::ANY) {
         return;
     }
-    match task::current(&settings) {
+    match task::current(settings) {
         Some(task) => {
             label(&task, tgid);
         }
-        None => select::start(&settings, tgid),
+        None => select::start(settings, tgid),
     }
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn exec() {
 #[inline(always)]
 pub(crate) fn exit(ctx: &BtfTracePointContext) {
     let tgid = task::current_tgid();
-    if task::labeled(tgid).is_none() {
+    if task::labeled(tgid).capture == task::NOBODYS {
         return;
     }
     let settings = task::settings();
@@ -68,16 +69,18 @@ pub(crate) fn exit(ctx: &BtfTracePointContext) {
 /// Labels a process; false when there was no room, so that it has only a mark.
 #[inline(always)]
 pub(crate) fn label(from: &Task, tgid: u32) -> bool {
-    task::mark(tgid, true);
-    let is_full = PROCESSES.insert(tgid, ProcessLabel { session: from.session }, 0).is_err();
+    // What is not guarded needs no mark: without a label it is as before.
+    task::mark(tgid, from.capture == capture::ALL);
+    let label = ProcessLabel { session: from.session, capture: from.capture, padding: 0 };
+    let is_full = PROCESSES.insert(tgid, label, 0).is_err();
     if is_full || from.session == NO_SESSION {
-        event::refused(Hook::Fork, Refusal::NoLabel, from, &Attempt::default());
+        event::no_room(Hook::Fork, from);
     }
     !is_full
 }
 
 #[inline(always)]
-fn forget(tgid: u32) {
+pub(crate) fn forget(tgid: u32) {
     task::mark(tgid, false);
     // Most processes have none.
     let _ = PROCESSES.remove(tgid);

@@ -9,21 +9,22 @@
 use core::ffi::c_void;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_get_current_uid_gid;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_current_task,
     bpf_get_prandom_u32, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str,
 };
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_uid_gid};
 use aya_ebpf::programs::BtfTracePointContext;
 use enforcer_common::{
-    CGROUP_NAME_BYTES, CgroupName, FileId, Hook, Label, NO_SESSION, PLACE_LEVELS, ProcessLabel,
-    Refusal, SESSION_DEPTH_BELOW_ATTACH, Selector, SessionStart, Settings, capacity, key,
+    AGENT_NAME_BYTES, CGROUP_NAME_BYTES, CgroupName, FileId, Hook, Label, NO_SESSION, PLACE_LEVELS,
+    ProcessLabel, SESSION_DEPTH_BELOW_ATTACH, Selector, SessionStart, Settings, capacity, capture,
+    key,
 };
 
-use crate::event::{self, Attempt};
+use crate::event;
 use crate::maps::{CGROUPS, PLACES, PROCESSES, SELECTION, SELECTORS, SESSIONS};
 use crate::process;
-use crate::task::{self, Task};
+use crate::task::{self, Standing, Task};
 
 const NANOSECONDS_IN_MILLISECOND: u64 = 1_000_000;
 /// Random bits at the end of a session id; before them stands the time in milliseconds.
@@ -63,7 +64,8 @@ pub(crate) fn start(settings: &Settings, tgid: u32) {
         places: places(),
     };
     if let Some(selector) = find(half, &process) {
-        begin(settings, selector, &process, tgid);
+        let standing = Standing { session: NO_SESSION, tgid, capture: selector.capture };
+        begin(settings, &selector.agent, &mut standing.task());
     }
 }
 
@@ -95,36 +97,56 @@ fn describes(selector: &Selector, process: &Process) -> bool {
         && (!asks(key::PLACES) || selector.places & process.places == selector.places)
 }
 
-/// Labels the process before the session is known: a daemon that looks in between must not take the session
-/// for deserted.
-#[inline(always)]
-fn begin(settings: &Settings, selector: &Selector, process: &Process, tgid: u32) {
-    let (started, _, [parent, ..]) = task::lineage(settings);
-    let session = new_session(settings);
-    let comm = bpf_get_current_comm().unwrap_or_default();
-    let task = Task { session, tgid, uid: process.uid, comm };
-    if !process::label(&task, tgid) {
+/// Begins a session of the current process, which `task` is; its id goes in there, or [`NO_SESSION`] when there is no
+/// room for it. The process is labeled before the session is known: a daemon that looks in between must not
+/// take the session for deserted.
+#[inline(never)]
+pub(crate) fn begin(settings: &Settings, agent: &[u8; AGENT_NAME_BYTES], task: &mut Task) {
+    task.session = new_session(settings);
+    if task.capture == capture::ANY {
+        // Another thread of the process may be connecting at the same time.
+        let label = ProcessLabel { session: task.session, capture: task.capture, padding: 0 };
+        if PROCESSES.insert(&task.tgid, &label, u64::from(BPF_NOEXIST)).is_err() {
+            task.session = task::labeled(task.tgid).session;
+            return;
+        }
+    } else if !process::label(task, task.tgid) {
         return;
     }
+    if keep(settings, agent, task) {
+        event::started(task);
+        return;
+    }
+    event::no_room(Hook::Exec, task);
+    task.session = NO_SESSION;
+    if task.capture == capture::ALL {
+        // Its name could not be kept: it is nobody, and refused everything.
+        let nobody = ProcessLabel { session: NO_SESSION, capture: capture::ALL, padding: 0 };
+        let _ = PROCESSES.insert(&task.tgid, &nobody, 0);
+    } else {
+        process::forget(task.tgid);
+    }
+}
+
+/// Keeps how a session began; false when there is no room. Apart, because of the stack.
+#[inline(never)]
+fn keep(settings: &Settings, agent: &[u8; AGENT_NAME_BYTES], task: &Task) -> bool {
+    let (started, exe, [parent, ..]) = task::lineage(settings);
     let start = SessionStart {
-        label: Label { session, agent: selector.agent },
+        label: Label { session: task.session, agent: *agent },
         started,
         // SAFETY: the helper takes nothing and returns a number.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
-        exe: process.exe,
-        tgid,
-        uid: process.uid,
+        exe,
+        tgid: task.tgid,
+        uid: task.uid,
         parent,
         recorded: 0,
-        comm,
+        comm: task.comm,
+        capture: task.capture,
+        padding: 0,
     };
-    if SESSIONS.insert(session, start, u64::from(BPF_NOEXIST)).is_ok() {
-        event::started(&task);
-        return;
-    }
-    // Its name could not be kept: it is nobody, and refused everything.
-    let _ = PROCESSES.insert(tgid, ProcessLabel { session: NO_SESSION }, 0);
-    event::refused(Hook::Exec, Refusal::NoLabel, &task, &Attempt::default());
+    SESSIONS.insert(&task.session, &start, u64::from(BPF_NOEXIST)).is_ok()
 }
 
 /// An id in the daemon's layout (`enforcer_core::model::SessionId`).
@@ -166,7 +188,8 @@ pub(crate) fn mkdir(ctx: &BtfTracePointContext) {
     if hierarchy != 0 || root == 0 || id == 0 {
         return;
     }
-    let bits = place(task::read(node, settings.node_name)) | place(ctx.arg::<*const u8>(1) as u64);
+    let name = task::read(node, settings.node_name);
+    let bits = place(name) | container(name) | place(ctx.arg::<*const u8>(1) as u64);
     if bits != 0 {
         let _ = CGROUPS.insert(id, bits, 0);
     }
@@ -181,4 +204,64 @@ fn place(text: u64) -> u64 {
     unsafe { bpf_probe_read_kernel_str(to, CGROUP_NAME_BYTES as u32, text as *const c_void) };
     // SAFETY: the value is one word, so a read cannot be torn.
     unsafe { PLACES.get(name) }.copied().unwrap_or_default()
+}
+
+/// Digits of a container's id, and of its short form.
+const ID_DIGITS: usize = 64;
+const SHORT_ID_DIGITS: usize = 12;
+/// Bytes of an id with a zero byte at its end, and with `.scope` before that.
+const ID_BYTES: i64 = ID_DIGITS as i64 + 1;
+const SCOPE_BYTES: i64 = ID_BYTES + 6;
+
+/// Bits of the container whose cgroup has a name, by its id (`enforcer_core::policy::container_id`).
+#[inline(always)]
+fn container(name: u64) -> u64 {
+    let head: [u8; 16] = task::read(name, 0);
+    // `docker-`, `cri-containerd-`, `crio-`, `libpod-`, or nothing.
+    let before = match &head {
+        [b'd', b'o', b'c', b'k', b'e', b'r', b'-', ..] => 7,
+        [
+            b'c',
+            b'r',
+            b'i',
+            b'-',
+            b'c',
+            b'o',
+            b'n',
+            b't',
+            b'a',
+            b'i',
+            b'n',
+            b'e',
+            b'r',
+            b'd',
+            b'-',
+            _,
+        ] => 15,
+        [b'c', b'r', b'i', b'o', b'-', ..] => 5,
+        [b'l', b'i', b'b', b'p', b'o', b'd', b'-', ..] => 7,
+        _ => 0,
+    };
+    let mut id = CgroupName { bytes: [0; CGROUP_NAME_BYTES] };
+    let to: *mut c_void = id.bytes.as_mut_ptr().cast();
+    let from = name.wrapping_add(before) as *const c_void;
+    // SAFETY: as in `place`.
+    let bytes = unsafe { bpf_probe_read_kernel_str(to, SCOPE_BYTES as u32 + 1, from) };
+    if bytes != ID_BYTES && bytes != SCOPE_BYTES {
+        return 0;
+    }
+    clear(&mut id, ID_DIGITS);
+    // SAFETY: the value is one word, so a read cannot be torn.
+    let whole = unsafe { PLACES.get(&id) }.copied().unwrap_or_default();
+    clear(&mut id, SHORT_ID_DIGITS);
+    // SAFETY: as above.
+    whole | unsafe { PLACES.get(&id) }.copied().unwrap_or_default()
+}
+
+/// Leaves so many bytes of what [`SCOPE_BYTES`] were written of.
+#[inline(always)]
+fn clear(name: &mut CgroupName, from: usize) {
+    for byte in &mut name.bytes[from..SCOPE_BYTES as usize + 1] {
+        *byte = 0;
+    }
 }

@@ -25,7 +25,7 @@ const ENOBUFS: i32 = 105;
 /// `cgroup/sock_create`.
 #[inline(always)]
 pub(crate) fn create(ctx: &SockContext) -> i32 {
-    let Some(task) = task::current(&task::settings()) else {
+    let Some(task) = task::current(task::settings()) else {
         return GO_ON;
     };
     let raw = ctx.sock;
@@ -54,7 +54,7 @@ pub(crate) fn create(ctx: &SockContext) -> i32 {
 /// Says on the socket who made it: its packets have no current task.
 #[inline(always)]
 fn label(ctx: &SockContext, task: &Task, attempt: &Attempt) -> i32 {
-    let Task { session, tgid, uid, comm } = *task;
+    let Task { session, tgid, uid, comm, .. } = *task;
     let mut label = SocketLabel { session, tgid, uid, comm };
     if !maps::label_socket(ctx.sock.cast(), &mut label) {
         return refuse(task, attempt, Refusal::NotReady, -ENOBUFS);

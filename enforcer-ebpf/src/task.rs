@@ -15,23 +15,28 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
 use aya_ebpf::programs::SkBuffContext;
-use enforcer_common::{ANCESTORS, Door, FileId, NO_SESSION, Settings, capacity};
+use enforcer_common::{ANCESTORS, Door, FileId, NO_SESSION, Settings, capacity, capture};
 
 use crate::maps::{DOORS, GUARDED, MARKS, PROCESSES, SETTINGS};
 
-/// A guarded task, as far as the hook can see it.
+/// A task that is an agent's, as far as the hook can see it.
 #[derive(Clone, Copy)]
 pub(crate) struct Task {
     pub(crate) session: u64,
     pub(crate) tgid: u32,
     pub(crate) uid: u32,
     pub(crate) comm: [u8; 16],
+    /// One of [`capture`].
+    pub(crate) capture: u32,
 }
 
-/// A copy of the settings. The one element of the array always exists, so the default is never used.
+/// The settings where they are: a copy would take a fifth of the stack. They are written before the programs are
+/// attached; each member is one word.
 #[inline(always)]
-pub(crate) fn settings() -> Settings {
-    SETTINGS.get(0).copied().unwrap_or_default()
+pub(crate) fn settings() -> &'static Settings {
+    /// The one element of the array always exists, so this is never used.
+    static NONE: Settings = Settings::NONE;
+    SETTINGS.get(0).unwrap_or(&NONE)
 }
 
 /// Where the proxy and the resolver listen in a namespace; none where they do not.
@@ -41,20 +46,55 @@ pub(crate) fn door(netns: u64) -> Option<Door> {
     unsafe { DOORS.get(netns) }.copied()
 }
 
+/// Whose a process is. Every part has a value in each case: of an option the verifier sees parts that nobody wrote.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing {
+    pub(crate) session: u64,
+    pub(crate) tgid: u32,
+    /// One of [`capture`], or [`NOBODYS`].
+    pub(crate) capture: u32,
+}
+
+/// In place of a [`capture`]: the process is no agent's.
+pub(crate) const NOBODYS: u32 = u32::MAX;
+
+impl Standing {
+    #[inline(always)]
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.capture == capture::ALL
+    }
+
+    /// The current task as an agent's.
+    #[inline(always)]
+    pub(crate) fn task(&self) -> Task {
+        Task {
+            session: self.session,
+            tgid: self.tgid,
+            uid: bpf_get_current_uid_gid() as u32,
+            comm: bpf_get_current_comm().unwrap_or_default(),
+            capture: self.capture,
+        }
+    }
+}
+
 /// The current task when it is guarded.
 #[inline(always)]
 pub(crate) fn current(settings: &Settings) -> Option<Task> {
+    let standing = standing(settings);
+    if standing.is_guarded() { Some(standing.task()) } else { None }
+}
+
+/// Whose the current task is: its label decides, but for one that a connection to an endpoint alone has brought.
+#[inline(always)]
+pub(crate) fn standing(settings: &Settings) -> Standing {
     let tgid = current_tgid();
-    let session = match labeled(tgid) {
-        Some(session) => session,
-        None => session_by_cgroup(settings)?,
-    };
-    Some(Task {
-        session,
-        tgid,
-        uid: bpf_get_current_uid_gid() as u32,
-        comm: bpf_get_current_comm().unwrap_or_default(),
-    })
+    let mut standing = labeled(tgid);
+    if standing.capture == NOBODYS || standing.capture == capture::ANY {
+        if let Some(session) = session_by_cgroup(settings) {
+            standing = Standing { session, tgid, capture: capture::ALL };
+        }
+    }
+    standing
 }
 
 #[inline(always)]
@@ -62,14 +102,15 @@ pub(crate) fn current_tgid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// The session of a process by its own label; [`NO_SESSION`] when it has only a mark.
+/// Whose a process is by its own label; guarded, of [`NO_SESSION`], when it has only a mark.
 #[inline(always)]
-pub(crate) fn labeled(tgid: u32) -> Option<u64> {
-    // SAFETY: a label is one word, so a read cannot be torn.
+pub(crate) fn labeled(tgid: u32) -> Standing {
+    // SAFETY: an element is replaced as a whole, and freed when no program runs any more that has seen it.
     if let Some(label) = unsafe { PROCESSES.get(tgid) } {
-        return Some(label.session);
+        return Standing { session: label.session, tgid, capture: label.capture };
     }
-    is_marked(tgid).then_some(NO_SESSION)
+    let capture = if is_marked(tgid) { capture::ALL } else { NOBODYS };
+    Standing { session: NO_SESSION, tgid, capture }
 }
 
 /// The session whose cgroup the current task is in.
@@ -135,6 +176,14 @@ pub(crate) fn lineage(settings: &Settings) -> (u64, FileId, [u32; ANCESTORS]) {
         *ancestor = read(next, settings.task_tgid);
     }
     (started, exe(settings, task), ancestors)
+}
+
+/// When the current process started, in nanoseconds since boot.
+#[inline(always)]
+pub(crate) fn started(settings: &Settings) -> u64 {
+    // SAFETY: the helper returns the address of the current task.
+    let task = unsafe { bpf_get_current_task() };
+    read(read(task, settings.task_group_leader), settings.task_start_boottime)
 }
 
 /// The program of a task.

@@ -72,5 +72,9 @@ fn a_guarded_process_that_asks_the_admin_api_is_told() {
     let words = [program.to_str().unwrap(), "status", "--config", config.to_str().unwrap()];
     assert_ne!(scene.run(&words).code, Some(0));
     wait_until("the attempt in the record", || counted(&scene, "admin_api").1 == 1);
+    let events = scene.events_of_kind("network_refused");
+    let told = events.iter().find(|event| event["technique"] == "admin_api").unwrap();
+    let process = &told["process"];
+    assert_eq!(process["details"]["exe"].as_str(), program.to_str(), "{told}");
     scene.finish();
 }

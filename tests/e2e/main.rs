@@ -29,6 +29,7 @@ mod reload;
 mod resolver;
 mod scene;
 mod select;
+mod shadow;
 mod starved;
 mod stopped;
 mod trust;

@@ -12,6 +12,8 @@ use enforcer_tests::command::{self, Interrupt, Output};
 use enforcer_tests::host::HostOptions;
 use enforcer_tests::provider::Options;
 use enforcer_tests::{Authority, FakeUpstream, TestHost, agent_script, repository};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::guest::Guest;
@@ -62,6 +64,27 @@ impl Scene {
         let resolve = vec![("api.openai.com".to_owned(), vec![openai.address()])];
         let host = host(policies, authority.pem(), resolve);
         Self { host, openai, authority }
+    }
+
+    /// Stops the daemon with `SIGSTOP`. Afterwards nothing of it runs: the kernel tells the threads one after the
+    /// other, and until then one of them may still accept.
+    pub(crate) fn pause_daemon(&self) -> Pid {
+        let daemon = self.host.daemon_pid().unwrap();
+        kill(daemon, Signal::SIGSTOP).unwrap();
+        wait_until("all threads to stop", || {
+            let threads = fs::read_dir(format!("/proc/{daemon}/task")).unwrap();
+            threads.map(|thread| thread.unwrap().path().join("stat")).all(|stat| {
+                // A thread may end meanwhile.
+                let stat = fs::read_to_string(stat).unwrap_or_default();
+                stat.rsplit_once(')').is_none_or(|(_, rest)| rest.starts_with(" T"))
+            })
+        });
+        daemon
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume_daemon(&self) {
+        kill(self.host.daemon_pid().unwrap(), Signal::SIGCONT).unwrap();
     }
 
     /// Ends everything and fails if something is left.

@@ -15,14 +15,14 @@ use crate::scene::{ADDRESS, Scene, alone, guest_words, own_bundle, wait_until};
 const CLOSED: &str = "127.0.0.1:1";
 
 /// A scene with a bundle of its own, and a program that only this test runs.
-struct Chosen {
-    scene: Scene,
+pub(crate) struct Chosen {
+    pub(crate) scene: Scene,
     program: PathBuf,
 }
 
 impl Chosen {
     /// The program is a copy of another one.
-    fn set(original: &str) -> Self {
+    pub(crate) fn set(original: &str) -> Self {
         let scene = Scene::set(Path::new("/nowhere"));
         let folder = scene.host.folder().join("bundle");
         own_bundle("openai-agents", &folder);
@@ -34,7 +34,7 @@ impl Chosen {
     }
 
     /// Says in the bundle who the agent is; nothing for nobody.
-    fn select(&self, entries: &str) {
+    pub(crate) fn select(&self, entries: &str) {
         let path = self.scene.host.folder().join("bundle/policy.toml");
         let text = fs::read_to_string(&path).unwrap();
         let others = text.lines().filter(|line| !line.starts_with("match ="));
@@ -52,7 +52,7 @@ impl Chosen {
     }
 
     /// A command below the cgroup of the programs, trusting the CA as an operator would have it.
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]);
         command.arg(self.scene.host.cgroup()).args(words);

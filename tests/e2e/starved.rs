@@ -28,6 +28,7 @@ fn without_descriptors_a_connect_is_refused_at_once_and_status_still_answers() {
         "do": "idle", "count": 256, "to": "192.0.2.7:443", "host": "api.openai.com",
     }));
     assert!(idle["open"].as_u64().unwrap() > 0 && idle["error"].is_string(), "{idle}");
+    assert!(idle["took_ms"].as_u64().unwrap() < AT_ONCE_MS, "{idle}");
     let connections = scene.openai.log().connections();
     wait_for_shown(&scene, "descriptors", &["LimitNOFILE"]);
     for _ in 0..3 {

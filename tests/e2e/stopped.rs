@@ -3,7 +3,6 @@
 //! has room, waits when it has none, and reaches nobody in either case. What waited is served afterwards.
 
 use enforcer_core::model::limits;
-use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 use crate::alarms::wait_for_health;
@@ -26,8 +25,7 @@ fn a_stopped_daemon_lets_nothing_pass_and_serves_what_waited_when_it_goes_on() {
     let (mut guest, mut waiting, mut other) = (scene.guest(), scene.guest(), Guest::unguarded());
     assert_eq!(guest.chat("before")["exception"], Value::Null);
     let openai = scene.openai.address();
-    let daemon = scene.host.daemon_pid().unwrap();
-    kill(daemon, Signal::SIGSTOP).unwrap();
+    let daemon = scene.pause_daemon();
     let connections = scene.openai.log().connections();
 
     // The kernel completes the handshake in the daemon's name; no byte comes of it.
@@ -52,7 +50,7 @@ fn a_stopped_daemon_lets_nothing_pass_and_serves_what_waited_when_it_goes_on() {
     assert_eq!(status["pid"].as_i64(), Some(daemon.as_raw().into()));
     let connections = scene.openai.log().connections();
 
-    kill(daemon, Signal::SIGCONT).unwrap();
+    scene.resume_daemon();
     assert_eq!(waiting.next()["exception"], Value::Null);
     assert_eq!(scene.chats().last().unwrap()["messages"][0]["content"], "write to [email]");
     let ended = guest.ask(&json!({"do": "ends"}));

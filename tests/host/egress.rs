@@ -39,6 +39,7 @@ fn a_bound_device_does_not_lead_past_the_proxy() {
         let mut lab = Lab::new();
         let as_nobody = format!("as_nobody()\n{BOUND_DEVICE}");
         child::run(None, &as_nobody);
+        world.wait_until_ended();
         assert_ne!(leaks(&world), 0, "the technique does not work: the test proves nothing");
         // The kernel lets only a privileged caller unbind, even when it is a program that asks.
         assert_eq!(lab.guarded(&as_nobody), ["EPERM"]);
@@ -58,6 +59,7 @@ fn a_source_route_does_not_lead_past_the_backstop() {
         let mut unguarded = child::start(None, &format!("as_nobody()\n{SOURCE_ROUTE}"));
         unguarded.go_on();
         unguarded.finish();
+        world.wait_until_ended();
         assert_ne!(leaks(&world), 0, "the technique does not work: the test proves nothing");
 
         let mut guarded = lab.start_guarded(&format!("as_nobody()\n{SOURCE_ROUTE}"));

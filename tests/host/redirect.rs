@@ -103,7 +103,7 @@ fn a_process_in_another_namespace_is_refused() {
 }
 
 /// What an unguarded process can meet, each in words: peers, and every error that needs no waiting.
-const EVERYTHING: &str = r#"
+pub(crate) const EVERYTHING: &str = r#"
 listener = socket_(); listener.bind(("127.0.0.1", 0)); listener.listen(); here = listener.getsockname()
 listener6 = socket_(AF_INET6); listener6.bind(("::1", 0)); listener6.listen(); here6 = listener6.getsockname()
 def tcp(address, family=AF_INET, bind=None, options=(), twice=False):
@@ -170,16 +170,22 @@ for kind in (AF_INET, SOCK_RAW, 253), (AF_INET, SOCK_DGRAM, 1), (AF_PACKET, SOCK
 shown("nobody's port", lambda: socket_().bind(("127.0.0.1", 80)))
 "#;
 
+/// Where [`EVERYTHING`] can be met.
+pub(crate) fn world_of_errors() -> World {
+    let world = World::new();
+    ip("route add unreachable 10.97.0.0/24");
+    ip("route add prohibit 10.96.0.0/24");
+    ip("route add blackhole 10.95.0.0/24");
+    // Nobody answers there, and that is known at once.
+    ip("neighbor add 10.99.0.9 dev near nud failed");
+    world
+}
+
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn an_unguarded_process_meets_the_same_peers_and_the_same_errors() {
     isolated(|| {
-        let _world = World::new();
-        ip("route add unreachable 10.97.0.0/24");
-        ip("route add prohibit 10.96.0.0/24");
-        ip("route add blackhole 10.95.0.0/24");
-        // Nobody answers there, and that is known at once.
-        ip("neighbor add 10.99.0.9 dev near nud failed");
+        let _world = world_of_errors();
         let mut lab = Lab::new();
         let outside = child::run(None, EVERYTHING);
         assert_eq!(lab.beside(EVERYTHING), outside);

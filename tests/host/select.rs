@@ -21,7 +21,7 @@ import subprocess
 ASK = """
 import socket, errno
 try:
-    with socket.create_connection(("10.99.0.2", 80), 20) as s: print("guarded" if s.recv(200) else "refused")
+    with socket.create_connection(("10.99.0.2", 80), 160) as s: print("guarded" if s.recv(200) else "refused")
 except OSError as error: print({errno.ENETUNREACH: "free"}.get(error.errno, "refused"))
 """
 def run(*words):
@@ -201,6 +201,56 @@ fn units_and_cgroups_are_found_whether_they_are_made_before_or_after() {
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
+fn a_container_is_found_by_its_id_in_the_layout_of_each_runtime() {
+    isolated(|| {
+        let lab = Lab::new();
+        let program = Program::new();
+        let id = "0123456789abcdef".repeat(4);
+        let short_id = "0123456789ab";
+        let said = |folder: &str| {
+            let path = lab.config().cgroup.join(folder);
+            fs::create_dir_all(&path).unwrap();
+            let enter = format!(
+                "open('{}/cgroup.procs', 'w').write(str(os.getpid()))\nshow(run(sys.executable, '-c', ASK))",
+                path.display()
+            );
+            lab.beside(&script(&program, &enter)).concat()
+        };
+        let layouts = |id: &str| {
+            [
+                format!("system.slice/docker-{id}.scope"),
+                format!("docker/{id}"),
+                format!("machine.slice/libpod-{id}.scope/container"),
+                format!("kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
+                format!("kubepods.slice/kubepods-pod2.slice/crio-{id}.scope"),
+                format!("kubepods/burstable/pod0a1b-2c3d/{id}"),
+            ]
+        };
+        // The first is made before the selector is in force; the kernel sees the others being made.
+        fs::create_dir_all(lab.config().cgroup.join(&layouts(&id)[0])).unwrap();
+        for place in [short_id, &id] {
+            lab.select(&[(agent("contained"), &[place])]);
+            for layout in layouts(&id) {
+                assert_eq!(said(&layout), "guarded", "{layout} by {place}");
+                fs::remove_dir(lab.config().cgroup.join(&layout)).unwrap();
+            }
+        }
+        let near = "f".repeat(12) + &"0".repeat(52);
+        let short = layouts(short_id);
+        for layout in layouts(&near).iter().chain(&short) {
+            assert_eq!(said(layout), "free", "{layout}");
+        }
+        let conmon = format!("machine.slice/libpod-conmon-{id}.scope");
+        assert_eq!(said(&conmon), "free");
+        lab.select(&[(agent("contained"), &["ffffffffffff"])]);
+        for layout in &layouts(&near) {
+            assert_eq!(said(layout), "guarded", "{layout} was made before");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
 fn what_an_agent_becomes_or_starts_is_the_agent() {
     isolated(|| {
         let lab = Lab::new();
@@ -246,7 +296,7 @@ fn without_room_for_a_label_or_a_session_an_agent_is_refused_everything() {
         for pid in first..first + capacity::PROCESSES {
             lab.kernel().unlabel(pid).unwrap();
         }
-        assert_eq!(size_of::<ProcessLabel>(), 8);
+        assert_eq!(size_of::<ProcessLabel>(), 16);
         assert_eq!(lab.beside(&script(&program, lines)), ["guarded guarded free"]);
         let [template] = lab.kernel().begun().unwrap()[..] else { panic!("one session") };
         let mut made = Vec::new();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use enforcer_core::model::{AgentName, SessionId, UnixMillis};
+use enforcer_core::model::{AgentName, Capture, SessionId, UnixMillis};
 use enforcer_core::policy::{Policy, SourceFile, Sources, compile};
 use enforcer_core::record::{
     Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
@@ -186,7 +186,8 @@ impl Rig {
         };
         let process = Process::new(4711, 1000, "agent");
         let agent = AgentName::new("support");
-        let origin = Origin { destination: DESTINATION, session, agent, process };
+        let capture = Capture::All;
+        let origin = Origin { destination: DESTINATION, session, agent, capture, process };
         let origins = Arc::new(Given(Mutex::new(Some(origin))));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

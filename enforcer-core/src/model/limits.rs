@@ -137,6 +137,17 @@ pub const NAMESPACE_SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 pub const NAMESPACES_MAX: usize = 256;
 /// Processes that wait for a look at their network namespace; the sweep finds what has no place.
 pub const NAMESPACE_QUEUE_MAX: usize = 64;
+/// Addresses and ports of endpoints at which processes that are not guarded are taken; of more, the surplus is
+/// not seen.
+pub const ENDPOINT_ADDRESSES_MAX: usize = 16_384;
+/// Names of endpoints that are looked up at once.
+pub const ENDPOINT_LOOKUPS_MAX: usize = 16;
+/// Time between two looks at what addresses the names of endpoints have.
+pub const ENDPOINT_LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
+/// Time for which an address is taken for a name's that its answers do not hold any more: clients keep answers.
+pub const ENDPOINT_ADDRESS_KEEP: Duration = Duration::from_secs(3600);
+/// Time that the start of the daemon waits for the first answers.
+pub const ENDPOINT_FIRST_WAIT: Duration = Duration::from_secs(5);
 /// Time between two looks for processes that a selector describes and that nobody saw starting.
 pub const ADOPTION_INTERVAL: Duration = Duration::from_secs(5);
 /// Looks in a row, until one finds nothing new.
@@ -202,6 +213,14 @@ pub const PLACES_MAX: usize = 32;
 /// Bytes of the name of a unit or the path of a cgroup that an entry may name; the kernel compares one more
 /// byte, so that a longer one is another one.
 pub const CGROUP_NAME_BYTES_MAX: usize = 190;
+/// Bytes of the name of a container; in the name of a cgroup a hyphen takes four.
+pub const CONTAINER_NAME_BYTES_MAX: usize = 40;
+/// Entries and places that one container takes which is named: as a machine, by docker and by podman.
+pub const CONTAINER_PLACES: usize = 3;
+/// Containers of a runtime whose names are read; the names of more are not known.
+pub const CONTAINERS_MAX: usize = 4096;
+/// Bytes of a runtime's file about its containers; a larger one is not read.
+pub const CONTAINER_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of a path (`PATH_MAX` less its end).
 pub const PATH_BYTES_MAX: usize = 4095;
 /// Values of one fact that a suggested rule lists; with more of them it is not bounded.

@@ -4,6 +4,7 @@
 //! Every room speaks these; nothing in here does anything.
 
 mod api;
+mod capture;
 mod decision;
 mod deny;
 mod facts;
@@ -13,6 +14,7 @@ mod launch;
 pub mod limits;
 
 pub use api::{Batch, Embed, FileRead, FineTune, Image, Speech, TraceExport, Upload};
+pub use capture::Capture;
 pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth};
 pub use deny::{Denied, DenyReason};
 pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Usage};

@@ -13,7 +13,7 @@ use cedar_policy::{
 
 use crate::mask::{DetectorSet, Masker};
 use crate::model::{
-    AgentName, ApprovalName, BudgetName, CredentialName, Decision, DetectorName, Effect,
+    AgentName, ApprovalName, BudgetName, Capture, CredentialName, Decision, DetectorName, Effect,
     EndpointName, Facts, LaunchMode, MaskName, Mode, Obligations, PolicyVersion, RuleId,
 };
 
@@ -161,6 +161,24 @@ impl Policy {
     #[must_use]
     pub fn launch(&self, name: &AgentName) -> Option<LaunchMode> {
         self.inventory.agents.get(name).map(|agent| agent.launch)
+    }
+
+    /// How much of an agent's egress is taken; all of it where nobody says otherwise.
+    #[must_use]
+    pub fn capture(&self, name: &AgentName) -> Capture {
+        self.inventory.agents.get(name).map(|agent| agent.capture).unwrap_or_default()
+    }
+
+    /// The agent that a process becomes which is nobody's, by a connection to an endpoint.
+    #[must_use]
+    pub const fn any_agent(&self) -> Option<&AgentName> {
+        self.inventory.any.as_ref()
+    }
+
+    /// Whether some agent captures endpoints only, so that their addresses have to be known.
+    #[must_use]
+    pub const fn captures_endpoints(&self) -> bool {
+        self.inventory.captures_endpoints.is_some()
     }
 
     /// Which processes become which agent by themselves. The first entry that describes a process decides.

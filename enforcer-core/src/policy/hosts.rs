@@ -35,6 +35,12 @@ impl fmt::Display for HostPattern {
 }
 
 impl HostPattern {
+    /// The name; none of a pattern with a wildcard.
+    #[must_use]
+    pub fn exact(&self) -> Option<&str> {
+        (self.reach == Reach::Itself).then_some(self.name.as_str())
+    }
+
     /// Reads a pattern; the error says what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let lower = text.to_ascii_lowercase();

@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Style};
 use crate::model::{
-    AgentName, ApprovalName, BudgetName, CredentialName, DetectorName, EndpointName, LaunchMode,
-    MaskName, Mode,
+    AgentName, ApprovalName, BudgetName, Capture, CredentialName, DetectorName, EndpointName,
+    LaunchMode, MaskName, Mode,
 };
 
 use super::hosts::{HostPattern, Hosts};
@@ -63,11 +63,12 @@ pub(super) struct Mask {
     pub(super) span: Range<usize>,
 }
 
-/// Groups, way of being started, and place of an agent.
+/// Groups, way of being started, how much of its egress is taken, and place of an agent.
 #[derive(Clone, Debug)]
 pub(super) struct Agent {
     pub(super) groups: Vec<String>,
     pub(super) launch: LaunchMode,
+    pub(super) capture: Capture,
     pub(super) span: Range<usize>,
 }
 
@@ -81,6 +82,10 @@ pub(super) struct Inventory {
     pub(super) groups: BTreeSet<String>,
     /// Entries of `match`, with the agent that each stands for.
     pub(super) selectors: Vec<(AgentName, Selector)>,
+    /// The agent that any process is which no entry describes.
+    pub(super) any: Option<AgentName>,
+    /// Where the first agent says that it captures endpoints only.
+    pub(super) captures_endpoints: Option<Range<usize>>,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) endpoint_spans: Vec<Range<usize>>,
     pub(super) endpoint_groups: BTreeSet<String>,
@@ -128,6 +133,7 @@ pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Inv
     let mut inventory = Inventory { mode: read_mode(&mut sheet, &top), ..Inventory::default() };
     read_agents(&mut sheet, &top, &mut inventory);
     read_endpoints(&mut sheet, &top, &mut inventory);
+    selector::check_endpoints(&mut sheet, &inventory);
     read_detectors(&mut sheet, &top, &mut inventory);
     read_masks(&mut sheet, &top, &mut inventory);
     sections::read(&mut sheet, &top, &mut inventory);
@@ -169,11 +175,11 @@ fn unknown(sheet: &mut Sheet<'_>, word: &Word, message: &str, known: &[&str]) {
 fn read_agents(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
     for (name, section) in sheet.named(top, "agents") {
         sheet.only(&section, &["match", "groups", "capture", "launch"]);
-        selector::read(sheet, &name, &section, inventory);
+        let capture = selector::read(sheet, &name, &section, inventory);
         let launch = read_launch(sheet, &section);
         let groups = read_groups(sheet, &section);
         inventory.groups.extend(groups.iter().cloned());
-        let agent = Agent { groups, launch, span: name.span };
+        let agent = Agent { groups, launch, capture, span: name.span };
         inventory.agents.insert(AgentName::new(name.text), agent);
     }
 }

@@ -10,6 +10,7 @@
 mod bundle;
 pub mod cases;
 mod compared;
+mod container;
 mod contradiction;
 mod diagnostic;
 pub mod diff;
@@ -37,6 +38,7 @@ mod unused;
 mod warnings;
 
 pub use bundle::{Compiled, SourceFile, Sources, compile};
+pub use container::{Container, SHORT_ID_DIGITS, container_id, machine_scope};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 pub use evaluate::Policy;
 pub use explain::{Explanation, Outcome, RuleOutcome};

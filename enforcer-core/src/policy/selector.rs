@@ -7,11 +7,14 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::model::AgentName;
-use crate::model::limits::{CGROUP_NAME_BYTES_MAX, PATH_BYTES_MAX, PLACES_MAX, SELECTORS_MAX};
+use crate::model::limits::{
+    CGROUP_NAME_BYTES_MAX, CONTAINER_PLACES, PATH_BYTES_MAX, PLACES_MAX, SELECTORS_MAX,
+};
+use crate::model::{AgentName, Capture};
 
 use super::Diagnostic;
-use super::inventory::{Inventory, LATER};
+use super::container::Container;
+use super::inventory::{Endpoint, Inventory};
 use super::sheet::{Section, Sheet, Word};
 
 /// One entry of `match`. A process that everything in it describes belongs to the agent.
@@ -25,6 +28,8 @@ pub struct Selector {
     pub unit: Option<String>,
     /// Path of a cgroup below the root of cgroup v2; what is below it is meant, too.
     pub cgroup: Option<String>,
+    /// A container.
+    pub container: Option<Container>,
     /// Name or number of the real user.
     pub user: Option<String>,
     /// Name or number of the real group.
@@ -34,12 +39,17 @@ pub struct Selector {
 }
 
 impl Selector {
+    /// How many entries it takes on a host: a container that is named may be one of several runtimes'.
+    fn entry_count(&self) -> usize {
+        self.container.as_ref().map_or(1, container_places)
+    }
+
     /// How many keys an entry has: one with more of them says more.
     #[must_use]
     pub fn key_count(&self) -> usize {
         let texts = [&self.exe, &self.unit, &self.cgroup, &self.user, &self.group, &self.parent];
         let given = texts.into_iter().filter(|text| text.is_some()).count();
-        given + usize::from(self.sha256.is_some())
+        given + usize::from(self.sha256.is_some()) + usize::from(self.container.is_some())
     }
 }
 
@@ -49,21 +59,22 @@ const KEYS: &[&str] =
 const UNIT_SUFFIXES: &[&str] = &[".service", ".scope", ".slice"];
 const SHA256_DIGITS: usize = 64;
 
-/// Which bytes of egress are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Capture {
-    All,
-    Endpoints,
-}
-
 /// Reads `match` and `capture` of an agent.
 pub(super) fn read(
     sheet: &mut Sheet<'_>,
     agent: &Word,
     section: &Section<'_>,
     inventory: &mut Inventory,
-) {
-    let capture = read_capture(sheet, section);
+) -> Capture {
+    let (capture, span) = read_capture(sheet, section);
+    if let Some(span) = span {
+        if !section.table.contains_key("match") {
+            sheet
+                .error(span.clone(), "capture `endpoints` without `match` would have no effect")
+                .help = Some("what `enforcer run` starts is guarded as a whole".to_owned());
+        }
+        inventory.captures_endpoints.get_or_insert(span);
+    }
     if let Some(span) = sheet.empty_array(section, "match") {
         sheet.error(span, "a `match` without an entry can match nothing").help = Some(format!(
             "leave it out: `{0}` is then what `enforcer run --agent {0} -- CMD` starts",
@@ -71,33 +82,47 @@ pub(super) fn read(
         ));
     }
     for entry in sheet.listed(section, "match") {
-        if let Some(selector) = read_entry(sheet, &entry, capture) {
-            let name = AgentName::new(agent.text.clone());
-            claim(sheet, inventory, name, selector, entry.head);
+        let name = AgentName::new(agent.text.clone());
+        match read_entry(sheet, &entry, capture) {
+            Some(selector) if selector.key_count() == 0 => {
+                claim_any(sheet, inventory, name, entry.head);
+            }
+            Some(selector) => claim(sheet, inventory, name, selector, entry.head),
+            None => {}
         }
     }
+    capture
 }
 
-fn read_capture(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Capture {
-    let Some(capture) = sheet.text(section, "capture") else { return Capture::All };
-    match capture.text.as_str() {
-        "all" => Capture::All,
-        "endpoints" => {
-            let message = format!("capture `endpoints` is {LATER}");
-            sheet.error(capture.span, message).help =
-                Some("every byte of egress of an agent is taken (`all`)".to_owned());
-            Capture::Endpoints
-        }
-        other => {
-            let message = format!("unknown capture `{other}`");
+/// `capture`, and where it stands if only endpoints are captured.
+fn read_capture(sheet: &mut Sheet<'_>, section: &Section<'_>) -> (Capture, Option<Range<usize>>) {
+    let Some(capture) = sheet.text(section, "capture") else { return (Capture::All, None) };
+    let known = [Capture::All, Capture::Endpoints];
+    match known.into_iter().find(|known| known.as_str() == capture.text) {
+        Some(Capture::Endpoints) => (Capture::Endpoints, Some(capture.span)),
+        Some(Capture::All) => (Capture::All, None),
+        None => {
+            let message = format!("unknown capture `{}`", capture.text);
             let found = Diagnostic::error(sheet.file, capture.span.clone(), message);
-            sheet.push(found.suggest(other, ["all", "endpoints"]));
-            Capture::All
+            sheet.push(found.suggest(&capture.text, known.map(Capture::as_str)));
+            (Capture::All, None)
         }
     }
 }
 
-/// An entry; none when something about it was reported.
+/// Where only connections to endpoints are captured, these have to have names that can be looked up.
+pub(super) fn check_endpoints(sheet: &mut Sheet<'_>, inventory: &Inventory) {
+    let Some(span) = &inventory.captures_endpoints else { return };
+    let has_name = |endpoint: &Endpoint| endpoint.hosts.iter().any(|host| host.exact().is_some());
+    if inventory.endpoints.iter().any(has_name) {
+        return;
+    }
+    let message = "capture `endpoints` can take nothing: no endpoint has a host without a wildcard";
+    sheet.error(span.clone(), message).help =
+        Some("an endpoint is known by the addresses of its names".to_owned());
+}
+
+/// An entry, without a key for `any`; none when something about it was reported.
 fn read_entry(sheet: &mut Sheet<'_>, entry: &Section<'_>, capture: Capture) -> Option<Selector> {
     let before = sheet.found.len();
     sheet.only(entry, KEYS);
@@ -110,13 +135,13 @@ fn read_entry(sheet: &mut Sheet<'_>, entry: &Section<'_>, capture: Capture) -> O
         sha256: read_sha256(sheet, entry),
         unit: read_unit(sheet, entry),
         cgroup: read_cgroup(sheet, entry),
+        container: read_container(sheet, entry),
         user: read_account(sheet, entry, "user"),
         group: read_account(sheet, entry, "group"),
         parent: read_path(sheet, entry, "parent"),
     };
     refuse_root(sheet, entry, &selector);
-    refuse_container(sheet, entry);
-    refuse_any(sheet, entry, capture);
+    check_any(sheet, entry, capture);
     (sheet.found.len() == before).then_some(selector)
 }
 
@@ -199,6 +224,17 @@ fn read_cgroup(sheet: &mut Sheet<'_>, entry: &Section<'_>) -> Option<String> {
     None
 }
 
+fn read_container(sheet: &mut Sheet<'_>, entry: &Section<'_>) -> Option<Container> {
+    let word = sheet.text(entry, "container")?;
+    match Container::parse(&word.text) {
+        Ok(container) => Some(container),
+        Err(why) => {
+            refuse(sheet, &word, "container", why);
+            None
+        }
+    }
+}
+
 /// A user or a group: as it stands in passwd(5) and group(5), or its number.
 fn read_account(sheet: &mut Sheet<'_>, entry: &Section<'_>, key: &str) -> Option<String> {
     let word = sheet.text(entry, key)?;
@@ -228,21 +264,16 @@ fn refuse_root(sheet: &mut Sheet<'_>, entry: &Section<'_>, selector: &Selector) 
     };
     let names_more = [&selector.exe, &selector.unit, &selector.cgroup, &selector.parent];
     let has_account = selector.user.is_some() || selector.group.is_some();
-    let is_alone = names_more.into_iter().all(Option::is_none);
+    let is_alone = names_more.into_iter().all(Option::is_none) && selector.container.is_none();
     if has_account && is_alone && is_root(&selector.user) && is_root(&selector.group) {
-        sheet.error(entry.head.clone(), "root alone is the host itself, not an agent").help =
-            Some("say which of its processes: `exe`, `unit`, `cgroup` or `parent`".to_owned());
+        sheet.error(entry.head.clone(), "root alone is the host itself, not an agent").help = Some(
+            "say which of its processes: `exe`, `unit`, `cgroup`, `container` or `parent`"
+                .to_owned(),
+        );
     }
 }
 
-fn refuse_container(sheet: &mut Sheet<'_>, entry: &Section<'_>) {
-    if let Some(word) = sheet.text(entry, "container") {
-        sheet.error(word.span, format!("`container` is {LATER}")).help =
-            Some("name the container's cgroup with `cgroup`, or its unit with `unit`".to_owned());
-    }
-}
-
-fn refuse_any(sheet: &mut Sheet<'_>, entry: &Section<'_>, capture: Capture) {
+fn check_any(sheet: &mut Sheet<'_>, entry: &Section<'_>, capture: Capture) {
     let Some((key, _)) = entry.table.get_key_value("any") else { return };
     let span = key.span();
     match sheet.boolean(entry, "any") {
@@ -259,9 +290,23 @@ fn refuse_any(sheet: &mut Sheet<'_>, entry: &Section<'_>, capture: Capture) {
                 "otherwise every process of the host would be an agent, Enforcer too".to_owned(),
             );
         }
-        // The capture is reported already.
         Some(true) | None => {}
     }
+}
+
+fn claim_any(
+    sheet: &mut Sheet<'_>,
+    inventory: &mut Inventory,
+    agent: AgentName,
+    span: Range<usize>,
+) {
+    if let Some(owner) = &inventory.any {
+        let message = format!("any other process is agent `{owner}` already");
+        let found = Diagnostic::error(sheet.file, span, message);
+        sheet.push(found.label("claimed again here"));
+        return;
+    }
+    inventory.any = Some(agent);
 }
 
 /// SECURITY: which agent a process is must not depend on the order of a file.
@@ -272,9 +317,6 @@ fn claim(
     selector: Selector,
     span: Range<usize>,
 ) {
-    if selector.key_count() == 0 {
-        return;
-    }
     let same = inventory.selectors.iter().find(|(_, other)| *other == selector);
     if let Some((owner, _)) = same {
         let message = if *owner == agent {
@@ -286,19 +328,39 @@ fn claim(
         sheet.push(found.label("claimed again here"));
         return;
     }
-    if inventory.selectors.len() == SELECTORS_MAX {
+    let taken = |selectors: &[(AgentName, Selector)]| -> usize {
+        selectors.iter().map(|(_, entry)| entry.entry_count()).sum()
+    };
+    let before = taken(&inventory.selectors);
+    if before <= SELECTORS_MAX && before + selector.entry_count() > SELECTORS_MAX {
         let message = format!("more than {SELECTORS_MAX} entries of `match` in one bundle");
         sheet.error(span.clone(), message).help =
             Some("every start of a program is compared with each of them".to_owned());
     }
+    let before = place_count(inventory);
     inventory.selectors.push((agent, selector));
-    let named = inventory.selectors.iter().flat_map(|(_, entry)| [&entry.unit, &entry.cgroup]);
-    let places: BTreeSet<&String> = named.flatten().collect();
     // Told once, at the entry that is too much.
-    if places.len() == PLACES_MAX + 1 {
-        let message = format!("more than {PLACES_MAX} units and cgroups in one bundle");
+    if before <= PLACES_MAX && place_count(inventory) > PLACES_MAX {
+        let message = format!("more than {PLACES_MAX} units, cgroups and containers in one bundle");
         sheet.error(span, message).help =
             Some("name a slice or a cgroup that holds several of them".to_owned());
+    }
+}
+
+/// Names of cgroups that the entries ask for.
+fn place_count(inventory: &Inventory) -> usize {
+    let entries = || inventory.selectors.iter().map(|(_, entry)| entry);
+    let named = entries().flat_map(|entry| [&entry.unit, &entry.cgroup]);
+    let places: BTreeSet<&String> = named.flatten().collect();
+    let containers: BTreeSet<&Container> =
+        entries().filter_map(|entry| entry.container.as_ref()).collect();
+    places.len() + containers.into_iter().map(container_places).sum::<usize>()
+}
+
+const fn container_places(container: &Container) -> usize {
+    match container {
+        Container::Id(_) => 1,
+        Container::Name(_) => CONTAINER_PLACES,
     }
 }
 
@@ -354,7 +416,11 @@ mod tests {
         check("exe", SELECTORS_MAX, &[]);
         check("exe", SELECTORS_MAX + 1, &["more than 64 entries of `match` in one bundle"]);
         check("cgroup", PLACES_MAX, &[]);
-        check("cgroup", PLACES_MAX + 2, &["more than 32 units and cgroups in one bundle"]);
+        check(
+            "cgroup",
+            PLACES_MAX + 2,
+            &["more than 32 units, cgroups and containers in one bundle"],
+        );
     }
 
     #[test]

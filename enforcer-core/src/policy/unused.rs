@@ -54,5 +54,22 @@ pub(super) fn unused(file: &SourceFile, inventory: &Inventory, rules: &[Rule]) -
             warn(span, message, "everything sent there is denied", None);
         }
     }
+    if inventory.captures_endpoints.is_some() {
+        found.extend(unknown_addresses(file, inventory));
+    }
     found
+}
+
+/// Endpoints whose addresses nobody can look up.
+fn unknown_addresses<'a>(
+    file: &'a SourceFile,
+    inventory: &'a Inventory,
+) -> impl Iterator<Item = Diagnostic> + 'a {
+    let all = inventory.endpoints.iter().zip(&inventory.endpoint_spans);
+    all.filter_map(move |(endpoint, span)| {
+        let wildcard = endpoint.hosts.iter().find(|host| host.exact().is_none())?;
+        let message = format!("`{wildcard}` has no addresses that could be looked up");
+        let unknown = Diagnostic::error(file, span.clone(), message).as_warning();
+        Some(unknown.label("agents that capture endpoints are not seen there"))
+    })
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Technique;
 use crate::model::{
-    AgentName, ApprovalName, Decision, Denied, ExchangeId, Facts, Fault, Launch, PolicyVersion,
-    SessionId, UnixMillis, Usage,
+    AgentName, ApprovalName, Capture, Decision, Denied, ExchangeId, Facts, Fault, Launch,
+    PolicyVersion, SessionId, UnixMillis, Usage,
 };
 
 /// One record of the journal.
@@ -271,6 +271,9 @@ pub struct Selected {
     pub started_ns: u64,
     /// Id of its cgroup; zero for one that ran already.
     pub cgroup: u64,
+    /// How much of its egress is taken.
+    #[serde(default, skip_serializing_if = "Capture::is_all")]
+    pub capture: Capture,
 }
 
 /// An exchange was judged.

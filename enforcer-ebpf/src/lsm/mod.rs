@@ -41,7 +41,7 @@ fn hardening() -> Hardening {
 /// The current task when it is guarded.
 #[inline(always)]
 fn guarded() -> Option<Task> {
-    task::current(&task::settings())
+    task::current(task::settings())
 }
 
 /// An argument as an address.

@@ -22,7 +22,7 @@ pub(crate) fn access(ctx: &LsmContext) -> i32 {
     let Some(task) = guarded() else { return GO_ON };
     let settings = task::settings();
     let child: u32 = task::read(address(ctx, 0), settings.task_tgid);
-    if task.session != NO_SESSION && task::labeled(child) == Some(task.session) {
+    if task.session != NO_SESSION && task::labeled(child).session == task.session {
         return GO_ON;
     }
     refuse(Hook::Ptrace, Refusal::OtherProcess, &task, &Attempt::default())

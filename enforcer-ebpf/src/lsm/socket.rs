@@ -52,7 +52,7 @@ pub(crate) fn post_create(ctx: &LsmContext) -> i32 {
         return GO_ON;
     }
     let Some(task) = guarded() else { return GO_ON };
-    let Task { session, tgid, uid, comm } = task;
+    let Task { session, tgid, uid, comm, .. } = task;
     let mut label = SocketLabel { session, tgid, uid, comm };
     if maps::label_socket(sock_of(ctx.arg(0)), &mut label) {
         return GO_ON;

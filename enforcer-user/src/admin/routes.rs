@@ -130,7 +130,7 @@ async fn outsiders_only(
     // The id of a process that is gone may be another's by now, so the one that connected has to live.
     let is_the_same = peer.started.is_some() && identity::started(peer.pid) == peer.started;
     // By its label too: a guarded root may have left the cgroup. What cannot be read is not trusted.
-    let is_labeled = !matches!(host.kernel.labeled(peer.pid), Ok(None));
+    let is_labeled = !matches!(host.kernel.is_agent(peer.pid), Ok(false));
     if !is_the_same || is_labeled || identity::is_guarded(peer.pid, host.sessions.folder()) {
         tracing::warn!(pid = peer.pid, "a guarded process asked the admin API");
         attempted(&host, peer);

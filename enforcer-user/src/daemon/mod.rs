@@ -4,6 +4,7 @@
 //! The order of the start is the order of safety: settings and policy are valid, the journal writes, the
 //! doors are open, and only then do the programs point at them. Sessions of an earlier daemon go on.
 
+mod endpoints;
 mod kernel_events;
 mod namespaces;
 mod policy;
@@ -25,6 +26,7 @@ use tokio::sync::watch::Sender;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
+use endpoints::Endpoints;
 use namespaces::Namespaces;
 use reception::Reception;
 
@@ -163,6 +165,7 @@ impl Daemon {
         let ended_now = ended.iter().map(|session| session.id).collect();
         daemon.record_start(ended);
         let selection = daemon.first_look();
+        daemon.watch_endpoints(resolver.clone()).await;
         daemon.close_forgotten(ended_now);
         let proxy = Proxy {
             enforcer: Arc::clone(&enforcer),
@@ -201,6 +204,13 @@ impl Daemon {
         let mut selection = select::Selection::new(Arc::clone(&self.host));
         selection.look();
         selection
+    }
+
+    /// As early, where it is quick.
+    async fn watch_endpoints(&mut self, resolver: Resolver) {
+        let mut endpoints = Endpoints::new(Arc::clone(&self.host), resolver);
+        endpoints.first_look().await;
+        self.tasks.push(runtime::spawn("endpoints", endpoints.watch()));
     }
 
     fn record_start(&self, ended: Vec<Arc<Session>>) {

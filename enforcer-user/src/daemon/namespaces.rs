@@ -4,7 +4,9 @@
 //!
 //! The listeners belong to the namespace, everything else (the resolver's questions, upstream connections) stays
 //! in the daemon's own. Until the doors of a namespace are open, and if they cannot be opened, the programs
-//! refuse there. A namespace is served only while a labeled process is in it: nobody else's is touched.
+//! refuse there. A namespace is served only while a labeled process is in it: nobody else's is touched. One in
+//! which a connection to an endpoint alone made an agent is served while anybody is in it, because the next one
+//! there would be refused otherwise.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -38,6 +40,8 @@ pub(super) struct Namespaces {
 
 struct Served {
     cookie: u64,
+    /// Opened for a process that a connection to an endpoint alone made an agent.
+    is_anybodys: bool,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -97,8 +101,11 @@ impl Namespaces {
                 all_served = all_served.and(served);
             }
         }
+        let is_left =
+            |(inode, served): (&u64, &Served)| served.is_anybodys && !live.contains(inode);
+        let inhabited = if self.served.iter().any(is_left) { inhabited() } else { HashSet::new() };
         self.served.retain(|inode, served| {
-            let is_live = live.contains(inode);
+            let is_live = live.contains(inode) || (served.is_anybodys && inhabited.contains(inode));
             if !is_live {
                 served.close(&self.kernel);
             }
@@ -135,7 +142,8 @@ impl Namespaces {
         }
         let most = limits::NAMESPACES_MAX;
         ensure!(self.served.len() < most, "{most} are served already; others stay refused");
-        let opened = self.open(namespace).await;
+        let is_anybodys = matches!(self.kernel.is_agent(pid), Ok(false));
+        let opened = self.open(namespace, is_anybodys).await;
         let opened = opened.with_context(|| format!("that of process {pid} is not served"))?;
         if let Some(served) = opened {
             tracing::info!(pid, cookie = served.cookie, "a network namespace is served");
@@ -145,7 +153,7 @@ impl Namespaces {
     }
 
     /// Nothing as long as its loopback device is down: the next attempt of the process asks again.
-    async fn open(&self, namespace: File) -> anyhow::Result<Option<Served>> {
+    async fn open(&self, namespace: File, is_anybodys: bool) -> anyhow::Result<Option<Served>> {
         let (kernel, runtime) = (Arc::clone(&self.kernel), Handle::current());
         let opened = runtime::apart(move || {
             setns(&namespace, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;
@@ -160,7 +168,7 @@ impl Namespaces {
         let Some((cookie, doors)) = opened.await?? else { return Ok(None) };
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
         let tasks = self.reception.serve(doors, Some(cookie));
-        let served = Served { cookie, tasks };
+        let served = Served { cookie, is_anybodys, tasks };
         if let Err(error) = self.kernel.open_door(cookie, ports) {
             served.abort();
             return Err(error.into());
@@ -188,6 +196,13 @@ fn close_door(kernel: &Kernel, cookie: u64) {
     if let Err(error) = kernel.close_door(cookie) {
         tracing::warn!(cookie, error = runtime::chain(&error), "a door is not taken back");
     }
+}
+
+/// The network namespaces that some process is in.
+fn inhabited() -> HashSet<u64> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(inode_of).collect()
 }
 
 /// The network namespace of a process; none when it is gone.

@@ -39,7 +39,7 @@ impl Selection {
     pub(super) fn look(&mut self) {
         let policy = self.host.enforcer.policy.load_full();
         let guard = self.host.sessions.guard();
-        let (entries, problems) = self.files.resolve(guard, policy.selectors());
+        let (entries, problems) = self.files.resolve(guard, &policy);
         let is_new = self.told.as_ref() != Some(&entries);
         if is_new {
             self.tell(entries);
@@ -83,7 +83,7 @@ impl Selection {
             if !is_known {
                 learn(&self.host.sessions, &self.host.enforcer, id);
             }
-            if start.recorded == 0 {
+            if start.recorded == 0 && identity::capture_of(&start).is_all() {
                 self.cut_inherited(&start);
             }
             // Only now, a look later: a daemon that dies in between writes it down twice rather than never.
@@ -115,7 +115,7 @@ impl Selection {
         let new_session = || SessionId::new(host.enforcer.clock.now(), (host.random)());
         let (adopted, problems) =
             identity::adopt(host.sessions.guard(), host.sessions.config(), entries, &new_session);
-        for Adopted { process, session, begun, cut } in adopted {
+        for Adopted { process, session, begun, cut, .. } in adopted {
             if begun {
                 learn(&host.sessions, &host.enforcer, session);
             }
@@ -193,6 +193,7 @@ fn opened(policy: &Policy, start: &SessionStart, agent: &AgentName) -> SessionOp
             parent: start.parent,
             started_ns: start.started,
             cgroup: start.cgroup,
+            capture: identity::capture_of(start),
         }),
     }
 }

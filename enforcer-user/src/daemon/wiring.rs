@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use enforcer_common::{FileId, Label, SessionStart};
-use enforcer_core::model::{AgentName, Fault, Launch, SessionId};
+use enforcer_core::model::{AgentName, Capture, Fault, Launch, SessionId};
 use enforcer_core::policy::Policy;
 use enforcer_core::record::{EventBody, Process};
 use tokio::net::TcpStream;
@@ -114,6 +114,10 @@ impl Guard for KernelGuard {
         Ok(self.0.labeled(pid)?)
     }
 
+    fn is_agent(&self, pid: u32) -> Result<bool, GuardError> {
+        Ok(self.0.is_agent(pid)?)
+    }
+
     fn labels(&self) -> Result<Vec<(u32, SessionId)>, GuardError> {
         Ok(self.0.labels()?)
     }
@@ -130,8 +134,8 @@ impl Guard for KernelGuard {
         Ok(self.0.forget(session)?)
     }
 
-    fn label(&self, pid: u32, session: SessionId) -> Result<(), GuardError> {
-        Ok(self.0.label(pid, session)?)
+    fn label(&self, pid: u32, session: SessionId, capture: Capture) -> Result<(), GuardError> {
+        Ok(self.0.label_as(pid, session, capture)?)
     }
 
     fn unlabel(&self, pid: u32) -> Result<(), GuardError> {
@@ -195,6 +199,7 @@ impl intake::Origins for KernelOrigins {
             destination: seen.destination,
             session: seen.session,
             agent: session.agent.clone(),
+            capture: session.capture,
             process,
         })
     }

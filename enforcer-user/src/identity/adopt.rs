@@ -13,10 +13,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use enforcer_common::{SessionStart, key};
-use enforcer_core::model::{AgentName, SessionId, limits};
+use enforcer_core::model::{Capture, SessionId, limits};
+use enforcer_core::policy::{SHORT_ID_DIGITS, container_id};
 use enforcer_core::record::Process;
 
-use super::{Config, Entry, Guard, GuardError, cgroup};
+use super::{Config, Entry, Guard, GuardError, capture_of, cgroup};
 
 /// A process that was made an agent, or part of one, while it ran.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Adopted {
     pub process: Process,
     /// Its session.
     pub session: SessionId,
+    /// How much of its egress is taken.
+    pub capture: Capture,
     /// The session began with this process.
     pub begun: bool,
     /// Connections of it that were ended.
@@ -58,7 +61,7 @@ pub fn adopt(
     if entries.is_empty() {
         return (adopted, problems);
     }
-    let mut sessions: BTreeMap<u32, SessionId> = BTreeMap::new();
+    let mut sessions: BTreeMap<u32, (SessionId, Capture)> = BTreeMap::new();
     let mut failed: BTreeSet<u32> = BTreeSet::new();
     for _pass in 0..limits::ADOPTION_PASSES_MAX {
         let before = adopted.len();
@@ -72,12 +75,12 @@ pub fn adopt(
             let entry = entries.iter().find(|entry| describes(entry, found, &running));
             let taken = match (inherited, entry) {
                 (Some(session), _) => join(guard, *pid, found, session),
-                (None, Some(entry)) => begin(guard, *pid, found, &entry.agent, new_session()),
+                (None, Some(entry)) => begin(guard, *pid, found, entry, new_session()),
                 (None, None) => continue,
             };
             match taken {
                 Ok(Some(taken)) => {
-                    sessions.insert(*pid, taken.session);
+                    sessions.insert(*pid, (taken.session, taken.capture));
                     adopted.push(taken);
                 }
                 Ok(None) => {}
@@ -97,7 +100,7 @@ pub fn adopt(
 
 fn is_guarded(guard: &dyn Guard, config: &Config, pid: u32) -> bool {
     pid == std::process::id()
-        || !matches!(guard.session_of(pid), Ok(None))
+        || !matches!(guard.is_agent(pid), Ok(false))
         || cgroup::is_guarded(pid, &config.sessions)
 }
 
@@ -105,9 +108,9 @@ fn is_guarded(guard: &dyn Guard, config: &Config, pid: u32) -> bool {
 /// program has labeled descendants, and children from before that are none of the agent's.
 fn ancestor_session(
     running: &BTreeMap<u32, Running>,
-    sessions: &BTreeMap<u32, SessionId>,
+    sessions: &BTreeMap<u32, (SessionId, Capture)>,
     parent: u32,
-) -> Option<SessionId> {
+) -> Option<(SessionId, Capture)> {
     let mut next = parent;
     for _generation in 0..limits::GENERATIONS_MAX {
         if let Some(session) = sessions.get(&next) {
@@ -128,12 +131,14 @@ fn describes(entry: &Entry, found: &Running, running: &BTreeMap<u32, Running>) -
         && (!asks(key::PLACES) || entry.places.iter().all(|place| is_in(place, found)))
 }
 
-/// A place is the name of a cgroup, or its whole path.
+/// A place is the name of a cgroup, its whole path, or the id of its container, short or whole.
 fn is_in(place: &str, found: &Running) -> bool {
-    found
-        .cgroups
-        .iter()
-        .any(|path| path == Path::new(place) || path.file_name().is_some_and(|name| name == place))
+    found.cgroups.iter().any(|path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let id = name.and_then(container_id);
+        let is_id = |id: &str| id == place || id.get(..SHORT_ID_DIGITS) == Some(place);
+        path == Path::new(place) || name == Some(place) || id.is_some_and(is_id)
+    })
 }
 
 /// Labels a process with a session of its own; nothing comes back when it is gone.
@@ -141,12 +146,12 @@ fn begin(
     guard: &dyn Guard,
     pid: u32,
     found: &Running,
-    agent: &AgentName,
+    entry: &Entry,
     session: SessionId,
 ) -> Result<Option<Adopted>, GuardError> {
     let process = cgroup::process(pid, found.uid);
     let start = SessionStart {
-        label: guard.label_of(session, agent)?,
+        label: guard.label_of(session, &entry.agent)?,
         started: nanoseconds(found.started),
         cgroup: 0,
         exe: enforcer_common::FileId::default(),
@@ -155,34 +160,42 @@ fn begin(
         parent: found.parent,
         recorded: 0,
         comm: padded(&process.comm),
+        capture: entry.selector.capture,
+        padding: 0,
     };
     // In this order, as in the kernel: a session that is known has a process.
-    let Some(joined) = join(guard, pid, found, session)? else { return Ok(None) };
+    let inherited = (session, capture_of(&start));
+    let Some(joined) = join(guard, pid, found, inherited)? else { return Ok(None) };
     guard.begin(&start)?;
     Ok(Some(Adopted { begun: true, ..joined }))
 }
 
-/// Labels a process, then ends what it is connected to; nothing comes back when it is gone.
+/// Labels a process, then ends what it is connected to if all of its egress is taken; nothing comes back when it
+/// is gone.
 fn join(
     guard: &dyn Guard,
     pid: u32,
     found: &Running,
-    session: SessionId,
+    (session, capture): (SessionId, Capture),
 ) -> Result<Option<Adopted>, GuardError> {
     let process = cgroup::process(pid, found.uid);
-    guard.label(pid, session)?;
+    guard.label(pid, session, capture)?;
     // SECURITY: the id may be another process's by now, which must neither be guarded nor cut. The label of one
     // that has ended already would never be taken away.
     if cgroup::started(pid) != Some(found.started) || !cgroup::is_running(pid) {
         guard.unlabel(pid)?;
         return Ok(None);
     }
-    let cut = match guard.cut(pid, found.uid, session) {
+    let cut = match capture {
+        Capture::All => guard.cut(pid, found.uid, session),
+        Capture::Endpoints => Ok(0),
+    };
+    let cut = match cut {
         Ok(cut) => cut,
         Err(_) if cgroup::started(pid) != Some(found.started) => 0,
         Err(error) => return Err(error),
     };
-    Ok(Some(Adopted { process, session, begun: false, cut }))
+    Ok(Some(Adopted { process, session, capture, begun: false, cut }))
 }
 
 /// Every process below the attached cgroup. One that ends meanwhile is left out.

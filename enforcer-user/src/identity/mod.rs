@@ -9,6 +9,7 @@
 mod adopt;
 mod cgroup;
 mod claim;
+mod containers;
 mod resolve;
 mod sessions;
 mod watch;
@@ -17,13 +18,13 @@ mod witness;
 use std::path::{Path, PathBuf};
 
 use enforcer_common::{FileId, Label, SessionStart};
-use enforcer_core::model::{AgentName, SessionId};
+use enforcer_core::model::{AgentName, Capture, SessionId};
 
 pub use adopt::{Adopted, adopt};
 pub use cgroup::{is_guarded, is_running, is_stopped, populated, process, remove_all, started};
 pub use claim::Claim;
 pub use resolve::{Entry, Files};
-pub use sessions::{Place, Session, Sessions};
+pub use sessions::{Place, Session, Sessions, capture_of};
 pub use watch::watch;
 pub use witness::{Witness, complete};
 
@@ -110,6 +111,13 @@ pub trait Guard: Send + Sync {
     /// When it cannot be read.
     fn session_of(&self, pid: u32) -> Result<Option<SessionId>, GuardError>;
 
+    /// Whether a process has a label of its own that nothing takes from it. A connection to an endpoint alone
+    /// brings none such.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn is_agent(&self, pid: u32) -> Result<bool, GuardError>;
+
     /// Every labeled process.
     ///
     /// # Errors
@@ -138,7 +146,7 @@ pub trait Guard: Send + Sync {
     ///
     /// # Errors
     /// When there is no room for it.
-    fn label(&self, pid: u32, session: SessionId) -> Result<(), GuardError>;
+    fn label(&self, pid: u32, session: SessionId, capture: Capture) -> Result<(), GuardError>;
 
     /// Takes the label of a process away.
     ///

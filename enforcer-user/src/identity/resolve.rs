@@ -11,11 +11,12 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use enforcer_common::{FileId, Selector as KernelSelector, key};
-use enforcer_core::model::{AgentName, SessionId};
-use enforcer_core::policy::Selector;
+use enforcer_common::{FileId, Selector as KernelSelector, capture, key};
+use enforcer_core::model::{AgentName, Capture, SessionId, limits};
+use enforcer_core::policy::{Container, Policy, Selector, machine_scope};
 use nix::unistd::{Group, User};
 
+use super::containers::Containers;
 use super::{Guard, GuardError};
 
 /// A selector, as this host understands it.
@@ -35,7 +36,7 @@ pub struct Entry {
 
 /// Tells a file's content apart without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -44,7 +45,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -59,6 +60,7 @@ impl Stamp {
 #[derive(Debug, Default)]
 pub struct Files {
     hashes: HashMap<String, (Stamp, [u8; 32])>,
+    containers: Containers,
 }
 
 /// Bytes read at once.
@@ -66,18 +68,25 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 impl Files {
     /// Each selector that means something on this host, in their order; of the others, why not.
-    pub fn resolve(
-        &mut self,
-        guard: &dyn Guard,
-        selectors: &[(AgentName, Selector)],
-    ) -> (Vec<Entry>, Vec<String>) {
+    pub fn resolve(&mut self, guard: &dyn Guard, policy: &Policy) -> (Vec<Entry>, Vec<String>) {
+        let selectors = policy.selectors();
+        let is_named = |(_, selector): &(AgentName, Selector)| {
+            matches!(selector.container, Some(Container::Name(_)))
+        };
+        self.containers.look(selectors.iter().any(is_named));
         let (mut entries, mut problems) = (Vec::new(), Vec::new());
         self.hashes.retain(|path, _| {
             selectors.iter().any(|(_, selector)| selector.exe.as_ref() == Some(path))
         });
         for (agent, selector) in selectors {
             match self.entry(guard, agent, selector) {
-                Ok(entry) => entries.push(entry),
+                Ok(mut entry) => {
+                    entry.selector.capture = match policy.capture(agent) {
+                        Capture::All => capture::ALL,
+                        Capture::Endpoints => capture::ENDPOINTS,
+                    };
+                    entries.extend(self.of_containers(entry, selector.container.as_ref()));
+                }
                 Err(why) => problems.push(format!("agent `{agent}`: {why}")),
             }
         }
@@ -118,7 +127,7 @@ impl Files {
         }
         let places: Vec<String> =
             [&selector.unit, &selector.cgroup].into_iter().flatten().cloned().collect();
-        if !places.is_empty() {
+        if !places.is_empty() || selector.container.is_some() {
             found.keys |= key::PLACES;
         }
         let stat = |file: Option<(FileId, (u64, u64))>| file.map(|(_, stat)| stat);
@@ -129,6 +138,24 @@ impl Files {
             exe: stat(exe),
             parent: stat(parent),
         })
+    }
+
+    /// The entry once for each container on this host that it may mean.
+    fn of_containers(&mut self, entry: Entry, container: Option<&Container>) -> Vec<Entry> {
+        let places = match container {
+            None => return vec![entry],
+            Some(Container::Id(id)) => vec![id.clone()],
+            Some(Container::Name(name)) => {
+                let ids = self.containers.ids_of(name).into_iter();
+                ids.chain([machine_scope(name)]).take(limits::CONTAINER_PLACES).collect()
+            }
+        };
+        let within = |place: String| {
+            let mut entry = entry.clone();
+            entry.places.push(place);
+            entry
+        };
+        places.into_iter().map(within).collect()
     }
 
     /// SHA-256 of a file; read again when it is not what it was.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use enforcer_common::SessionStart;
-use enforcer_core::model::{AgentName, Launch, SessionId, limits};
+use enforcer_common::{SessionStart, capture};
+use enforcer_core::model::{AgentName, Capture, Launch, SessionId, limits};
 
 use super::{Config, Error, Guard, GuardError, cgroup};
 
@@ -24,6 +24,8 @@ pub struct Session {
     pub agent: AgentName,
     /// How its command was started; none by a selector, or if that is not known any more.
     pub launch: Option<Launch>,
+    /// How much of its egress is taken.
+    pub capture: Capture,
     /// What holds its processes together.
     pub place: Place,
 }
@@ -54,6 +56,15 @@ pub struct Sessions {
     alive: RwLock<HashMap<SessionId, Arc<Session>>>,
 }
 
+/// How much of the egress of a session is taken that began by a selector.
+#[must_use]
+pub const fn capture_of(start: &SessionStart) -> Capture {
+    match start.capture {
+        capture::ALL => Capture::All,
+        _ => Capture::Endpoints,
+    }
+}
+
 impl std::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sessions").field("alive", &self.alive().len()).finish_non_exhaustive()
@@ -79,7 +90,8 @@ impl Sessions {
             let path = self.config.sessions.join(id.to_string());
             let is_alive = cgroup::is_populated(&path);
             let place = Place::Cgroup { path, id: cgroup_id };
-            let session = Arc::new(Session { id, agent, launch: recorded(id), place });
+            let (launch, capture) = (recorded(id), Capture::All);
+            let session = Arc::new(Session { id, agent, launch, capture, place });
             self.insert(Arc::clone(&session));
             if !is_alive {
                 ended.push(session);
@@ -103,7 +115,8 @@ impl Sessions {
         let path = self.config.sessions.join(id.to_string());
         let cgroup_id = cgroup::create(&path)?;
         let place = Place::Cgroup { path: path.clone(), id: cgroup_id };
-        let session = Arc::new(Session { id, agent, launch: Some(launch), place });
+        let (launch, capture) = (Some(launch), Capture::All);
+        let session = Arc::new(Session { id, agent, launch, capture, place });
         let guarded = self
             .guard
             .guard(cgroup_id, id, &session.agent)
@@ -143,7 +156,8 @@ impl Sessions {
         }
         let witness = AtomicU32::new(start.tgid);
         let place = Place::Labels { witness, empty_looks: AtomicU32::new(0) };
-        alive.insert(id, Arc::new(Session { id, agent, launch: None, place }));
+        let capture = capture_of(&start);
+        alive.insert(id, Arc::new(Session { id, agent, launch: None, capture, place }));
         Ok(true)
     }
 

@@ -9,7 +9,7 @@ mod sniff;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use enforcer_core::model::{AgentName, SessionId};
+use enforcer_core::model::{AgentName, Capture, SessionId};
 use enforcer_core::record::Process;
 use tokio::net::TcpStream;
 
@@ -26,6 +26,8 @@ pub struct Origin {
     pub session: SessionId,
     /// The agent of that session.
     pub agent: AgentName,
+    /// How much of its egress is taken.
+    pub capture: Capture,
     /// The process, as the kernel saw it at connect time.
     pub process: Process,
 }

@@ -20,6 +20,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::preflight::Host;
 use super::select::Selection;
+use super::watch::Watched;
 use super::{
     Config, Error, Kernel, Origins, Ports, ProgramState, Tier, bpffs, hardened, layout, load, pin,
     preflight, sys,
@@ -34,7 +35,7 @@ pub(super) fn attach(config: &Config, ports: Ports) -> Result<Kernel, Error> {
     let (mut ebpf, btf) = load::load(config)?;
     write_settings(&mut ebpf, host)?;
     let mut kernel_maps = handle(&mut ebpf, config, host)?;
-    if kernel_maps.labeled(std::process::id())?.is_some() {
+    if kernel_maps.is_agent(std::process::id())? {
         return Err(Error::GuardedProcess);
     }
     kernel_maps.open_door(host.netns_cookie, ports)?;
@@ -186,6 +187,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
     let doors = HashMap::try_from(take(ebpf, map::DOORS)?);
     let lost = PerCpuArray::try_from(take(ebpf, map::EVENTS_LOST)?);
     let selection = Selection::open(ebpf)?;
+    let watched = Watched::open(ebpf)?;
     let log = EbpfLogger::init(ebpf);
     let log = log.inspect_err(|error| tracing::warn!(%error, "the programs' log is not read")).ok();
     Ok(Kernel {
@@ -195,6 +197,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
             processes.map_err(|source| Error::map("open", map::PROCESSES, source))?,
         ),
         selection: Mutex::new(selection),
+        watched: Mutex::new(watched),
         doors: Mutex::new(doors.map_err(|source| Error::map("open", map::DOORS, source))?),
         lost: lost.map_err(|source| Error::map("open", map::EVENTS_LOST, source))?,
         netns: host.netns_cookie,

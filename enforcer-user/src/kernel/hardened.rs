@@ -76,9 +76,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, config: &Config, btf: &Btf) -> Tier {
 /// # Errors
 /// When the object as a whole cannot be loaded.
 pub fn probe_tier() -> Result<Tier, Error> {
-    let loaded = EbpfLoader::new().load(load::OBJECT);
-    let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
     let btf = load::types()?;
+    let loaded = EbpfLoader::new().btf(Some(&btf)).load(load::OBJECT);
+    let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
     let tried = (|| {
         prepare(&mut ebpf, &btf, 0)?;
         for name in program::HARDENED {
@@ -115,7 +115,7 @@ fn try_attach(ebpf: &mut Ebpf, config: &Config, btf: &Btf) -> Result<(), Error> 
 
 /// Has the verifier read every program, and tells them what they need to know. Nothing runs yet.
 fn prepare(ebpf: &mut Ebpf, btf: &Btf, pins_device: u32) -> Result<(), Error> {
-    let hardening = layout::hardening(std::process::id(), pins_device)?;
+    let hardening = known(pins_device)?;
     for name in program::HARDENED {
         let loaded = lsm(ebpf, name)?.load(name, btf);
         loaded.map_err(|source| Error::program("load", name, source))?;
@@ -136,9 +136,16 @@ fn prepare(ebpf: &mut Ebpf, btf: &Btf, pins_device: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the programs need to know of this daemon, its pins and this kernel.
+fn known(pins_device: u32) -> Result<Hardening, Error> {
+    let namespace = mount_namespace()?;
+    let daemon = std::process::id();
+    layout::hardening(Hardening { daemon, pins_device, namespace, ..Hardening::default() })
+}
+
 /// Tells the programs on which device the pins are now.
 pub(super) fn tell_device(map: BorrowedFd<'_>, config: &Config) -> Result<(), Error> {
-    let hardening = layout::hardening(std::process::id(), pins_device(&config.bpffs)?)?;
+    let hardening = known(pins_device(&config.bpffs)?)?;
     let written = sys::set_element(map, &0_u32, &hardening);
     written.map_err(|source| Error::syscall("write", map::HARDENING, source))
 }
@@ -160,6 +167,14 @@ fn lsm<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut aya::progra
         Program::Lsm(program) => Ok(program),
         _ => Err(Error::Missing { kind: "security hook", name }),
     }
+}
+
+/// The number of this thread's mount namespace.
+fn mount_namespace() -> Result<u32, Error> {
+    let path = Path::new("/proc/thread-self/ns/mnt");
+    let metadata = fs::metadata(path).map_err(|source| Error::io("read", path, source))?;
+    u32::try_from(metadata.ino())
+        .map_err(|source| Error::io("read", path, std::io::Error::other(source)))
 }
 
 /// The device of the pins, as the kernel itself writes it (`MKDEV`).

@@ -22,7 +22,7 @@ pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
 ));
 
 /// Maps that outlive the daemon. The ring of aya-log is not among them: it belongs to one generation.
-const PINNED: [&str; 19] = [
+const PINNED: [&str; 21] = [
     map::SETTINGS,
     map::GUARDED,
     map::PROCESSES,
@@ -32,6 +32,8 @@ const PINNED: [&str; 19] = [
     map::PLACES,
     map::CGROUPS,
     map::SESSIONS,
+    map::WATCH,
+    map::ENDPOINTS,
     map::DOORS,
     map::ORIGINS,
     map::SOCKET_ORIGIN,
@@ -46,13 +48,14 @@ const PINNED: [&str; 19] = [
 
 /// Creates or reopens the maps, and has the verifier read every program. Nothing runs yet.
 pub(super) fn load(config: &Config) -> Result<(Ebpf, Btf), Error> {
+    let btf = types()?;
     let mut loader = EbpfLoader::new();
+    loader.btf(Some(&btf));
     for name in PINNED {
         loader.map_pin_path(name, pin::map(config, name));
     }
     let loaded = loader.load(OBJECT);
     let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
-    let btf = types()?;
     for name in program::ALL {
         let program = program_mut(&mut ebpf, name)?;
         verify(program, name, &btf).map_err(|source| Error::program("load", name, source))?;

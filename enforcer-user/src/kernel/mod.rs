@@ -25,6 +25,7 @@ mod select;
 mod syn;
 #[expect(unsafe_code, reason = "a few bpf(2) commands that aya does not offer")]
 mod sys;
+mod watch;
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -33,8 +34,8 @@ use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use aya_log::EbpfLogger;
-use enforcer_common::{AGENT_NAME_BYTES, Door, Label, ProcessLabel, capacity, map};
-use enforcer_core::model::{AgentName, SessionId};
+use enforcer_common::{AGENT_NAME_BYTES, Door, Label, ProcessLabel, capacity, capture, map};
+use enforcer_core::model::{AgentName, Capture, SessionId};
 
 pub use self::attach::recorded_ports;
 pub use self::detach::detach;
@@ -68,14 +69,15 @@ pub struct Ports {
     pub resolver: u16,
 }
 
-/// Processes that are guarded by their labels, as an earlier daemon or the programs left them; none where
-/// nothing is in force.
+/// Processes that are agents by their labels, as an earlier daemon or the programs left them; none where nothing
+/// is in force. Those that a connection to an endpoint alone made agents are left out.
 #[must_use]
 pub fn recorded_labels(config: &Config) -> Vec<(u32, SessionId)> {
     let Ok(pinned) = MapData::from_pin(pin::map(config, map::PROCESSES)) else { return Vec::new() };
     let found = HashMap::<_, u32, ProcessLabel>::try_from(aya::maps::Map::HashMap(pinned));
     let Ok(labels) = found else { return Vec::new() };
     let labels = labels.iter().filter_map(Result::ok);
+    let labels = labels.filter(|(_, label)| label.capture != capture::ANY);
     labels.map(|(pid, label)| (pid, SessionId::from_u64(label.session))).collect()
 }
 
@@ -113,6 +115,7 @@ pub struct Kernel {
     guarded: Mutex<HashMap<MapData, u64, Label>>,
     processes: Mutex<HashMap<MapData, u32, ProcessLabel>>,
     selection: Mutex<select::Selection>,
+    watched: Mutex<watch::Watched>,
     doors: Mutex<HashMap<MapData, u64, Door>>,
     lost: PerCpuArray<MapData, u64>,
     /// Cookie of the daemon's own network namespace.
@@ -192,7 +195,19 @@ impl Kernel {
     /// # Errors
     /// When the kernel takes no more labels: the process must not go on then.
     pub fn label(&self, pid: u32, session: SessionId) -> Result<(), Error> {
-        let label = ProcessLabel { session: session.as_u64() };
+        self.label_as(pid, session, Capture::All)
+    }
+
+    /// The same, for a process of whose egress this much is taken.
+    ///
+    /// # Errors
+    /// As [`Self::label`].
+    pub fn label_as(&self, pid: u32, session: SessionId, capture: Capture) -> Result<(), Error> {
+        let capture = match capture {
+            Capture::All => capture::ALL,
+            Capture::Endpoints => capture::ENDPOINTS,
+        };
+        let label = ProcessLabel { session: session.as_u64(), capture, padding: 0 };
         let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
         let inserted = processes.insert(pid, label, 0);
         inserted.map_err(|source| Error::map("add a process to", map::PROCESSES, source))
@@ -203,9 +218,21 @@ impl Kernel {
     /// # Errors
     /// When the map cannot be read.
     pub fn labeled(&self, pid: u32) -> Result<Option<SessionId>, Error> {
+        Ok(self.label_of(pid)?.map(|label| SessionId::from_u64(label.session)))
+    }
+
+    /// Whether a process has a label that a connection to an endpoint alone does not bring.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn is_agent(&self, pid: u32) -> Result<bool, Error> {
+        Ok(self.label_of(pid)?.is_some_and(|label| label.capture != capture::ANY))
+    }
+
+    fn label_of(&self, pid: u32) -> Result<Option<ProcessLabel>, Error> {
         let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
         match processes.get(&pid, 0) {
-            Ok(label) => Ok(Some(SessionId::from_u64(label.session))),
+            Ok(label) => Ok(Some(label)),
             Err(source) if is_missing(&source) => Ok(None),
             Err(source) => Err(Error::map("read", map::PROCESSES, source)),
         }

@@ -16,6 +16,7 @@ use enforcer_common::{
     CGROUP_NAME_BYTES, CgroupName, FileId, Selector, SessionStart, capacity, key, map,
 };
 use enforcer_core::model::limits::{CGROUP_NAME_BYTES_MAX, PLACES_MAX, SELECTORS_MAX};
+use enforcer_core::policy::{SHORT_ID_DIGITS, container_id};
 
 use super::{Config, Error, attach, is_missing, mounts, preflight, text};
 
@@ -260,7 +261,9 @@ fn note(
     places: &BTreeMap<String, u64>,
 ) {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let names = [name, path.to_str().unwrap_or_default()];
+    let id = container_id(name).unwrap_or_default();
+    let short = id.get(..SHORT_ID_DIGITS).unwrap_or_default();
+    let names = [name, path.to_str().unwrap_or_default(), id, short];
     let bits = names.iter().filter_map(|name| places.get(*name)).fold(0, |all, bit| all | bit);
     if bits != 0
         && let Ok(metadata) = fs::metadata(folder)

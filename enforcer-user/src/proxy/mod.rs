@@ -2,13 +2,14 @@
 //! The connection page: what does it speak, is it an endpoint, open TLS or pass it through, then the
 //! carrier. Whatever does not fit is refused, told to the client as far as its protocol can, and recorded.
 
+mod aside;
 mod http;
 mod passthrough;
 mod patience;
 
 use std::sync::Arc;
 
-use enforcer_core::model::{Denied, DenyReason, limits};
+use enforcer_core::model::{Capture, Denied, DenyReason, limits};
 use enforcer_core::policy::Tls;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -114,6 +115,9 @@ impl Proxy {
         let name = hello.server_name.as_deref();
         let found = name.and_then(|host| policy.endpoint(host, port).map(|found| (host, found)));
         let Some((host, endpoint)) = found else {
+            if let (Some(name), Capture::Endpoints) = (name, origin.capture) {
+                return aside::serve(origin, name, stream).await;
+            }
             // The client may be gone already; the refusal stands either way.
             drop(stream.write_all(&ACCESS_DENIED).await);
             drop(stream.shutdown().await);

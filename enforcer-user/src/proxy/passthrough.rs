@@ -50,7 +50,7 @@ pub(super) async fn serve(
 }
 
 /// Copies one direction until its end, an error, or silence; returns the bytes copied.
-async fn copy<R, W>(mut from: ReadHalf<R>, mut to: WriteHalf<W>) -> u64
+pub(super) async fn copy<R, W>(mut from: ReadHalf<R>, mut to: WriteHalf<W>) -> u64
 where
     R: AsyncRead + Send,
     W: AsyncWrite + Send,

@@ -16,6 +16,7 @@ send(s, V4)
 #[ignore = "needs root: cargo xtask test"]
 fn a_dccp_connection_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::EGRESS])
         .or_absent(&["EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT", "ENOENT"])
         .prove();

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use enforcer_common::{FileId, Label};
+use enforcer_core::model::AgentName;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
@@ -21,9 +22,13 @@ fn a_place_is_a_name_or_a_whole_path() {
     for place in ["a.service", "/system.slice/a.service", "/system.slice", "system.slice"] {
         assert!(is_in(place, &found), "{place}");
     }
-    for place in ["b.service", "/a.service", ".service", "/system.slice/a"] {
+    for place in ["b.service", "/a.service", ".service", "/system.slice/a", ""] {
         assert!(!is_in(place, &found), "{place}");
     }
+    let id = "0123456789abcdef".repeat(4);
+    let found = running_in(&format!("/system.slice/docker-{id}.scope/init.scope"), 1);
+    assert!(is_in(&id, &found) && is_in("0123456789ab", &found));
+    assert!(!is_in("0123456789abc", &found) && !is_in("123456789abc", &found));
 }
 
 #[test]
@@ -34,11 +39,13 @@ fn the_nearest_adopted_ancestor_gives_the_session_and_a_circle_ends() {
         (8, running_in("/", 9)),
         (9, running_in("/", 8)),
     ]);
-    let sessions = BTreeMap::from([(2, SessionId::from_u64(5))]);
-    assert_eq!(ancestor_session(&running, &sessions, 3), Some(SessionId::from_u64(5)));
+    let sessions = BTreeMap::from([(2, FIVE)]);
+    assert_eq!(ancestor_session(&running, &sessions, 3), Some(FIVE));
     assert_eq!(ancestor_session(&running, &sessions, 1), None);
     assert_eq!(ancestor_session(&running, &sessions, 8), None);
 }
+
+const FIVE: (SessionId, Capture) = (SessionId::from_u64(5), Capture::All);
 
 /// Labels as the kernel would keep them, and who was cut.
 #[derive(Default)]
@@ -80,7 +87,10 @@ impl Guard for Labels {
     fn forget(&self, _: SessionId) -> Result<(), GuardError> {
         Ok(())
     }
-    fn label(&self, pid: u32, session: SessionId) -> Result<(), GuardError> {
+    fn is_agent(&self, pid: u32) -> Result<bool, GuardError> {
+        Ok(self.given.lock().unwrap().contains_key(&pid))
+    }
+    fn label(&self, pid: u32, session: SessionId, _: Capture) -> Result<(), GuardError> {
         self.given.lock().unwrap().insert(pid, session);
         Ok(())
     }
@@ -116,11 +126,17 @@ fn a_process_that_ends_between_the_look_and_its_label_keeps_none() {
     // It is still in `/proc`, with the same start, until its parent asks for its exit code.
     assert_eq!(cgroup::started(pid), Some(found.started));
     let guard = Labels::default();
-    let agent = AgentName::new("support");
-    assert!(begin(&guard, pid, &found, &agent, SessionId::from_u64(5)).unwrap().is_none());
+    let entry = Entry {
+        agent: AgentName::new("support"),
+        selector: enforcer_common::Selector::END,
+        places: Vec::new(),
+        exe: None,
+        parent: None,
+    };
+    assert!(begin(&guard, pid, &found, &entry, SessionId::from_u64(5)).unwrap().is_none());
     assert_eq!(guard.labels().unwrap(), []);
     child.wait().unwrap();
-    assert!(join(&guard, pid, &found, SessionId::from_u64(5)).unwrap().is_none());
+    assert!(join(&guard, pid, &found, FIVE).unwrap().is_none());
     assert_eq!(guard.labels().unwrap(), []);
     assert_eq!(*guard.begun.lock().unwrap(), [] as [u32; 0]);
     assert_eq!(*guard.cut.lock().unwrap(), [] as [u32; 0]);
@@ -132,9 +148,9 @@ fn a_process_id_that_is_another_process_by_now_keeps_no_label_and_no_connection_
     let pid = child.id();
     let guard = Labels::default();
     let before = Running { started: found.started - 1, ..running_in("/", 1) };
-    assert!(join(&guard, pid, &before, SessionId::from_u64(5)).unwrap().is_none());
+    assert!(join(&guard, pid, &before, FIVE).unwrap().is_none());
     assert_eq!((guard.labels().unwrap().len(), guard.cut.lock().unwrap().len()), (0, 0));
-    assert!(join(&guard, pid, &found, SessionId::from_u64(5)).unwrap().is_some());
+    assert!(join(&guard, pid, &found, FIVE).unwrap().is_some());
     assert_eq!(guard.labels().unwrap(), [(pid, SessionId::from_u64(5))]);
     assert_eq!(*guard.cut.lock().unwrap(), [pid]);
     end(&mut child);
