@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a decision costs, facts ready: by number of rules, and with rules of other agents beside them.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has to stop")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -4,9 +4,12 @@
 use bytes::Bytes;
 use enforcer_core::budget::Amount;
 use enforcer_core::model::{Effect, Mode};
-use enforcer_core::record::ExchangeOutcome;
+use enforcer_core::record::{EventBody, ExchangeOutcome};
 use hyper::http::request::Parts;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_rustls::TlsConnector;
 
 use crate::client::{H1, H2, chat, chat_request};
 use crate::provider::full;
@@ -199,4 +202,44 @@ async fn a_bundle_that_observes_changes_no_byte_and_records_what_it_would_have_d
         !rig.stores("maria.lopez@example.com").await,
         "what is recorded is masked all the same"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_observes_passes_on_what_no_endpoint_names_as_it_came() {
+    let rig = Rig::start(CHATS).await;
+    rig.enforce(policy_with("observe", "", CHATS));
+    let tls = crate::provider::server_config(&rig.authority, "other.example", H1);
+    let echo = |mut stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>| async move {
+        let mut word = [0; 4];
+        stream.read_exact(&mut word).await.unwrap();
+        stream.write_all(&word).await.unwrap();
+        stream.shutdown().await.unwrap();
+    };
+    let server = crate::provider::listen(tls, crate::provider::Seen::default(), echo).await;
+    // The agent's own view: the far end's certificate, not one of ours.
+    rig.destined(server);
+    let config = crate::client::config(rig.authority.pem(), &[H1]);
+    let name = ServerName::try_from("other.example").unwrap();
+    let connector = TlsConnector::from(config);
+    let mut stream = connector.connect(name, rig.tcp().await).await.unwrap();
+    stream.write_all(b"ping").await.unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"ping");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    rig.destined(listener.local_addr().unwrap());
+    let mut agent = rig.tcp().await;
+    agent.write_all(b"SSH-2.0-x\r\n").await.unwrap();
+    let (mut far, _) = listener.accept().await.unwrap();
+    let mut seen = [0; 11];
+    far.read_exact(&mut seen).await.unwrap();
+    assert_eq!(&seen, b"SSH-2.0-x\r\n");
+    let both = |events: &[enforcer_core::record::Event]| crate::rig::refused(events).len() == 2;
+    let events = rig.until("what would be refused", both).await;
+    let reasons: Vec<_> = crate::rig::refused(&events).into_iter().map(|it| it.1).collect();
+    assert_eq!(reasons, ["not_an_endpoint", "protocol_error"]);
+    let observed = events.iter().filter(|event| {
+        matches!(event.body, EventBody::ConnectionRefused { mode: Mode::Observe, .. })
+    });
+    assert_eq!(observed.count(), 2);
 }

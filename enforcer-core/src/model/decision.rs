@@ -92,9 +92,13 @@ impl Obligations {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-fn is_enforced(mode: &Mode) -> bool {
-    *mode == Mode::Enforce
+impl Mode {
+    /// True if decisions are carried out.
+    #[must_use]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    pub fn is_enforce(&self) -> bool {
+        *self == Self::Enforce
+    }
 }
 
 /// The answer for one exchange.
@@ -113,7 +117,7 @@ pub struct Decision {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<RuleId>,
     /// What became of it.
-    #[serde(default, skip_serializing_if = "is_enforced")]
+    #[serde(default, skip_serializing_if = "Mode::is_enforce")]
     pub mode: Mode,
     /// What the operator says to the caller (`@message`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

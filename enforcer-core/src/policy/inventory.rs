@@ -55,6 +55,22 @@ pub struct Endpoint {
     pub groups: Vec<String>,
 }
 
+impl Endpoint {
+    /// What stands for a destination that no endpoint names, in observe mode: no rule is about it, so
+    /// everything there would be denied.
+    #[must_use]
+    pub fn unnamed(port: u16) -> Self {
+        Self {
+            name: EndpointName::new("-"),
+            hosts: Vec::new(),
+            ports: vec![port],
+            protocol: Protocol::Http,
+            tls: Tls::Inspect,
+            groups: Vec::new(),
+        }
+    }
+}
+
 /// A named way of masking.
 #[derive(Clone, Debug)]
 pub(super) struct Mask {

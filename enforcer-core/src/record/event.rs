@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Technique;
 use crate::model::{
-    AgentName, ApprovalName, Capture, Decision, Denied, ExchangeId, Facts, Fault, Launch,
+    AgentName, ApprovalName, Capture, Decision, Denied, ExchangeId, Facts, Fault, Launch, Mode,
     PolicyVersion, SessionId, UnixMillis, Usage,
 };
 
@@ -76,6 +76,9 @@ pub enum EventBody {
         /// What the operator needs to know beyond the reason; never content.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
+        /// In observe mode it was passed on as it came.
+        #[serde(default, skip_serializing_if = "Mode::is_enforce")]
+        mode: Mode,
     },
     /// Connections of a process were ended that it had before it was guarded.
     ConnectionsCut {

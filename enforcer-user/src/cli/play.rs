@@ -231,11 +231,22 @@ pub(super) fn text(scenes: &[Scene], paint: Paint) -> String {
 /// An event on one line.
 pub(super) fn line(event: &Event, paint: Paint) -> String {
     match &event.body {
-        EventBody::ConnectionRefused { process, destination, server_name, denied, detail } => {
+        EventBody::ConnectionRefused {
+            process,
+            destination,
+            server_name,
+            denied,
+            detail,
+            mode,
+        } => {
             let name = server_name.as_ref().map(|name| format!(" ({})", visible(name)));
+            let word = if mode.is_enforce() {
+                paint.bad("REFUSED")
+            } else {
+                paint.strong("would be refused:")
+            };
             format!(
-                "{} connection to {}{} by {}: {}{}",
-                paint.bad("REFUSED"),
+                "{word} connection to {}{} by {}: {}{}",
                 visible(destination),
                 name.unwrap_or_default(),
                 by(process),

@@ -88,6 +88,30 @@ fn open_resolver(config: &Config, policy: &Arc<ArcSwap<Policy>>) -> Result<Resol
     Ok(Resolver::new(dns, Arc::new(wiring::PolicyNames(Arc::clone(policy)))))
 }
 
+/// What every exchange needs.
+fn open_enforcer(
+    config: &Config,
+    policy: Arc<ArcSwap<Policy>>,
+    store: &Store,
+    clock: Clock,
+    resolver: &Resolver,
+    anchors: &Anchors,
+) -> anyhow::Result<Enforcer> {
+    let alarms = Alarms::new(clock.clone());
+    let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone(), alarms.clone()));
+    Ok(Enforcer {
+        policy,
+        journal: store.journal(),
+        upstream: Upstream::new(tls::verified_by(anchors)?, addresses),
+        approvals: Approvals::default(),
+        buffers: Buffers::default(),
+        budgets: Budgets::open(&config.budgets())?,
+        attempts: Attempts::default(),
+        alarms,
+        clock,
+    })
+}
+
 fn identity_config(config: &Config, kernel: &Kernel) -> Result<identity::Config, kernel::Error> {
     let attached = kernel.attached_below_root()?;
     Ok(identity::Config { sessions: config.sessions(), attached })
@@ -120,24 +144,8 @@ impl Daemon {
         let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let resolver = open_resolver(config, &policy)?;
-        let alarms = Alarms::new(clock.clone());
-        let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone(), alarms.clone()));
         let anchors = Anchors::read(&config.upstream.roots)?;
-        let upstream = Upstream::new(tls::verified_by(&anchors)?, addresses);
-        let journal = store.journal();
-        let (buffers, attempts) = (Buffers::default(), Attempts::default());
-        let budgets = Budgets::open(&config.budgets())?;
-        let enforcer = Arc::new(Enforcer {
-            policy,
-            journal,
-            upstream,
-            approvals: Approvals::default(),
-            buffers,
-            budgets,
-            attempts,
-            alarms,
-            clock,
-        });
+        let enforcer = Arc::new(open_enforcer(config, policy, &store, clock, &resolver, &anchors)?);
         watch::record_faults(&enforcer);
 
         let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use enforcer_common::{FileId, Label, SessionStart};
-use enforcer_core::model::{AgentName, Capture, Fault, Launch, SessionId};
+use enforcer_core::model::{AgentName, Capture, Fault, Launch, Mode, SessionId};
 use enforcer_core::policy::Policy;
 use enforcer_core::record::{EventBody, Process};
 use tokio::net::TcpStream;
@@ -30,7 +30,8 @@ pub(super) struct PolicyNames(pub(super) Arc<ArcSwap<Policy>>);
 
 impl Names for PolicyNames {
     fn allows(&self, agent: &AgentName, name: &str) -> bool {
-        self.0.load().names_host_for(agent, name)
+        let policy = self.0.load();
+        policy.mode() == Mode::Observe || policy.names_host_for(agent, name)
     }
 }
 

@@ -22,7 +22,7 @@ mod tunnel;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use enforcer_core::model::{Denied, DenyReason};
+use enforcer_core::model::{Denied, DenyReason, Mode};
 use enforcer_core::policy::{Endpoint, Policy, Tls};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -34,7 +34,7 @@ pub use buffers::Buffers;
 pub use deny::answer as deny_answer;
 use forward::{Outgoing, forward};
 use record::{NotRecorded, OpenRecord};
-pub use record::{connection_refused, resolve_refused};
+pub use record::{connection_observed, connection_refused, resolve_refused};
 pub use tunnel::{Tunnel, tunnel};
 
 use crate::approval::Approvals;
@@ -84,7 +84,9 @@ pub async fn exchange(
 ) -> Response<AnswerBody> {
     let policy = cx.policy.load_full();
     let endpoint = policy.endpoint(&conn.target.host, conn.target.port);
-    let Some(endpoint) = endpoint.filter(|found| found.tls == Tls::Inspect) else {
+    let unnamed = (policy.mode() == Mode::Observe).then(|| Endpoint::unnamed(conn.target.port));
+    let endpoint = endpoint.filter(|found| found.tls == Tls::Inspect).or(unnamed.as_ref());
+    let Some(endpoint) = endpoint else {
         // The bundle changed under an open connection, or the endpoint is not to be looked into.
         return refuse(cx, conn, None, Denied::because(DenyReason::NotAnEndpoint));
     };

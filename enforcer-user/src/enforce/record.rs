@@ -15,8 +15,8 @@ use enforcer_core::budget::Amount;
 use enforcer_core::facts::masked as masked_text;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
-    Decision, Denied, DenyReason, ExchangeId, Facts, RecordDepth, SessionId, UnixMillis, Usage,
-    limits,
+    Decision, Denied, DenyReason, ExchangeId, Facts, Mode, RecordDepth, SessionId, UnixMillis,
+    Usage, limits,
 };
 use enforcer_core::policy::Policy;
 use enforcer_core::protocol::openai;
@@ -338,7 +338,27 @@ pub fn connection_refused(
     let process = origin.process.clone();
     let destination = origin.destination.to_string();
     let server_name = server_name.map(|name| masked(cx, &name));
-    let event = EventBody::ConnectionRefused { process, destination, server_name, denied, detail };
+    let mode = Mode::Enforce;
+    let event =
+        EventBody::ConnectionRefused { process, destination, server_name, denied, detail, mode };
+    cx.journal.append_or_count(origin.session, cx.clock.now(), event);
+}
+
+/// Writes down a connection that would have been refused, and is passed on in observe mode.
+pub fn connection_observed(
+    cx: &Enforcer,
+    origin: &Origin,
+    server_name: Option<&str>,
+    reason: DenyReason,
+) {
+    let event = EventBody::ConnectionRefused {
+        process: origin.process.clone(),
+        destination: origin.destination.to_string(),
+        server_name: server_name.map(|name| masked(cx, name)),
+        denied: Denied::because(reason),
+        detail: None,
+        mode: Mode::Observe,
+    };
     cx.journal.append_or_count(origin.session, cx.clock.now(), event);
 }
 

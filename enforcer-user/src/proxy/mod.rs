@@ -9,7 +9,7 @@ mod patience;
 
 use std::sync::Arc;
 
-use enforcer_core::model::{Capture, Denied, DenyReason, limits};
+use enforcer_core::model::{Capture, Denied, DenyReason, Mode, limits};
 use enforcer_core::policy::Tls;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -96,12 +96,30 @@ impl Proxy {
         let (sniffed, stream) = sniff(stream).await;
         match sniffed {
             Sniffed::Tls(hello) => self.tls(hello, stream, origin).await,
+            Sniffed::Http if self.is_observed_only(origin) => {
+                let reason = DenyReason::NotAnEndpoint;
+                enforce::connection_observed(&self.enforcer, origin, None, reason);
+                aside::serve(origin, None, stream).await
+            }
             Sniffed::Http => {
                 http::serve_plain(self, stream, origin).await;
                 Ok(())
             }
+            Sniffed::Other(_) if self.enforcer.policy.load().mode() == Mode::Observe => {
+                let reason = DenyReason::ProtocolError;
+                enforce::connection_observed(&self.enforcer, origin, None, reason);
+                aside::serve(origin, None, stream).await
+            }
             Sniffed::Other(why) => Err(Refused::new(DenyReason::ProtocolError, None).detail(why)),
         }
+    }
+
+    /// Whether the bundle observes, and nothing at this port is looked into.
+    fn is_observed_only(&self, origin: &Origin) -> bool {
+        let policy = self.enforcer.policy.load();
+        let port = origin.destination.port();
+        policy.mode() == Mode::Observe
+            && !policy.endpoints().any(|found| found.ports.contains(&port))
     }
 
     async fn tls(
@@ -115,16 +133,18 @@ impl Proxy {
         let name = hello.server_name.as_deref();
         let found = name.and_then(|host| policy.endpoint(host, port).map(|found| (host, found)));
         let Some((host, endpoint)) = found else {
-            if let (Some(name), Capture::Endpoints) = (name, origin.capture) {
+            if name.is_some() && origin.capture == Capture::Endpoints {
+                return aside::serve(origin, name, stream).await;
+            }
+            let reason = name.map_or(DenyReason::SniMissing, |_| DenyReason::NotAnEndpoint);
+            if policy.mode() == Mode::Observe {
+                enforce::connection_observed(&self.enforcer, origin, name, reason);
                 return aside::serve(origin, name, stream).await;
             }
             // The client may be gone already; the refusal stands either way.
             drop(stream.write_all(&ACCESS_DENIED).await);
             drop(stream.shutdown().await);
-            return Err(match name {
-                None => Refused::new(DenyReason::SniMissing, None),
-                Some(_) => Refused::new(DenyReason::NotAnEndpoint, name),
-            });
+            return Err(Refused::new(reason, name));
         };
         let target = Target { host: host.to_owned(), port, is_tls: true };
         let conn = Conn { origin: Arc::clone(origin), target };
