@@ -25,5 +25,6 @@ mod passthrough;
 mod patience;
 mod provider;
 mod record;
+mod reload;
 mod rig;
 mod upstream;
