@@ -182,6 +182,8 @@ pub const BUDGET_WINDOW_MAX: Duration = Duration::from_secs(366 * 86_400);
 pub const BUDGET_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of the file of the counters.
 pub const BUDGET_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of the signature of a bundle.
+pub const SIGNATURE_BYTES_MAX: u64 = 4096;
 /// Bytes of a secret.
 pub const SECRET_BYTES_MAX: u64 = 16 * 1024;
 /// Time a request waits for a person, unless the bundle says otherwise.

@@ -29,9 +29,15 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Hash of everything that decides; cases do not.
+    /// The beginning of the [digest](Self::digest): enough to tell bundles apart.
     #[must_use]
     pub fn version(&self) -> PolicyVersion {
+        PolicyVersion::new(self.digest().chars().take(16).collect::<String>())
+    }
+
+    /// BLAKE3 hash of everything that decides, as 64 hexadecimal digits; cases decide nothing.
+    #[must_use]
+    pub fn digest(&self) -> String {
         let mut deciding: Vec<&SourceFile> =
             self.rule_files().into_iter().chain(self.inventory()).collect();
         deciding.sort_by(|left, right| left.path.cmp(&right.path));
@@ -43,7 +49,7 @@ impl Sources {
                 hasher.update(part.as_bytes());
             }
         }
-        PolicyVersion::new(hasher.finalize().to_hex().chars().take(16).collect::<String>())
+        hasher.finalize().to_hex().to_string()
     }
 
     /// The file at a path.

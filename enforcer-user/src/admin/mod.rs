@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use enforcer_core::budget::Amount;
-use enforcer_core::model::{AgentName, Alarm, Launch, PolicyVersion, SessionId, UnixMillis};
+use enforcer_core::model::{AgentName, Alarm, Launch, Mode, PolicyVersion, SessionId, UnixMillis};
 use enforcer_core::record::Technique;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,12 @@ pub struct PolicyStatus {
     pub version: PolicyVersion,
     /// Its folder.
     pub folder: PathBuf,
+    /// The git revision of which the folder is read, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// What becomes of its decisions.
+    #[serde(default)]
+    pub mode: Mode,
     /// Its agents.
     pub agents: Vec<AgentName>,
     /// Why what is in the folder now is not in force, where that is so.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the admin API answers.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,6 +22,7 @@ use super::server::Peer;
 use super::{
     PolicyStatus, Problem, ProgramStatus, SessionStatus, StartSession, StartedSession, Status,
 };
+use crate::config::place::Place;
 use crate::enforce::{self, Enforcer};
 use crate::identity::{self, Sessions, Witness};
 use crate::kernel::Kernel;
@@ -42,7 +44,7 @@ pub struct Host {
     /// Network namespaces that are served besides the daemon's own.
     pub namespaces: Arc<AtomicUsize>,
     /// The bundle's folder.
-    pub policies: PathBuf,
+    pub policies: Place,
     /// Where the programs attach.
     pub cgroup: PathBuf,
     /// Why what is in the bundle's folder is not in force, where that is so.
@@ -111,6 +113,7 @@ pub(super) fn router(host: Arc<Host>) -> Router {
         .route("/v1/sessions/{id}/events", get(events))
         .route("/v1/bodies/{hash}", get(body))
         .route("/v1/verify", get(verify))
+        .route("/v1/metrics", get(metrics))
         .route("/v1/budgets", get(obligations::budgets))
         .route("/v1/budgets/reset", post(obligations::reset))
         .route("/v1/approvals", get(obligations::questions))
@@ -184,7 +187,9 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
         attempts: host.enforcer.attempts.counts(),
         policy: PolicyStatus {
             version: policy.version().clone(),
-            folder: host.policies.clone(),
+            folder: host.policies.folder.clone(),
+            revision: host.policies.revision.clone(),
+            mode: policy.mode(),
             agents: policy.agents().cloned().collect(),
             refused,
         },
@@ -206,6 +211,30 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
             })
             .collect(),
     })
+}
+
+/// The numbers of `status` for a scraper, in the text format of Prometheus (version 0.0.4).
+async fn metrics(state: State<Arc<Host>>) -> String {
+    let Json(status) = status(state).await;
+    let mode = if status.policy.mode.is_enforce() { "enforce" } else { "observe" };
+    let mut text = String::new();
+    let mut gauge = |name: &str, labels: &str, value: u64| {
+        // Writing into a String does not fail.
+        let _infallible = writeln!(text, "enforcer_{name}{labels} {value}");
+    };
+    let policy = format!("{{version=\"{}\",mode=\"{mode}\"}}", status.policy.version);
+    gauge("policy_info", &policy, 1);
+    gauge("policy_refused", "", u64::from(status.policy.refused.is_some()));
+    gauge("healthy", "", u64::from(status.is_healthy));
+    gauge("sessions", "", status.sessions.len() as u64);
+    gauge("kernel_events_lost_total", "", status.kernel_events_lost);
+    for alarm in &status.health {
+        gauge("alarm", &format!("{{fault=\"{}\"}}", alarm.name.name()), 1);
+    }
+    for (technique, count) in &status.attempts {
+        gauge("attempts_total", &format!("{{technique=\"{}\"}}", technique.word()), *count);
+    }
+    text
 }
 
 async fn start(

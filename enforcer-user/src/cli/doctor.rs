@@ -64,7 +64,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         (_, Outcome::Fine) => probed_tier(kernel::probe_tier()),
         _ => Check::new("tier", Outcome::Note, "not probed: programs cannot be loaded"),
     };
-    let policy = policy(daemon::load_policy(&config.policies));
+    let policy = policy(daemon::load_policy_from(&config.policies));
     let is_pinned = kernel::recorded_ports(&place).is_some();
     let daemon = match daemon {
         Some(Ok(status)) => answering(&status),

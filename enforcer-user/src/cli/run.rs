@@ -62,7 +62,7 @@ pub(super) fn run(args: Args, config: &Config, settings: &Path) -> Result<Exit, 
 }
 
 fn files(config: &Config, settings: &Path) -> launch::Files {
-    let mut fixed = vec![config.policies.clone(), settings.to_owned()];
+    let mut fixed = vec![config.policies.folder.clone(), settings.to_owned()];
     // The program that root calls the next time.
     fixed.extend(std::env::current_exe());
     launch::Files { trust: tls::trust_folder(&config.state), state: config.state.clone(), fixed }

@@ -57,7 +57,7 @@ enum Command {
 pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let source = Source::open(&config).await?;
     let colors = std::io::stdout().is_terminal();
-    let (exit, text) = answer(&args, &source, Some(config.policies), colors).await?;
+    let (exit, text) = answer(&args, &source, Some(config.policies.folder), colors).await?;
     output::text(&text)?;
     Ok(exit)
 }

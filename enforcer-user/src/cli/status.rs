@@ -2,11 +2,11 @@
 //! `enforcer status`: the state at a glance. Exit 1 if something is not as it should be.
 
 use enforcer_core::model::limits::STATUS_TIMEOUT;
-use enforcer_core::model::{Alarm, Fault, Launch};
+use enforcer_core::model::{Alarm, Fault, Launch, Mode};
 
 use super::output::{self, Format};
 use super::{Exit, Failure, play};
-use crate::admin::{Client, Error, Status};
+use crate::admin::{Client, Error, PolicyStatus, Status};
 use crate::config::Config;
 use crate::identity;
 
@@ -80,7 +80,7 @@ fn render(status: &Status) -> String {
     let attached = status.programs.iter().filter(|program| program.is_attached).count();
     let mut lines = vec![
         format!("daemon    {} (pid {})", word(status.is_healthy), status.pid),
-        format!("policy    {} from {}", status.policy.version, status.policy.folder.display()),
+        policy_line(&status.policy),
         format!("journal   {}", status.journal),
         format!(
             "kernel    {attached} of {} programs attached at {}",
@@ -128,4 +128,13 @@ fn render(status: &Status) -> String {
 
 const fn word(is_healthy: bool) -> &'static str {
     if is_healthy { "healthy" } else { "NOT healthy" }
+}
+fn policy_line(policy: &PolicyStatus) -> String {
+    let revision = policy.revision.as_ref().map(|revision| format!(" at {revision}"));
+    let observes = match policy.mode {
+        Mode::Enforce => "",
+        Mode::Observe => ", OBSERVES ONLY: nothing is refused or masked",
+    };
+    let (version, folder) = (&policy.version, policy.folder.display());
+    format!("policy    {version} from {folder}{}{observes}", revision.unwrap_or_default())
 }

@@ -137,7 +137,7 @@ fn read_file(path: &Path, relative: String, budget: &mut Budget<'_>) -> Result<S
 }
 
 /// Opens without following a link and without waiting for the other end of a pipe.
-fn open(path: &Path) -> Result<File, Error> {
+pub(super) fn open(path: &Path) -> Result<File, Error> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|source| {
         if source.raw_os_error() == Some(libc::ELOOP) {

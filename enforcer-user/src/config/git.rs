@@ -81,6 +81,15 @@ pub fn read_revision(dir: &Path, revision: &str, path: &str) -> Result<Sources, 
     Ok(Sources { files })
 }
 
+/// Reads one file as it stands in a revision.
+///
+/// # Errors
+/// See [`Error`]; also if it is larger than `bytes_max`.
+pub fn read_file(dir: &Path, revision: &str, path: &str, bytes_max: u64) -> Result<Vec<u8>, Error> {
+    let what = format!("{revision}:{path}");
+    git(dir, &["cat-file", "blob", "--end-of-options", &what], bytes_max, &what)
+}
+
 /// What a path of the tree is for the bundle.
 enum Part {
     File,

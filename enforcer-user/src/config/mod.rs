@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod git;
+pub mod place;
 mod read;
 
 use std::collections::BTreeMap;
@@ -23,8 +24,8 @@ pub const JOURNAL_FOLDER: &str = "journal";
 /// The settings, complete.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The bundle's folder.
-    pub policies: PathBuf,
+    /// Where the bundle comes from.
+    pub policies: place::Place,
     /// Journal, CA, counters.
     pub state: PathBuf,
     /// The admin API's socket.
@@ -89,7 +90,11 @@ impl Config {
             None => crate::kernel::find_cgroup2().map_err(Error::Cgroup)?,
         };
         Ok(Self {
-            policies: written.policies.unwrap_or_else(|| "/etc/enforcer/policies".into()),
+            policies: place::Place {
+                folder: written.policies.unwrap_or_else(|| "/etc/enforcer/policies".into()),
+                revision: written.policies_revision,
+                key: written.policies_key,
+            },
             state: written.state.unwrap_or_else(|| "/var/lib/enforcer".into()),
             socket: written.socket.unwrap_or_else(|| "/run/enforcer/enforcer.sock".into()),
             cgroup,

@@ -14,6 +14,8 @@ use crate::tls::Root;
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) policies: Option<PathBuf>,
+    pub(super) policies_revision: Option<String>,
+    pub(super) policies_key: Option<String>,
     pub(super) state: Option<PathBuf>,
     pub(super) socket: Option<PathBuf>,
     pub(super) cgroup: Option<PathBuf>,
@@ -23,7 +25,16 @@ pub(super) struct Written {
 }
 
 /// The keys that people may write.
-const KEYS: [&str; 6] = ["policies", "state", "socket", "cgroup", "bpffs", "upstream"];
+const KEYS: [&str; 8] = [
+    "policies",
+    "policies_revision",
+    "policies_key",
+    "state",
+    "socket",
+    "cgroup",
+    "bpffs",
+    "upstream",
+];
 const UPSTREAM_KEYS: [&str; 3] = ["roots", "proxy", "resolve"];
 
 pub(super) fn read(name: &str, text: &str) -> Result<Written, Diagnostics> {
@@ -34,6 +45,8 @@ pub(super) fn read(name: &str, text: &str) -> Result<Written, Diagnostics> {
     sheet.only(&top, &KEYS);
     let mut written = Written {
         policies: path(&mut sheet, &top, "policies"),
+        policies_revision: sheet.text(&top, "policies_revision").map(|word| word.text),
+        policies_key: key(&mut sheet, &top),
         state: path(&mut sheet, &top, "state"),
         socket: path(&mut sheet, &top, "socket"),
         cgroup: path(&mut sheet, &top, "cgroup"),
@@ -66,6 +79,18 @@ fn upstream_section(sheet: &mut Sheet<'_>, upstream: &Section<'_>, written: &mut
             words.into_iter().filter_map(|word| address(sheet, &word)).collect();
         written.resolve.insert(name.trim_end_matches('.').to_ascii_lowercase(), addresses);
     }
+}
+
+/// A key that cannot be read would refuse every bundle; better now, and with its place.
+fn key(sheet: &mut Sheet<'_>, top: &Section<'_>) -> Option<String> {
+    let word = sheet.text(top, "policies_key")?;
+    if let Err(error) = minisign_verify::PublicKey::from_base64(&word.text) {
+        let problem = Diagnostic::error(sheet.file, word.span, "`policies_key` is no minisign key")
+            .label(error.to_string())
+            .help("the second line of the `.pub` file that `minisign -G` made");
+        sheet.push(problem);
+    }
+    Some(word.text)
 }
 
 fn path(sheet: &mut Sheet<'_>, section: &Section<'_>, key: &str) -> Option<PathBuf> {
@@ -115,6 +140,8 @@ mod tests {
     fn the_documented_file_is_read() {
         let text = r#"
             policies = "/etc/enforcer/policies"
+            policies_revision = "refs/heads/main"
+            policies_key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
             state = "/var/lib/enforcer"
             socket = "/run/enforcer/enforcer.sock"
             cgroup = "/sys/fs/cgroup"

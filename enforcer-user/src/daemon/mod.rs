@@ -47,7 +47,7 @@ use crate::upstream::Upstream;
 
 use watch::Watch;
 
-pub use policy::{Error as PolicyError, load as load_policy};
+pub use policy::{Error as PolicyError, load as load_policy, load_from as load_policy_from};
 
 /// Time between two looks at idle upstream connections.
 const REAP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
@@ -134,7 +134,7 @@ impl Daemon {
         let kernel_config =
             kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
         kernel::check(&kernel_config)?;
-        let policy = policy::load(&config.policies)?;
+        let policy = policy::load_from(&config.policies)?;
         // Before anything is made or replaced that a running daemon uses.
         let claim = Claim::take(&config.sessions())?;
         admin::refuse_taken(&config.socket).map_err(|error| socket_failed(config, &error))?;

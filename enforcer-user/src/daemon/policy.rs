@@ -10,14 +10,14 @@ use enforcer_core::policy::{Policy, compile};
 use enforcer_core::record::EventBody;
 
 use crate::admin::Host;
-use crate::config::bundle;
+use crate::config::place::{self, Place};
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder cannot be read.
     #[error(transparent)]
-    Read(#[from] bundle::Error),
+    Read(#[from] place::Error),
     /// The bundle is not valid.
     #[error("the bundle `{folder}` is not valid")]
     Invalid {
@@ -31,12 +31,20 @@ pub enum Error {
     },
 }
 
-/// Reads and compiles a bundle.
+/// Reads and compiles the bundle in a folder.
 ///
 /// # Errors
 /// See [`Error`]; all problems at once.
 pub fn load(folder: &Path) -> Result<Policy, Error> {
-    let sources = bundle::read_sources(folder)?;
+    load_from(&Place::folder(folder))
+}
+
+/// Reads and compiles a bundle from where the settings say.
+///
+/// # Errors
+/// See [`Error`]; all problems at once.
+pub fn load_from(place: &Place) -> Result<Policy, Error> {
+    let (sources, folder) = (place.read()?, &place.folder);
     match compile(&sources) {
         Ok(compiled) => {
             for warning in compiled.warnings {
@@ -56,9 +64,9 @@ pub(super) async fn watch(host: Arc<Host>) {
     let mut settling: Option<PolicyVersion> = None;
     loop {
         interval.tick().await;
-        let folder = host.policies.clone();
+        let place = host.policies.clone();
         let (known, before) = (seen.clone(), settling.take());
-        let look = move || look(&folder, known.as_ref(), before.as_ref());
+        let look = move || look(&place, known.as_ref(), before.as_ref());
         match tokio::task::spawn_blocking(look).await {
             Ok(Ok(Looked::Settling(version))) => settling = Some(version),
             Ok(Ok(Looked::Same)) => {
@@ -103,11 +111,11 @@ enum Looked {
 /// SECURITY: files are written one after the other, and half a bundle may be valid: the permits without
 /// the forbids. So what is new has to be the same in two looks. An error carries the version it belongs to.
 fn look(
-    folder: &Path,
+    place: &Place,
     known: Option<&PolicyVersion>,
     before: Option<&PolicyVersion>,
 ) -> Result<Looked, (Option<PolicyVersion>, Error)> {
-    let sources = bundle::read_sources(folder).map_err(|error| (None, error.into()))?;
+    let sources = place.read().map_err(|error| (None, error.into()))?;
     let version = sources.version();
     if Some(&version) == known {
         return Ok(Looked::Same);
@@ -118,7 +126,7 @@ fn look(
     match compile(&sources) {
         Ok(compiled) => Ok(Looked::Fresh(Box::new(compiled.policy))),
         Err(problems) => {
-            let folder = folder.to_owned();
+            let folder = place.folder.clone();
             Err((Some(version), Error::Invalid { folder, sources, problems }))
         }
     }
@@ -143,14 +151,13 @@ mod tests {
     #[test]
     fn a_bundle_that_is_still_being_written_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
+        let place = Place::folder(folder.path());
         let inventory = "version = 1\nmode = \"enforce\"\n[agents.a]\n";
         fs::write(folder.path().join("policy.toml"), inventory).unwrap();
-        let Ok(Looked::Settling(first)) = look(folder.path(), None, None) else { panic!() };
+        let Ok(Looked::Settling(first)) = look(&place, None, None) else { panic!() };
         fs::write(folder.path().join("policy.toml"), format!("{inventory}[agents.b]\n")).unwrap();
-        let Ok(Looked::Settling(second)) = look(folder.path(), None, Some(&first)) else {
-            panic!()
-        };
-        assert!(matches!(look(folder.path(), None, Some(&second)), Ok(Looked::Fresh(_))));
-        assert!(matches!(look(folder.path(), Some(&second), None), Ok(Looked::Same)));
+        let Ok(Looked::Settling(second)) = look(&place, None, Some(&first)) else { panic!() };
+        assert!(matches!(look(&place, None, Some(&second)), Ok(Looked::Fresh(_))));
+        assert!(matches!(look(&place, Some(&second), None), Ok(Looked::Same)));
     }
 }

@@ -47,6 +47,8 @@ pub enum Command {
     Test(test::Args),
     /// Say what differs in meaning between two bundles, folders or git revisions. Exit 1 if anything does.
     Diff(diff::Args),
+    /// Print the digest of everything that decides: what a signature of the bundle is made for.
+    Digest(Bundle),
     /// Write a bundle to start from into a new folder.
     Init(init::Args),
     /// Suggest rules and cases from what was recorded, for review.
@@ -106,6 +108,7 @@ pub fn run(command: &Command, journal: &Journal<'_>, streams: &mut Streams<'_>) 
         Command::Check(bundle) => check::run(bundle, streams),
         Command::Test(args) => test::run(args, journal, streams),
         Command::Why(why) => why::run(why, streams),
+        Command::Digest(bundle) => digest(bundle, streams),
         Command::Schema => {
             streams.out.write_all(schema_text().as_bytes())?;
             Ok(FINE)
@@ -120,6 +123,19 @@ fn count(number: usize, what: &str) -> String {
 fn print_json(streams: &mut Streams<'_>, value: &serde_json::Value) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *streams.out, value)?;
     writeln!(streams.out)
+}
+
+fn digest(bundle: &Bundle, streams: &mut Streams<'_>) -> io::Result<u8> {
+    let sources = match read(&bundle.dir, streams)? {
+        Ok(sources) => sources,
+        Err(code) => return Ok(code),
+    };
+    let digest = sources.digest();
+    match bundle.output {
+        Output::Json => print_json(streams, &serde_json::json!({ "digest": digest }))?,
+        Output::Text => writeln!(streams.out, "{digest}")?,
+    }
+    Ok(FINE)
 }
 
 /// A policy that is valid, or the exit code after saying why it is not.
