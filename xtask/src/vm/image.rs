@@ -10,15 +10,21 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Suite;
 use super::kernel::Kernel;
 use super::module;
+use super::{Built, Suite};
 use crate::step;
 
 /// Programs that the suites start. The last of them are used by some techniques only.
 const PROGRAMS: &[&str] = &["/bin/busybox", "/usr/bin/python3"];
 /// Programs by name: distributions keep them in different folders.
-const PROGRAMS_BY_NAME: &[&str] = &["ip", "ss"];
+const PROGRAMS_BY_NAME: &[&str] = &["ip", "ss", "nft", "setpriv", "setsid"];
+/// What suites start and read below `tests`.
+const SCRIPTS: &str = "host/scripts";
+/// Where the sources of programs are that techniques run, below the tests, and where they are in the image: the
+/// machine has no compiler.
+const SOURCES: &str = "escape/programs";
+const COMPILED: &str = "programs";
 /// The parts of Python's library that no script here uses.
 const LEFT_OUT: &[&str] = &[
     "pydoc_data",
@@ -36,7 +42,7 @@ const SLOWNESS: u32 = 8;
 /// Makes the image in a folder and returns its path.
 pub(crate) fn make(
     kernel: &Kernel,
-    suites: &[Suite],
+    built: &Built,
     filter: Option<&str>,
     folder: &Path,
 ) -> Result<PathBuf> {
@@ -44,28 +50,31 @@ pub(crate) fn make(
     if root.exists() {
         fs::remove_dir_all(&root)?;
     }
-    for empty in ["proc", "sys", "dev", "tmp", "run", "root", "bin", "modules"] {
+    for empty in ["proc", "sys", "dev", "tmp", "run", "root", "bin", "modules", COMPILED] {
         fs::create_dir_all(root.join(empty))?;
     }
     let mut files = BTreeSet::new();
     files.extend(PROGRAMS.iter().map(PathBuf::from));
     files.extend(PROGRAMS_BY_NAME.iter().filter_map(|name| on_path(name)));
-    files.extend(suites.iter().map(|suite| suite.program.clone()));
+    let programs = built.suites.iter().map(|suite| &suite.program).chain(&built.programs);
+    files.extend(programs.clone().cloned());
+    add_folder(&step::repository().join("tests").join(SCRIPTS), &mut files)?;
     python_library(&mut files)?;
     let libraries = libraries(&files)?;
     for file in files.iter().chain(&libraries) {
         place(file, &root)?;
     }
-    for suite in suites {
-        strip(&suite.program, &root)?;
+    for program in programs {
+        strip(program, &root)?;
     }
+    compile(&root)?;
     for (number, module) in module::wanted(&kernel.modules)?.into_iter().enumerate() {
         let name = format!("modules/{number:02}-{}.ko", module.name);
         fs::write(root.join(name), module.object)?;
     }
     fs::create_dir_all(below(&root, &step::repository().join("tests"))?)?;
     let init = root.join("init");
-    fs::write(&init, script(suites, filter))?;
+    fs::write(&init, script(built, filter))?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
     let image = folder.join("initramfs.cpio");
     pack(&root, &image)?;
@@ -74,18 +83,32 @@ pub(crate) fn make(
 }
 
 /// What the first process of the machine runs.
-fn script(suites: &[Suite], filter: Option<&str>) -> String {
+fn script(built: &Built, filter: Option<&str>) -> String {
     let mut run = String::new();
-    for Suite { name, program } in suites {
-        let filter = filter.unwrap_or_default();
+    let filter = filter.unwrap_or_default();
+    for Suite { name, program, threads } in &built.suites {
         let program = program.display();
-        run += &format!("echo 'vm: suite {name}'\n{program} --include-ignored {filter}\n");
+        run += &format!("echo 'vm: suite {name}'\n");
+        run += &format!("{program} --include-ignored --test-threads={threads} {filter}\n");
         run += &format!("echo \"vm: suite {name} ended with $?\"\n");
     }
     include_str!("init.sh")
         .replace("@SLOWNESS@", &SLOWNESS.to_string())
+        .replace("@PROGRAMS@", &format!("/{COMPILED}"))
         .replace("@REPOSITORY@", &step::repository().display().to_string())
         .replace("@RUN@", &run)
+}
+
+/// Compiles what techniques run, as the suite does it on a host.
+fn compile(root: &Path) -> Result<()> {
+    for entry in fs::read_dir(step::repository().join("tests").join(SOURCES))? {
+        let source = entry?.path();
+        let name = source.file_stem().context("a source has no name")?;
+        let mut cc = Command::new("cc");
+        cc.args(["-O1", "-pthread", "-o"]).arg(root.join(COMPILED).join(name)).arg(&source);
+        step::run_command(&mut cc)?;
+    }
+    Ok(())
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {

@@ -20,7 +20,7 @@ for module in /modules/*.ko; do
 done
 # Else Yama refuses first, on hosts that have it.
 echo 0 >/proc/sys/kernel/yama/ptrace_scope
-export ENFORCER_TEST_SLOWNESS=@SLOWNESS@ RUST_BACKTRACE=1
+export ENFORCER_TEST_SLOWNESS=@SLOWNESS@ ENFORCER_TEST_PROGRAMS=@PROGRAMS@ RUST_BACKTRACE=1
 # Without `bpf` in its list a kernel is not hardened, and the suites must say so.
 if grep -qw bpf /sys/kernel/security/lsm; then export ENFORCER_TEST_HARDENED=1; fi
 cd @REPOSITORY@/tests

@@ -11,7 +11,7 @@ mod module;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::distribution::{self, Package, Probe};
 use crate::step;
@@ -19,8 +19,9 @@ use crate::step;
 /// The kernels that are promised, by their first two numbers.
 const KERNELS: &[&str] = &["6.1", "6.12"];
 
-/// The suites of `enforcer-tests` that test the kernel side.
-const SUITES: &[&str] = &["host"];
+/// The suites of `enforcer-tests` that test the kernel side, and how many tests at once each of them runs: those of
+/// `escape` wait for the kernel most of the time.
+const SUITES: &[(&str, u32)] = &[("host", 2), ("escape", 4)];
 
 const PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", probe: Probe::Program("qemu-system-x86_64") },
@@ -29,7 +30,9 @@ const PACKAGES: &[Package] = &[
     Package { name: "xz-utils", probe: Probe::Program("xz") },
     Package { name: "binutils", probe: Probe::Program("objcopy") },
     Package { name: "iproute2", probe: Probe::Program("ip") },
+    Package { name: "nftables", probe: Probe::Program("nft") },
     Package { name: "python3", probe: Probe::File("/usr/bin/python3") },
+    Package { name: "gcc", probe: Probe::Program("cc") },
 ];
 
 /// What to run, and where.
@@ -50,11 +53,21 @@ pub(crate) struct Arguments {
     lsm: Option<String>,
 }
 
+/// What cargo built for the machine.
+#[derive(Clone, Debug, Default)]
+struct Built {
+    suites: Vec<Suite>,
+    /// Programs that the suites start.
+    programs: Vec<PathBuf>,
+}
+
 /// A test program, and the suite it is.
 #[derive(Clone, Debug)]
 struct Suite {
     name: String,
     program: PathBuf,
+    /// How many of its tests run at once.
+    threads: u32,
 }
 
 /// Runs the suites on each kernel; goes on to the next one when one fails.
@@ -66,10 +79,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     } else {
         named.iter().map(String::as_str).collect()
     };
-    let suites = build(&arguments.test)?;
+    let built = build(&arguments.test)?;
     let mut outcomes = Vec::new();
     for version in kernels {
-        let outcome = on_kernel(version, &suites, arguments);
+        let outcome = on_kernel(version, &built, arguments);
         if let Err(cause) = &outcome {
             step::say(&format!("kernel {version}: {cause:#}"));
         }
@@ -83,49 +96,54 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn on_kernel(version: &str, suites: &[Suite], arguments: &Arguments) -> Result<String> {
+fn on_kernel(version: &str, built: &Built, arguments: &Arguments) -> Result<String> {
     let folder = step::target_folder().join("vm");
     let kernel = kernel::ensure(version, &folder.join("kernels"))?;
     let place = folder.join(version);
-    let image = image::make(&kernel, suites, arguments.filter.as_deref(), &place)?;
+    let image = image::make(&kernel, built, arguments.filter.as_deref(), &place)?;
     let lsm = arguments.lsm.as_deref();
     boot::run(&boot::Machine { kernel: &kernel, image: &image, lsm, folder: &place })
 }
 
 /// Builds the programs of the suites and finds out where cargo put them.
-fn build(wanted: &[String]) -> Result<Vec<Suite>> {
-    let mut names: Vec<&str> = wanted.iter().map(String::as_str).collect();
-    if names.is_empty() {
-        names = SUITES.to_vec();
+fn build(wanted: &[String]) -> Result<Built> {
+    let known = |name: &String| SUITES.iter().any(|(suite, _)| suite == name);
+    if let Some(name) = wanted.iter().find(|name| !known(name)) {
+        bail!("no suite `{name}` tests the kernel side");
     }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let suites: Vec<_> = SUITES.iter().filter(|(name, _)| is_wanted(name)).collect();
     let mut cargo = step::cargo();
     cargo.args(["test", "--locked", "--no-run", "--message-format=json-render-diagnostics"]);
-    cargo.args(["-p", "enforcer-tests"]);
-    for name in &names {
+    // With the features that every other build has: nothing is compiled twice.
+    cargo.arg("--workspace");
+    for (name, _) in &suites {
         cargo.args(["--test", name]);
     }
     step::say(&step::show(&cargo));
-    let built = cargo.stderr(std::process::Stdio::inherit()).output()?;
-    ensure!(built.status.success(), "the suites do not build: {}", built.status);
-    let mut suites = Vec::new();
-    for line in String::from_utf8(built.stdout)?.lines() {
+    let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "the suites do not build: {}", output.status);
+    let mut built = Built::default();
+    for line in String::from_utf8(output.stdout)?.lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;
-        if let (Some(name), Some(program)) =
-            (message.pointer("/target/name"), message.pointer("/executable"))
-            && let (Some(name), Some(program)) = (name.as_str(), program.as_str())
-            && names.contains(&name)
-        {
-            suites.push(Suite { name: name.to_owned(), program: program.into() });
+        let text = |place: &str| message.pointer(place).and_then(serde_json::Value::as_str);
+        let (Some(name), Some(program)) = (text("/target/name"), text("/executable")) else {
+            continue;
+        };
+        match text("/target/kind/0") {
+            Some("bin") => built.programs.push(program.into()),
+            Some("test") => built.suites.extend(
+                suites.iter().filter(|(suite, _)| *suite == name).map(|(_, threads)| Suite {
+                    name: name.to_owned(),
+                    program: program.into(),
+                    threads: *threads,
+                }),
+            ),
+            _ => {}
         }
     }
-    for name in names {
-        suites
-            .iter()
-            .find(|suite| suite.name == name)
-            .with_context(|| format!("no suite `{name}`"))?;
-    }
-    if suites.is_empty() {
-        bail!("there is no suite to run");
-    }
-    Ok(suites)
+    ensure!(built.suites.len() == suites.len(), "cargo did not say where it put every suite");
+    // The order in which cargo finished them differs from run to run.
+    built.suites.sort_by(|one, other| other.name.cmp(&one.name));
+    Ok(built)
 }
