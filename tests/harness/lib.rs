@@ -29,8 +29,18 @@ const SLOWNESS: &str = "ENFORCER_TEST_SLOWNESS";
 /// A limit of time as this machine needs it: a test never waits shorter because it runs under emulation.
 #[must_use]
 pub fn slowed(limit: Duration) -> Duration {
+    limit.saturating_mul(slowness())
+}
+
+/// A number of things that a storm does, as this machine can do them in the same time: under emulation fewer.
+#[must_use]
+pub fn lightened(count: u32) -> u32 {
+    (count / slowness()).max(1)
+}
+
+fn slowness() -> u32 {
     let factor = std::env::var(SLOWNESS).ok().and_then(|text| text.parse().ok());
-    limit.saturating_mul(factor.unwrap_or(1))
+    factor.filter(|factor| *factor > 0).unwrap_or(1)
 }
 
 /// The top folder of the sources.

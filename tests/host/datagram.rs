@@ -68,7 +68,7 @@ fn answers_of_several_servers_asked_at_once_come_from_the_server_that_was_asked(
         let lab = Lab::new();
         // Six servers on one socket: more than it can tell apart at once, but no more than four in flight.
         let script = r#"
-s = socket_(AF_INET, SOCK_DGRAM); s.settimeout(20)
+s = socket_(AF_INET, SOCK_DGRAM); s.settimeout(PATIENCE)
 for servers in (["10.99.0.%d" % n for n in (1, 2, 3, 4)], ["10.99.0.%d" % n for n in (5, 6, 1, 2)]):
     for server in servers: s.sendto(b"q", (server, 53))
     answers = [s.recvfrom(200) for _ in servers]

@@ -24,7 +24,7 @@ show(ask(AF_INET, ("10.99.0.2", 80))[:12])
 if os.fork() == 0:
     os.setsid()
     show(ask(AF_INET, ("10.99.0.3", 80))[:12])
-    os.execv(sys.executable, [sys.executable, "-c", "import socket\ns = socket.create_connection(('10.99.0.4', 80), 20)\nprint(s.recv(200).decode()[:12], flush=True)"])
+    os.execv(sys.executable, [sys.executable, "-c", "import socket\ns = socket.create_connection(('10.99.0.4', 80), 160)\nprint(s.recv(200).decode()[:12], flush=True)"])
 os.wait()
 "#
         );
@@ -98,7 +98,7 @@ show(listeners[0].getsockname()[1], listeners[1].getsockname()[1])
             r#"{listen}
 def peer(family, to):
     with socket_(family) as s:
-        s.settimeout(20); s.connect(to)
+        s.settimeout(PATIENCE); s.connect(to)
         return at(s.getpeername())
 for l, family, host in zip(listeners, (AF_INET, AF_INET6), ("127.0.0.1", "::1")):
     own = (host, l.getsockname()[1])

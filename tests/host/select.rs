@@ -21,7 +21,7 @@ import subprocess
 ASK = """
 import socket, errno
 try:
-    with socket.create_connection(("10.99.0.2", 80), 20) as s: print("guarded" if s.recv(200) else "refused")
+    with socket.create_connection(("10.99.0.2", 80), 160) as s: print("guarded" if s.recv(200) else "refused")
 except OSError as error: print({errno.ENETUNREACH: "free"}.get(error.errno, "refused"))
 """
 def run(*words):

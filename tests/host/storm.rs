@@ -4,20 +4,23 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use enforcer_tests::lab::child::Script;
 use enforcer_tests::lab::wire::{World, contains};
 use enforcer_tests::lab::{Lab, isolated};
+use enforcer_tests::lightened;
 
 /// The program that connects as often as it is told.
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_connect-storm");
 
-const PER_SECOND: u32 = 500;
-const ROUNDS: u32 = 20;
+/// Connects a second of each client.
+static PER_SECOND: LazyLock<u32> = LazyLock::new(|| lightened(500));
+/// Restarts or upgrades.
+static ROUNDS: LazyLock<u32> = LazyLock::new(|| lightened(20).max(5));
 /// Where guarded processes want to go: the far end of the wire, which sees every frame.
 const OUTSIDE: &str = "10.99.0.2:80";
 /// Asks for a while, so that each side of a restart is long enough to be met.
@@ -106,7 +109,7 @@ impl Load {
         assert_eq!((counts.refused, counts.wrong), (0, 0), "{unguarded}");
         let seen = Counts::read(&guarded);
         assert_eq!(seen.wrong, 0, "{guarded}");
-        let enough = u64::from(PER_SECOND) * seconds;
+        let enough = u64::from(*PER_SECOND) * seconds;
         assert!(u64::from(counts.total() + seen.total()) >= enough, "{guarded} {unguarded}");
         seen
     }
@@ -128,7 +131,7 @@ fn under_load_20_restarts_let_nothing_out_and_disturb_nobody() {
         let world = World::new();
         let mut lab = Lab::new();
         let load = Load::new(&lab);
-        for _ in 0..ROUNDS {
+        for _ in 0..*ROUNDS {
             lab.crash();
             assert_eq!(lab.guarded(ASK_AGAIN), ["ECONNREFUSED"], "nobody is there");
             lab.restart();
@@ -147,7 +150,7 @@ fn under_load_20_upgrades_lose_no_connect_and_disturb_nobody() {
         let world = World::new();
         let mut lab = Lab::new();
         let load = Load::new(&lab);
-        for _ in 0..ROUNDS {
+        for _ in 0..*ROUNDS {
             lab.attach();
         }
         let guarded = load.finish();

@@ -13,11 +13,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use enforcer_tests::slowed;
 use nix::errno::Errno;
 use nix::libc::linger;
 use nix::sys::socket::{
@@ -25,7 +26,7 @@ use nix::sys::socket::{
 };
 
 /// Longest that an answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+static PATIENCE: LazyLock<Duration> = LazyLock::new(|| slowed(Duration::from_secs(20)));
 /// Threads that keep the pace together, so that a slow answer does not slow the others down.
 const PACE_THREADS: u32 = 64;
 /// Source ports that connects share, below those that the kernel gives out.
@@ -112,7 +113,7 @@ impl Tally {
 }
 
 fn ask(address: SocketAddr) -> Outcome {
-    match TcpStream::connect_timeout(&address, PATIENCE) {
+    match TcpStream::connect_timeout(&address, *PATIENCE) {
         Ok(stream) => answer(stream, address),
         Err(error) => Outcome::Refused(format!("{address}: {error}")),
     }
@@ -122,7 +123,7 @@ fn ask(address: SocketAddr) -> Outcome {
 fn answer(mut stream: TcpStream, address: SocketAddr) -> Outcome {
     let mut text = String::new();
     let read =
-        stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.read_to_string(&mut text));
+        stream.set_read_timeout(Some(*PATIENCE)).and_then(|()| stream.read_to_string(&mut text));
     match (text.split(' ').next(), read) {
         (Some(first), _) if first == address.to_string() => Outcome::Right,
         (_, Err(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {

@@ -49,7 +49,8 @@ pub struct Script {
 pub fn start(cgroup: Option<&Path>, script: &str) -> Script {
     let python =
         if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
-    program(cgroup, python, &["-c", &format!("{PRELUDE}\n{script}")])
+    // Alone and without packages of the site: that starts in half the time.
+    program(cgroup, python, &["-I", "-S", "-c", &format!("{PRELUDE}\n{script}")])
 }
 
 /// Starts a program, in a cgroup or outside any.

@@ -9,10 +9,10 @@ pub mod wire;
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, LazyLock};
@@ -43,6 +43,10 @@ pub const AGENT: &str = "support";
 /// Longest a test waits for something that has to happen.
 pub static PATIENCE: LazyLock<Duration> = LazyLock::new(|| slowed(Duration::from_secs(20)));
 
+/// How often something is looked at that the kernel does a moment later and tells nobody. Looking without a pause
+/// would take the processor from the kernel's own threads, which do it.
+const POLL: Duration = Duration::from_millis(5);
+
 /// Runs a test in network and mount namespaces of its own; threads and children it starts are in them too.
 pub fn isolated(test: impl FnOnce() + Send + 'static) {
     assert!(geteuid().is_root(), "needs root: cargo xtask test");
@@ -63,6 +67,14 @@ pub fn isolated(test: impl FnOnce() + Send + 'static) {
 pub fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "ip {arguments}");
+}
+
+/// Runs several commands of `ip`, one a line, and stops at the first that fails.
+pub fn ip_all(commands: &str) {
+    let mut command = Command::new("ip");
+    let mut child = command.args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{commands}");
 }
 
 /// The folders a test uses, removed and checked on drop.
@@ -182,7 +194,7 @@ impl Lab {
         let deadline = Instant::now() + *PATIENCE;
         while residue::programs().iter().any(|(loaded, _)| *loaded == id) {
             assert!(Instant::now() < deadline, "`{program}` stays in force");
-            thread::yield_now();
+            thread::sleep(POLL);
         }
     }
 
@@ -392,7 +404,7 @@ impl Drop for Place {
         let deadline = Instant::now() + *PATIENCE;
         let detached = loop {
             match kernel::detach(&self.config) {
-                Err(_) if Instant::now() < deadline => thread::yield_now(),
+                Err(_) if Instant::now() < deadline => thread::sleep(POLL),
                 end => break end,
             }
         };
@@ -416,7 +428,7 @@ fn remove_cgroup(path: &Path) {
         if !is_busy {
             return;
         }
-        thread::yield_now();
+        thread::sleep(POLL);
     }
 }
 

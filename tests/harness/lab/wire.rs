@@ -16,7 +16,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::gettid;
 
-use super::{PATIENCE, ip};
+use super::{PATIENCE, ip_all};
 
 /// Text in every payload that must not get out.
 pub const MARKER: &str = "ENFORCER-MARKER";
@@ -66,10 +66,10 @@ impl World {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             tell_tid.send(gettid()).unwrap();
             wired.recv().unwrap();
-            ip("address add 10.99.0.2/24 dev far");
-            ip("address add fd99::2/64 dev far nodad");
-            ip("address add fe80::99/64 dev far nodad");
-            ip("link set far up");
+            ip_all(
+                "address add 10.99.0.2/24 dev far\naddress add fd99::2/64 dev far nodad\n\
+                 address add fe80::99/64 dev far nodad\nlink set far up\n",
+            );
             let packets = every_packet();
             let service = TcpListener::bind(("::", SERVICE_PORT)).unwrap();
             let closer = service.try_clone().unwrap();
@@ -81,16 +81,16 @@ impl World {
             shutdown(closer.as_raw_fd(), Shutdown::Both).unwrap();
         });
         let tid = tid.recv_timeout(*PATIENCE).unwrap();
-        ip(&format!("link add near type veth peer name far address {FAR} netns {tid}"));
-        ip("address add 10.99.0.1/24 dev near");
-        ip("address add fd99::1/64 dev near nodad");
-        ip("link set near up");
-        ip("route add default via 10.99.0.2");
-        ip("-6 route add default via fd99::2");
         // Whoever is outside may claim any address; what is sent there must not wait for an answer.
-        for (kind, address) in [("-4", "127.0.0.1"), ("-6", "::1"), ("-6", "fe80::99")] {
-            ip(&format!("{kind} neighbor add {address} lladdr {FAR} dev near"));
-        }
+        let claimed = ["127.0.0.1", "::1", "fe80::99"]
+            .map(|address| format!("neighbor add {address} lladdr {FAR} dev near\n"));
+        ip_all(&format!(
+            "link add near type veth peer name far address {FAR} netns {tid}\n\
+             address add 10.99.0.1/24 dev near\naddress add fd99::1/64 dev near nodad\n\
+             link set near up\nroute add default via 10.99.0.2\n\
+             route add default via fd99::2\n{}",
+            claimed.concat()
+        ));
         go_on.send(()).unwrap();
         ready.recv_timeout(*PATIENCE).unwrap();
         let world = Self { frames, dial, ends: Cell::new(0) };

@@ -13,7 +13,7 @@ OTHER = "/usr/bin/python3"
 ASK = """
 import errno, socket
 try:
-    with socket.create_connection(("10.99.0.2", 80), 20) as s: print("guarded" if s.recv(200) else "refused")
+    with socket.create_connection(("10.99.0.2", 80), 160) as s: print("guarded" if s.recv(200) else "refused")
 except OSError as error: print({errno.ENETUNREACH: "free"}.get(error.errno, "refused"))
 """
 

@@ -14,7 +14,7 @@ THREADS = 40
 PROGRAM = f"""
 import socket, sys
 s = socket.socket()
-s.settimeout(20)
+s.settimeout(160)
 try: s.connect(("10.99.0.2", 80))
 except OSError as error: sys.exit(int(error.errno == {errno.ENETUNREACH}))
 """
@@ -23,7 +23,7 @@ read, write = os.pipe()
 
 def report():
     with socket.socket() as s:
-        s.settimeout(20)
+        s.settimeout(160)
         try:
             s.connect(("10.99.0.2", 80))
             os.write(write, b"0")
