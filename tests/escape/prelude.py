@@ -1,8 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # What the scripts of the techniques use, besides what the laboratory offers to every script.
-import array, ctypes, select, signal, subprocess, threading
-signal.alarm(30)
-libc = ctypes.CDLL(None, use_errno=True)
+import array, signal
+class Later:
+    "Something that takes long to load, and that most scripts do not use."
+    def __init__(self, load):
+        self._load, self._loaded = load, None
+    def __getattr__(self, name):
+        if self._loaded is None:
+            self._loaded = self._load()
+        return getattr(self._loaded, name)
+ctypes, select, subprocess, threading = (
+    Later(lambda name=name: __import__(name)) for name in ("ctypes", "select", "subprocess", "threading"))
+libc = Later(lambda: ctypes.CDLL(None, use_errno=True))
+SLOWNESS = int(os.environ.get("ENFORCER_TEST_SLOWNESS", 1))
+signal.alarm(30 * SLOWNESS)
 MARKER = b"ENFORCER-MARKER"
 V4 = ("10.99.0.2", 8080)
 V6 = ("fd99::2", 8080)
@@ -11,7 +22,7 @@ STRANGER = 3128
 FASTOPEN = 0x20000000
 TCP_FASTOPEN_CONNECT, NO_COOKIE = (IPPROTO_TCP, 30, 1), (IPPROTO_TCP, 34, 1)
 BOUND = (SOL_SOCKET, SO_BINDTODEVICE, b"near")
-SHORT = 0.3
+SHORT = 0.3 * SLOWNESS
 def tcp(family=AF_INET, *options, bind=None):
     s = socket_(family)
     s.settimeout(SHORT)
@@ -80,8 +91,10 @@ def run(*arguments):
 def pass_socket(to, s):
     to.sendmsg([b"x"], [(SOL_SOCKET, SCM_RIGHTS, array.array("i", [s.fileno()]))])
 def take_socket(at, family=AF_INET, kind=SOCK_STREAM, protocol=0):
-    data = at.recvmsg(1, CMSG_LEN(4))[1][0][2]
-    return socket_(family, kind, protocol, fileno=array.array("i", data)[0])
+    received = at.recvmsg(1, CMSG_LEN(4))[1]
+    if not received:
+        raise OSError(errno.EPERM, "the descriptor does not arrive")
+    return socket_(family, kind, protocol, fileno=array.array("i", received[0][2])[0])
 def carry_out(attempt):
     try:
         attempt()

@@ -4,7 +4,7 @@
 //! A technique is a value: a script, and what has to become of it. It is tried without a guard first and must
 //! get out, else it proves nothing. Then it is tried guarded, by root and by an ordinary user: nothing may
 //! get out, and the attempt must be on record. At last the programs that hold it are switched off one after
-//! the other: up to the last one nothing may get out, and then it must.
+//! the other, security hooks first: up to the last one nothing may get out, and then it must.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,13 +21,17 @@ use enforcer_common::{Hook, Refusal};
 use enforcer_tests::lab::child::{self, Script};
 use enforcer_tests::lab::wire::{MARK, World, contains};
 use enforcer_tests::lab::{Lab, PATIENCE, isolated};
+use enforcer_tests::slowed;
+use enforcer_user::kernel::Tier;
 use nix::unistd::getpid;
 use tempfile::TempDir;
 
 use crate::stranger::Stranger;
 
 /// Longest that something which has to get out is waited for.
-const OUT: Duration = Duration::from_secs(10);
+static OUT: LazyLock<Duration> = LazyLock::new(|| slowed(Duration::from_secs(10)));
+/// Names the folder where `cargo xtask test --vm` puts the programs of the techniques, compiled.
+const PROGRAMS: &str = "ENFORCER_TEST_PROGRAMS";
 /// What a script says when it got what it must not have and nothing on the wire shows it.
 const ESCAPED: &str = "escaped";
 /// The user `nobody`.
@@ -80,6 +84,8 @@ pub(crate) struct Technique {
     nobody: Outcome,
     absent: &'static [&'static str],
     held_by: &'static [&'static str],
+    hardened_by: &'static [&'static str],
+    hardened: Option<Outcome>,
     is_daemon_down: bool,
     starts_outside: bool,
     is_mutated_as_root: bool,
@@ -100,6 +106,8 @@ impl Technique {
             nobody: outcome,
             absent: &[],
             held_by: &[],
+            hardened_by: &[],
+            hardened: None,
             is_daemon_down: false,
             starts_outside: false,
             is_mutated_as_root: false,
@@ -110,6 +118,18 @@ impl Technique {
     /// The programs that hold it, in the order in which they are switched off.
     pub(crate) fn held_by(mut self, programs: &'static [&'static str]) -> Self {
         self.held_by = programs;
+        self
+    }
+
+    /// The security hooks that hold it besides, where they are in force; they are switched off first.
+    pub(crate) fn hardened_by(mut self, hooks: &'static [&'static str]) -> Self {
+        self.hardened_by = hooks;
+        self
+    }
+
+    /// What becomes of it where the security hooks are in force, where that differs.
+    pub(crate) fn where_hardened(mut self, outcome: Outcome) -> Self {
+        self.hardened = Some(outcome);
         self
     }
 
@@ -125,9 +145,9 @@ impl Technique {
         self
     }
 
-    /// A C program, whose path is in `PROGRAM`.
-    pub(crate) fn with_program(mut self, source: &'static str) -> Self {
-        self.program = Some(source);
+    /// A C program of `programs`, whose path is in `PROGRAM`.
+    pub(crate) fn with_program(mut self, name: &'static str) -> Self {
+        self.program = Some(name);
         self
     }
 
@@ -223,8 +243,8 @@ impl Stage {
     fn new(technique: Technique) -> Self {
         let folder = TempDir::new().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        if let Some(source) = technique.program {
-            compile(source, folder.path());
+        if let Some(name) = technique.program {
+            provide(name, folder.path());
         }
         let world = World::new();
         if let Some(setup) = technique.setup {
@@ -271,7 +291,7 @@ impl Stage {
         for user in [User::Root, User::Nobody] {
             let lines = self.run(user);
             self.stays_inside(&lines, &format!("guarded, {user:?}"));
-            self.is_recorded(user, &lines);
+            self.is_recorded(user, self.held_outcome(user), &lines);
         }
     }
 
@@ -282,6 +302,7 @@ impl Stage {
             _ if self.technique.is_mutated_as_root => User::Root,
             _ => User::Nobody,
         };
+        self.is_held_without_security_hooks(user);
         let programs = self.technique.held_by;
         let Some((last, others)) = programs.split_last() else {
             assert!(matches!(self.technique.root, Outcome::Kernel(_)), "something has to hold it");
@@ -297,6 +318,36 @@ impl Stage {
         self.got_out(&lines).unwrap_or_else(|seen| {
             panic!("without {programs:?} nothing holds it, and it does not get out: {seen}")
         });
+    }
+
+    /// What a kernel without the hardened tier does is what the programs do that are left.
+    fn is_held_without_security_hooks(&mut self, user: User) {
+        let hooks = self.technique.hardened_by;
+        if hooks.is_empty() || !self.is_hardened() {
+            return;
+        }
+        for hook in hooks {
+            self.lab().switch_off(hook);
+            let lines = self.run(user);
+            self.stays_inside(&lines, &format!("without `{hook}`"));
+            if Some(hook) == hooks.last() {
+                self.is_recorded(user, self.outcome(user), &lines);
+            }
+        }
+    }
+
+    fn is_hardened(&self) -> bool {
+        self.lab.as_ref().is_some_and(|lab| *lab.kernel().tier() == Tier::Hardened)
+    }
+
+    /// What has to become of it with everything in force.
+    fn held_outcome(&self, user: User) -> Outcome {
+        match (self.outcome(user), self.technique.hardened) {
+            // What the kernel refuses to anybody it refuses before it asks a hook.
+            (kernel @ Outcome::Kernel(_), _) => kernel,
+            (_, Some(hardened)) if self.is_hardened() => hardened,
+            (outcome, _) => outcome,
+        }
     }
 
     fn outcome(&self, user: User) -> Outcome {
@@ -373,10 +424,10 @@ impl Stage {
     /// Waits until it shows in its way that something got out; else says what was seen.
     fn got_out(&mut self, lines: &[String]) -> Result<(), String> {
         let is_out = match self.technique.way {
-            Way::Wire => self.world.wait_for(OUT, |frame| contains(frame, MARK)).is_ok(),
-            Way::Frame => self.world.wait_for(OUT, |_| true).is_ok(),
+            Way::Wire => self.world.wait_for(*OUT, |frame| contains(frame, MARK)).is_ok(),
+            Way::Frame => self.world.wait_for(*OUT, |_| true).is_ok(),
             Way::Stranger => {
-                self.stranger.as_ref().is_some_and(|stranger| stranger.wait_for(MARK, OUT))
+                self.stranger.as_ref().is_some_and(|stranger| stranger.wait_for(MARK, *OUT))
             }
             Way::NoOrigin => self.reaches_without_origin(lines),
             Way::Says => lines.iter().any(|line| line == ESCAPED),
@@ -388,11 +439,10 @@ impl Stage {
     fn reaches_without_origin(&mut self, lines: &[String]) -> bool {
         // Without the programs there is no door either.
         let Some(lab) = &self.lab else { return lines.iter().any(|line| line == "ECONNREFUSED") };
-        lab.arrival_within(OUT).is_some_and(|arrival| arrival.origin.is_none())
+        lab.arrival_within(*OUT).is_some_and(|arrival| arrival.origin.is_none())
     }
 
-    fn is_recorded(&mut self, user: User, lines: &[String]) {
-        let expected = self.outcome(user);
+    fn is_recorded(&mut self, user: User, expected: Outcome, lines: &[String]) {
         let deadline = Instant::now() + *PATIENCE;
         let mut seen = Vec::new();
         let lab = self.lab.as_mut().unwrap();
@@ -432,11 +482,16 @@ fn as_function(script: &str) -> String {
     format!("def attempt():\n    pass\n{}\ncarry_out(attempt)\n", lines.join("\n"))
 }
 
-fn compile(source: &str, folder: &Path) {
-    let (code, program) = (folder.join("program.c"), folder.join("program"));
-    fs::write(&code, source).unwrap();
+/// Puts a program where the script finds it: compiled here, or before where there is no compiler.
+fn provide(name: &str, folder: &Path) {
+    let program = folder.join("program");
+    if let Some(compiled) = std::env::var_os(PROGRAMS) {
+        fs::copy(Path::new(&compiled).join(name), program).unwrap();
+        return;
+    }
+    let source = format!("{}/escape/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("cc");
-    command.args(["-O1", "-pthread", "-o"]).arg(&program).arg(&code);
+    command.args(["-O1", "-pthread", "-o"]).arg(program).arg(source);
     assert!(command.status().unwrap().success(), "the program does not compile");
 }
 

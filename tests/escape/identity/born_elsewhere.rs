@@ -14,7 +14,7 @@ run("clone3", os.path.dirname(OUTSIDE))
 #[ignore = "needs root: cargo xtask test"]
 fn a_child_born_into_another_cgroup_is_guarded() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
-        .with_program(include_str!("../programs/steps.c"))
+        .with_program("steps")
         .held_by(&[program::FORK])
         .mutated_as_root()
         .prove();

@@ -16,6 +16,8 @@ s.sendto(MARKER, V4)
 #[ignore = "needs root: cargo xtask test"]
 fn a_datagram_socket_that_was_made_before_its_process_was_guarded_is_held() {
     Technique::new(Refused(Hook::Sendmsg, Refusal::Datagram), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
+        .where_hardened(Refused(Hook::SocketSend, Refusal::ForeignSocket))
         .held_by(&[program::SENDMSG4])
         .starting_outside()
         .prove();

@@ -16,6 +16,7 @@ send(s, V4)
 #[ignore = "needs root: cargo xtask test"]
 fn a_socket_that_was_made_before_its_process_was_guarded_is_held() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::CONNECT4])
         .starting_outside()
         .prove();

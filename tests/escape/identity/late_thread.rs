@@ -14,7 +14,7 @@ run("thread", os.path.dirname(OUTSIDE))
 #[ignore = "needs root: cargo xtask test"]
 fn a_thread_that_outlives_the_first_one_is_guarded() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
-        .with_program(include_str!("../programs/steps.c"))
+        .with_program("steps")
         .held_by(&[program::EXEC])
         .mutated_as_root()
         .prove();

@@ -17,7 +17,7 @@ os.execv(loader, [loader, PROGRAM, "out"])
 #[ignore = "needs root: cargo xtask test"]
 fn a_program_that_the_loader_runs_is_guarded() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
-        .with_program(include_str!("../programs/steps.c"))
+        .with_program("steps")
         .held_by(&[program::EXEC])
         .mutated_as_root()
         .prove();

@@ -27,6 +27,12 @@ with listener.accept()[0] as peer:
 #[ignore = "needs root: cargo xtask test"]
 fn a_socket_that_somebody_else_bound_to_a_device_is_held() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
+        .hardened_by(&[
+            program::UNIX_STREAM_CONNECT,
+            program::FILE_RECEIVE,
+            program::SOCKET_SENDMSG,
+        ])
+        .where_hardened(Refused(Hook::UnixConnect, Refusal::Helper))
         .held_by(&[program::CONNECT4])
         .with_helper(HELPER)
         .for_nobody(Refused(Hook::Connect, Refusal::Device))

@@ -27,6 +27,12 @@ with listener.accept()[0] as peer:
 #[ignore = "needs root: cargo xtask test"]
 fn a_datagram_socket_that_somebody_else_made_is_held() {
     Technique::new(Refused(Hook::Sendmsg, Refusal::Datagram), SCRIPT)
+        .hardened_by(&[
+            program::UNIX_STREAM_CONNECT,
+            program::FILE_RECEIVE,
+            program::SOCKET_SENDMSG,
+        ])
+        .where_hardened(Refused(Hook::UnixConnect, Refusal::Helper))
         .held_by(&[program::SENDMSG4])
         .with_helper(HELPER)
         .prove();

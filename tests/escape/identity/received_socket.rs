@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Received from an unguarded process, not yet connected.
 
-use enforcer_common::program;
+use enforcer_common::{Hook, Refusal, program};
 
-use crate::technique::Outcome::Redirected;
+use crate::technique::Outcome::{Redirected, Refused};
 use crate::technique::Technique;
 
 const SCRIPT: &str = r#"
@@ -28,6 +28,12 @@ with listener.accept()[0] as peer:
 #[ignore = "needs root: cargo xtask test"]
 fn a_socket_that_somebody_else_made_is_held() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
+        .hardened_by(&[
+            program::UNIX_STREAM_CONNECT,
+            program::FILE_RECEIVE,
+            program::SOCKET_SENDMSG,
+        ])
+        .where_hardened(Refused(Hook::UnixConnect, Refusal::Helper))
         .held_by(&[program::CONNECT4])
         .with_helper(HELPER)
         .prove();

@@ -28,6 +28,8 @@ send(s, V4)
 #[ignore = "needs root: cargo xtask test"]
 fn a_socket_that_is_given_to_somebody_else_is_held() {
     Technique::new(Refused(Hook::Egress, Refusal::Device), SCRIPT)
+        .hardened_by(&[program::UNIX_STREAM_CONNECT])
+        .where_hardened(Refused(Hook::UnixConnect, Refusal::Helper))
         .held_by(&[program::INGRESS, program::EGRESS])
         .with_helper(HELPER)
         .prove();

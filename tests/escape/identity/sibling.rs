@@ -14,7 +14,7 @@ run("parent", os.path.dirname(OUTSIDE))
 #[ignore = "needs root: cargo xtask test"]
 fn a_child_that_is_made_a_sibling_is_guarded() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
-        .with_program(include_str!("../programs/steps.c"))
+        .with_program("steps")
         .held_by(&[program::EXEC, program::FORK])
         .mutated_as_root()
         .prove();

@@ -15,6 +15,7 @@ check(libc.sendto(s.fileno(), MARKER, 15, 0, struct.pack("=HH", AF_INET, 0) + in
 #[ignore = "needs root: cargo xtask test"]
 fn a_tunnel_socket_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::EGRESS])
         .or_absent(&["EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT", "ENOENT"])
         .prove();

@@ -16,6 +16,7 @@ s.send(struct.pack("!BBHHH", 8, 0, 0, 0, 1) + MARKER)
 #[ignore = "needs root: cargo xtask test"]
 fn a_connected_ping_socket_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::CONNECT4, program::EGRESS])
         .after("echo '0 2147483647' > /proc/sys/net/ipv4/ping_group_range")
         .prove();

@@ -15,6 +15,7 @@ socket_(AF_INET, SOCK_RAW, IPPROTO_RAW).sendto(header + MARKER, ("10.99.0.2", 0)
 #[ignore = "needs root: cargo xtask test"]
 fn a_raw_socket_with_its_own_header_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::EGRESS])
         .for_nobody(Kernel("EPERM"))
         .prove();

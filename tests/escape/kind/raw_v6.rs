@@ -14,6 +14,7 @@ socket_(AF_INET6, SOCK_RAW, 253).sendto(MARKER, ("fd99::2", 0))
 #[ignore = "needs root: cargo xtask test"]
 fn a_raw_ipv6_socket_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::EGRESS])
         .for_nobody(Kernel("EPERM"))
         .prove();

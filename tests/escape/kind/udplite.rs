@@ -14,6 +14,7 @@ socket_(AF_INET, SOCK_DGRAM, 136).sendto(MARKER, V4)
 #[ignore = "needs root: cargo xtask test"]
 fn a_udp_lite_datagram_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::SENDMSG4, program::EGRESS])
         .or_absent(&["EPROTONOSUPPORT"])
         .prove();

@@ -16,6 +16,7 @@ s.send(MARKER)
 #[ignore = "needs root: cargo xtask test"]
 fn a_connected_udp_lite_socket_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::EGRESS])
         .or_absent(&["EPROTONOSUPPORT"])
         .prove();

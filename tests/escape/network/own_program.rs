@@ -23,7 +23,9 @@ send(tcp(), ("10.99.0.2", 1))
 #[ignore = "needs root: cargo xtask test"]
 fn a_program_of_the_agent_after_ours_does_not_lead_outside() {
     Technique::new(Refused(Hook::Egress, Refusal::Device), SCRIPT)
-        .with_program(include_str!("../programs/rewrite.c"))
+        .with_program("rewrite")
+        .hardened_by(&[program::BPF])
+        .where_hardened(Refused(Hook::Bpf, Refusal::Programs))
         .held_by(&[program::INGRESS, program::EGRESS])
         .for_nobody(Kernel("EPERM"))
         .prove();

@@ -15,7 +15,7 @@ run("datagram", 0)
 #[ignore = "needs root: cargo xtask test"]
 fn a_datagram_by_a_ring_is_refused() {
     Technique::new(Refused(Hook::Sendmsg, Refusal::Datagram), SCRIPT)
-        .with_program(include_str!("../programs/ring.c"))
+        .with_program("ring")
         .held_by(&[program::SENDMSG4, program::EGRESS])
         .prove();
 }

@@ -15,7 +15,7 @@ run("fastopen", 0)
 #[ignore = "needs root: cargo xtask test"]
 fn data_in_the_first_packet_by_a_ring_is_redirected() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
-        .with_program(include_str!("../programs/ring.c"))
+        .with_program("ring")
         .held_by(&[program::CONNECT4, program::INGRESS, program::EGRESS])
         .prove();
 }

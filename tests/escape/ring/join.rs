@@ -15,7 +15,7 @@ run("join", 0)
 #[ignore = "needs root: cargo xtask test"]
 fn joining_a_group_by_a_ring_is_refused() {
     Technique::new(Refused(Hook::Setsockopt, Refusal::SocketOption), SCRIPT)
-        .with_program(include_str!("../programs/ring.c"))
+        .with_program("ring")
         .held_by(&[program::SETSOCKOPT])
         .gets_out(Way::Frame)
         .prove();

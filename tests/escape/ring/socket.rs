@@ -15,7 +15,7 @@ run("socket", 0)
 #[ignore = "needs root: cargo xtask test"]
 fn a_socket_made_by_a_ring_is_redirected() {
     Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
-        .with_program(include_str!("../programs/ring.c"))
+        .with_program("ring")
         .held_by(&[program::CONNECT4, program::INGRESS, program::EGRESS])
         .prove();
 }

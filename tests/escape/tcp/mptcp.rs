@@ -16,6 +16,7 @@ send(s, V4)
 #[ignore = "needs root: cargo xtask test"]
 fn multipath_tcp_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::CONNECT4, program::INGRESS, program::EGRESS])
         .or_absent(&["EPROTONOSUPPORT"])
         .prove();

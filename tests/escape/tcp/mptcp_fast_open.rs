@@ -17,6 +17,7 @@ s.sendto(MARKER, FASTOPEN, V4)
 #[ignore = "needs root: cargo xtask test"]
 fn multipath_tcp_with_data_in_the_first_packet_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
+        .hardened_by(&[program::SOCKET_SENDMSG])
         .held_by(&[program::SOCK_CREATE, program::CONNECT4, program::INGRESS, program::EGRESS])
         .or_absent(&["EPROTONOSUPPORT"])
         .prove();
