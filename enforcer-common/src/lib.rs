@@ -96,6 +96,22 @@ pub struct Hardening {
     pub super_device: u32,
     /// Offset of `mnt_sb` in `struct vfsmount`.
     pub mount_super: u32,
+    /// Offset of `mnt`, the `struct vfsmount`, in `struct mount`; those that follow are of `struct mount`, too.
+    pub mount_vfs: u32,
+    /// Offset of `mnt_parent`.
+    pub mount_parent: u32,
+    /// Offset of `mnt_mounts`, the head of the list of what is mounted on it.
+    pub mount_children: u32,
+    /// Offset of `mnt_child`, the place in the list of its parent.
+    pub mount_sibling: u32,
+    /// Offset of `mnt_group_id`, which is zero for what is not shared.
+    pub mount_peers: u32,
+    /// Offset of `mnt_ns`.
+    pub mount_namespace: u32,
+    /// Offset of the number of a `struct mnt_namespace`.
+    pub namespace_number: u32,
+    /// Number of the mount namespace of the daemon.
+    pub namespace: u32,
     /// Offset of `addr` in `struct unix_sock`.
     pub unix_address: u32,
     /// Offset of the path in `struct unix_address`.
@@ -440,7 +456,7 @@ pub const fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
 }
 
 const _: () = assert!(size_of::<Settings>() == 96);
-const _: () = assert!(size_of::<Hardening>() == 36);
+const _: () = assert!(size_of::<Hardening>() == 68);
 const _: () = assert!(size_of::<Door>() == 4);
 const _: () = assert!(size_of::<Servers>() == 104);
 const _: () = assert!(size_of::<Label>() == 64);

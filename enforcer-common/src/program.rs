@@ -83,18 +83,22 @@ pub const PTRACE_ACCESS_CHECK: &str = "ptrace_access_check";
 pub const BPF: &str = "bpf";
 /// LSM `task_kill`: no signal to the daemon.
 pub const TASK_KILL: &str = "task_kill";
+/// LSM `file_send_sigiotask`: nor one that a descriptor sends.
+pub const FILE_SEND_SIGIOTASK: &str = "file_send_sigiotask";
+/// LSM `task_setrlimit`: no limit of the daemon is changed.
+pub const TASK_SETRLIMIT: &str = "task_setrlimit";
 /// LSM `inode_unlink`: the pins stay.
 pub const INODE_UNLINK: &str = "inode_unlink";
 /// LSM `inode_rmdir`: their folders stay.
 pub const INODE_RMDIR: &str = "inode_rmdir";
 /// LSM `inode_rename`: they keep their names.
 pub const INODE_RENAME: &str = "inode_rename";
-/// LSM `sb_umount`: their file system stays.
+/// LSM `sb_umount`: their file system stays, also when what it is mounted below goes.
 pub const SB_UMOUNT: &str = "sb_umount";
 
 /// The programs of the hardened tier, in the order in which they are attached: each is named as its hook.
 /// They are attached all or not at all.
-pub const HARDENED: [&str; 13] = [
+pub const HARDENED: [&str; 15] = [
     SOCKET_POST_CREATE,
     SOCKET_CREATE,
     SOCKET_SENDMSG,
@@ -104,6 +108,8 @@ pub const HARDENED: [&str; 13] = [
     PTRACE_ACCESS_CHECK,
     BPF,
     TASK_KILL,
+    FILE_SEND_SIGIOTASK,
+    TASK_SETRLIMIT,
     INODE_UNLINK,
     INODE_RMDIR,
     INODE_RENAME,

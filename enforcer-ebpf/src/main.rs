@@ -181,6 +181,16 @@ pub fn task_kill(ctx: LsmContext) -> i32 {
     lsm::own::kill(&ctx)
 }
 
+#[hook(hook = "file_send_sigiotask")]
+pub fn file_send_sigiotask(ctx: LsmContext) -> i32 {
+    lsm::own::send_signal_of_file(&ctx)
+}
+
+#[hook(hook = "task_setrlimit")]
+pub fn task_setrlimit(ctx: LsmContext) -> i32 {
+    lsm::own::set_limit(&ctx)
+}
+
 #[hook(hook = "inode_unlink")]
 pub fn inode_unlink(ctx: LsmContext) -> i32 {
     lsm::pin::change(&ctx)

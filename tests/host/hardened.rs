@@ -9,14 +9,13 @@ use enforcer_common::{Hook, Refusal};
 use enforcer_user::kernel::{self, Tier};
 use nix::mount::{MsFlags, mount};
 
-use enforcer_tests::lab::child;
 use enforcer_tests::lab::{Lab, isolated};
 
 /// Set where the kernel is known to do it: a test that does not run there has failed.
 const EXPECTED: &str = "ENFORCER_TEST_HARDENED";
 
 /// System calls that Python has no names for.
-const PRELUDE: &str = r#"
+pub(crate) const PRELUDE: &str = r#"
 import ctypes, signal
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -41,16 +40,24 @@ def steal(pid, fd):
 const WHO: [&str; 2] = ["", "as_nobody()\n"];
 
 /// Runs a test where the hooks are in force.
-fn hardened(test: impl FnOnce(Lab) + Send + 'static) {
+pub(crate) fn hardened(test: impl FnOnce(Lab) + Send + 'static) {
     isolated(|| {
         let lab = Lab::new();
-        let tier = lab.kernel().tier();
-        let Some(reason) = tier.reason() else { return test(lab) };
-        assert!(std::env::var_os(EXPECTED).is_none(), "{tier:?}");
-        // Not through `eprintln`, which is captured.
-        let line = format!("NOT RUN, this host is not hardened: {reason}\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        if is_hardened(&lab) {
+            test(lab);
+        }
     });
+}
+
+/// Whether the hooks are in force; says aloud why they are not.
+pub(crate) fn is_hardened(lab: &Lab) -> bool {
+    let tier = lab.kernel().tier();
+    let Some(reason) = tier.reason() else { return true };
+    assert!(std::env::var_os(EXPECTED).is_none(), "{tier:?}");
+    // Not through `eprintln`, which is captured.
+    let line = format!("NOT RUN, this host is not hardened: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    false
 }
 
 /// The next events are of this kind, one for each of [`WHO`].
@@ -187,7 +194,7 @@ new.connect(("10.99.0.2", 80)); show(new.recv(200).decode()[:12], outcome(new.se
 }
 
 /// A helper that is not guarded: streams and datagrams, by path and by an abstract name.
-const HELPER: &str = r#"
+pub(crate) const HELPER: &str = r#"
 names = ["/tmp/enforcer-helper-%d" % os.getpid(), "\0enforcer-helper-%d" % os.getpid()]
 kept = []
 for name in names:
@@ -284,66 +291,5 @@ show(outcome(trace, child)); os.kill(child, 9); os.waitpid(child, 0)
 "#;
             assert_eq!(lab.guarded(&format!("{PRELUDE}{own}")), ["None"], "an own child");
         }
-    });
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn a_guarded_root_cannot_call_bpf() {
-    hardened(|mut lab| {
-        // `BPF_LINK_GET_NEXT_ID`: the first step to detaching a link by its id.
-        let script =
-            "attr = ctypes.create_string_buffer(64)\nshow(outcome(call, 321, 31, attr, 12))";
-        let script = format!("{PRELUDE}{script}");
-        assert_eq!(lab.beside(&script), ["0"]);
-        assert_eq!(lab.guarded(&script), ["EPERM"]);
-        let (hook, refusal, _) = lab.event();
-        assert_eq!((hook, refusal), (Hook::Bpf, Refusal::Programs));
-    });
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn a_guarded_root_removes_renames_and_unmounts_no_pins() {
-    hardened(|mut lab| {
-        let bpffs = lab.config().bpffs.display().to_string();
-        let pin = format!("{bpffs}/v{}/links/connect4", enforcer_common::ABI_VERSION);
-        let map = format!("{bpffs}/v{}/maps/SETTINGS", enforcer_common::ABI_VERSION);
-        let before = lab.kernel().programs();
-        for (attempt, hook) in [
-            (format!("os.unlink, '{pin}'"), Hook::Unlink),
-            (format!("os.unlink, '{map}'"), Hook::Unlink),
-            (format!("os.rename, '{pin}', '{pin}x'"), Hook::Unlink),
-            (format!("os.rmdir, '{bpffs}/v{}/links'", enforcer_common::ABI_VERSION), Hook::Unlink),
-            (format!("call, 166, b'{bpffs}', 0"), Hook::Unmount),
-            (format!("call, 166, b'{bpffs}', 2"), Hook::Unmount),
-        ] {
-            let script = format!("{PRELUDE}show(outcome({attempt}))");
-            assert_eq!(lab.guarded(&script), ["EPERM"], "{attempt}");
-            let (seen, refusal, _) = lab.event();
-            assert_eq!((seen, refusal), (hook, Refusal::Pins), "{attempt}");
-        }
-        assert_eq!(lab.kernel().programs(), before);
-        let elsewhere = "name = '/tmp/enforcer-file-%d' % os.getpid()\n\
-                         open(name, 'w').close(); os.rename(name, name + 'x')\n\
-                         show(outcome(os.unlink, name + 'x'))";
-        assert_eq!(lab.guarded(elsewhere), ["None"]);
-    });
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn a_guarded_root_cannot_signal_the_daemon() {
-    hardened(|mut lab| {
-        let daemon = std::process::id();
-        // One that would do no harm.
-        let signal = format!("show(outcome(os.kill, {daemon}, 18))");
-        assert_eq!(child::run(None, &signal), ["None"]);
-        assert_eq!(lab.guarded(&signal), ["EPERM"]);
-        let (hook, refusal, _) = lab.event();
-        assert_eq!((hook, refusal), (Hook::Kill, Refusal::Daemon));
-        let asks =
-            format!("show(outcome(os.kill, {daemon}, 0), outcome(os.kill, os.getpid(), 18))");
-        assert_eq!(lab.guarded(&asks), ["None None"]);
     });
 }

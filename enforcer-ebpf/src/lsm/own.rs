@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! What keeps the programs in force: nobody guarded calls bpf(2), or kills the daemon.
+//! What keeps the programs in force: nobody guarded calls bpf(2), or ends the daemon.
 
 use aya_ebpf::programs::LsmContext;
 use enforcer_common::{Hook, Refusal};
 
-use super::{GO_ON, address, guarded, hardening, refuse};
+use super::{EPERM, GO_ON, address, guarded, hardening, refuse};
 use crate::event::Attempt;
 use crate::maps::LSM_CALLS;
 use crate::task;
@@ -34,9 +34,40 @@ pub(crate) fn kill(ctx: &LsmContext) -> i32 {
         return GO_ON;
     }
     let Some(task) = guarded() else { return GO_ON };
-    let target: u32 = task::read(address(ctx, 0), task::settings().task_tgid);
-    if target != hardening().daemon {
+    if !is_daemon(ctx) {
         return GO_ON;
     }
     refuse(Hook::Kill, Refusal::Daemon, &task, &Attempt::default())
+}
+
+/// `file_send_sigiotask(task, owner, sig)`: whoever may set the owner of a descriptor chooses who gets which signal
+/// when it becomes ready, and `task_kill` is not asked. The daemon wants no such signal from anybody.
+#[inline(always)]
+pub(crate) fn send_signal_of_file(ctx: &LsmContext) -> i32 {
+    if !is_daemon(ctx) {
+        return GO_ON;
+    }
+    match guarded() {
+        Some(task) => refuse(Hook::Kill, Refusal::Daemon, &task, &Attempt::default()),
+        None => -EPERM,
+    }
+}
+
+/// `task_setrlimit(task, resource, limit)`: a process that has used up its processor time is killed.
+#[inline(always)]
+pub(crate) fn set_limit(ctx: &LsmContext) -> i32 {
+    if !is_daemon(ctx) {
+        return GO_ON;
+    }
+    match guarded() {
+        Some(task) => refuse(Hook::Kill, Refusal::Daemon, &task, &Attempt::default()),
+        None => GO_ON,
+    }
+}
+
+/// Whether the first argument is a task of the daemon.
+#[inline(always)]
+fn is_daemon(ctx: &LsmContext) -> bool {
+    let target: u32 = task::read(address(ctx, 0), task::settings().task_tgid);
+    target == hardening().daemon
 }

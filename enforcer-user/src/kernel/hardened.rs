@@ -75,9 +75,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, config: &Config, btf: &Btf) -> Tier {
 /// # Errors
 /// When the object as a whole cannot be loaded.
 pub fn probe_tier() -> Result<Tier, Error> {
-    let loaded = EbpfLoader::new().load(load::OBJECT);
-    let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
     let btf = load::types()?;
+    let loaded = EbpfLoader::new().btf(Some(&btf)).load(load::OBJECT);
+    let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
     let tried = (|| {
         prepare(&mut ebpf, &btf, 0)?;
         for name in program::HARDENED {
@@ -114,7 +114,13 @@ fn try_attach(ebpf: &mut Ebpf, config: &Config, btf: &Btf) -> Result<(), Error> 
 
 /// Has the verifier read every program, and tells them what they need to know. Nothing runs yet.
 fn prepare(ebpf: &mut Ebpf, btf: &Btf, pins_device: u32) -> Result<(), Error> {
-    let hardening = layout::hardening(std::process::id(), pins_device)?;
+    let known = Hardening {
+        daemon: std::process::id(),
+        pins_device,
+        namespace: mount_namespace()?,
+        ..Hardening::default()
+    };
+    let hardening = layout::hardening(known)?;
     for name in program::HARDENED {
         let loaded = lsm(ebpf, name)?.load(name, btf);
         loaded.map_err(|source| Error::program("load", name, source))?;
@@ -152,6 +158,14 @@ fn lsm<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut aya::progra
         Program::Lsm(program) => Ok(program),
         _ => Err(Error::Missing { kind: "security hook", name }),
     }
+}
+
+/// The number of this thread's mount namespace.
+fn mount_namespace() -> Result<u32, Error> {
+    let path = Path::new("/proc/thread-self/ns/mnt");
+    let metadata = fs::metadata(path).map_err(|source| Error::io("read", path, source))?;
+    u32::try_from(metadata.ino())
+        .map_err(|source| Error::io("read", path, std::io::Error::other(source)))
 }
 
 /// The device of the pins, as the kernel itself writes it (`MKDEV`).

@@ -49,14 +49,15 @@ pub(super) fn settings() -> Result<Settings, Error> {
     Ok(layout()?.settings)
 }
 
-/// What the hardened tier needs, with every offset filled in.
+/// What the hardened tier needs, with every offset filled in beside what is known.
 ///
 /// # Errors
 /// As [`settings`].
-pub(super) fn hardening(daemon: u32, pins_device: u32) -> Result<Hardening, Error> {
+pub(super) fn hardening(known: Hardening) -> Result<Hardening, Error> {
     let found = layout()?.hardening;
     let offsets = found.map_err(|(object, member)| Error::Layout { object, member })?;
-    Ok(Hardening { daemon, pins_device, ..offsets })
+    let Hardening { daemon, pins_device, namespace, .. } = known;
+    Ok(Hardening { daemon, pins_device, namespace, ..offsets })
 }
 
 fn layout() -> Result<Layout, Error> {
@@ -111,15 +112,26 @@ fn task(types: &TypeInformation) -> Result<Settings, (&'static str, &'static str
 fn hardened(types: &TypeInformation) -> Result<Hardening, (&'static str, &'static str)> {
     let path = u32::try_from(offset_of!(libc::sockaddr_un, sun_path)).unwrap_or_default();
     Ok(Hardening {
-        daemon: 0,
-        pins_device: 0,
         socket_file: offset(types, "socket", "file")?,
         sock_family: offset(types, "sock_common", "skc_family")?,
         inode_super: offset(types, "inode", "i_sb")?,
         super_device: offset(types, "super_block", "s_dev")?,
         mount_super: offset(types, "vfsmount", "mnt_sb")?,
+        mount_vfs: offset(types, "mount", "mnt")?,
+        mount_parent: offset(types, "mount", "mnt_parent")?,
+        mount_children: offset(types, "mount", "mnt_mounts")?,
+        mount_sibling: offset(types, "mount", "mnt_child")?,
+        mount_peers: offset(types, "mount", "mnt_group_id")?,
+        mount_namespace: offset(types, "mount", "mnt_ns")?,
+        namespace_number: offset(types, "mnt_namespace", "ns")?.saturating_add(offset(
+            types,
+            "ns_common",
+            "inum",
+        )?),
         unix_address: offset(types, "unix_sock", "addr")?,
         address_path: offset(types, "unix_address", "name")?.saturating_add(path),
+        // What the daemon knows.
+        ..Hardening::default()
     })
 }
 
@@ -150,8 +162,10 @@ mod tests {
 
     #[test]
     fn this_kernel_has_what_the_hardened_tier_reads() {
-        let hardening = hardening(7, 8).unwrap();
-        assert_eq!((hardening.daemon, hardening.pins_device), (7, 8));
+        let known = Hardening { daemon: 7, pins_device: 8, namespace: 9, ..Hardening::default() };
+        let hardening = hardening(known).unwrap();
+        assert_eq!((hardening.daemon, hardening.pins_device, hardening.namespace), (7, 8, 9));
+        assert_ne!(hardening.mount_children, hardening.mount_sibling);
         assert_ne!(hardening.inode_super, 0);
         assert_ne!(hardening.unix_address, 0);
     }

@@ -46,13 +46,14 @@ const PINNED: [&str; 19] = [
 
 /// Creates or reopens the maps, and has the verifier read every program. Nothing runs yet.
 pub(super) fn load(config: &Config) -> Result<(Ebpf, Btf), Error> {
+    let btf = types()?;
     let mut loader = EbpfLoader::new();
+    loader.btf(Some(&btf));
     for name in PINNED {
         loader.map_pin_path(name, pin::map(config, name));
     }
     let loaded = loader.load(OBJECT);
     let mut ebpf = loaded.map_err(|source| Error::Load { source: Box::new(source) })?;
-    let btf = types()?;
     for name in program::ALL {
         let program = program_mut(&mut ebpf, name)?;
         verify(program, name, &btf).map_err(|source| Error::program("load", name, source))?;
