@@ -17,7 +17,7 @@ send(s, V4)
 fn a_connection_over_shared_memory_is_refused() {
     Technique::new(Refused(Hook::SockCreate, Refusal::SocketKind), SCRIPT)
         .hardened_by(&[program::SOCKET_SENDMSG])
-        .held_by(&[program::SOCK_CREATE, program::EGRESS])
+        .held_by(&[program::SOCK_CREATE, program::CONNECT4, program::INGRESS, program::EGRESS])
         .or_absent(&["EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT", "ENOENT"])
         .prove();
 }

@@ -15,14 +15,15 @@ use super::kernel::Kernel;
 use crate::step;
 use crate::test::Tally;
 
-/// Longest a machine may run: some 15 minutes where nobody else wants the processors.
+/// Longest a machine may run: some 30 minutes where nobody else wants the processors.
 const RUN_LIMIT: Duration = Duration::from_secs(120 * 60);
 /// Longest it may say nothing: a single test under emulation ends earlier.
 const SILENCE_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// An older model: what newer ones have is slower to emulate.
 const CPU: &str = "Nehalem";
-/// Its processors: each is a thread of the emulator.
-const CPUS: &str = "2";
+/// Its processors. With two, one meets the breakpoint that the kernel puts into code while it attaches a hook after
+/// it is gone, and the kernel panics: the emulator does not keep code that another processor changes in step.
+const CPUS: &str = "1";
 /// Memory in MiB: the image is held twice while the kernel unpacks it.
 const MEMORY: &str = "2048";
 /// How a panic message announces what the verifier said, as one line or as several.
@@ -76,7 +77,7 @@ fn start(machine: &Machine<'_>, console: &Path) -> Result<Child> {
         words += &format!(" lsm={list}");
     }
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", CPUS, "-m", MEMORY]);
+    qemu.args(["-accel", "tcg", "-cpu", CPU, "-smp", CPUS, "-m", MEMORY]);
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
     qemu.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
     qemu.arg("-kernel").arg(&machine.kernel.image).arg("-initrd").arg(machine.image);
