@@ -95,7 +95,6 @@ impl Obligations {
 impl Mode {
     /// True if decisions are carried out.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
     pub fn is_enforce(&self) -> bool {
         *self == Self::Enforce
     }

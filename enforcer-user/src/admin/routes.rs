@@ -22,7 +22,6 @@ use super::server::Peer;
 use super::{
     PolicyStatus, Problem, ProgramStatus, SessionStatus, StartSession, StartedSession, Status,
 };
-use crate::config::place::Place;
 use crate::enforce::{self, Enforcer};
 use crate::identity::{self, Sessions, Witness};
 use crate::kernel::Kernel;
@@ -44,7 +43,9 @@ pub struct Host {
     /// Network namespaces that are served besides the daemon's own.
     pub namespaces: Arc<AtomicUsize>,
     /// The bundle's folder.
-    pub policies: Place,
+    pub policies: PathBuf,
+    /// The git revision of which that folder is read, where that is so.
+    pub revision: Option<String>,
     /// Where the programs attach.
     pub cgroup: PathBuf,
     /// Why what is in the bundle's folder is not in force, where that is so.
@@ -187,8 +188,8 @@ async fn status(State(host): State<Arc<Host>>) -> Json<Status> {
         attempts: host.enforcer.attempts.counts(),
         policy: PolicyStatus {
             version: policy.version().clone(),
-            folder: host.policies.folder.clone(),
-            revision: host.policies.revision.clone(),
+            folder: host.policies.clone(),
+            revision: host.revision.clone(),
             mode: policy.mode(),
             agents: policy.agents().cloned().collect(),
             refused,

@@ -4,10 +4,11 @@
 //! Shows what is recorded, which is masked already. It does not judge and does not decode beyond what a
 //! person needs to follow; a body of an unknown shape is shown as its beginning.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use enforcer_core::model::limits::BODY_VIEW_BYTES_MAX;
-use enforcer_core::model::{Denied, DenyReason, Effect, UnixMillis};
+use enforcer_core::model::{ApprovalName, Denied, DenyReason, Effect, UnixMillis};
 use enforcer_core::record::{
     BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused,
     Process, Repeated,
@@ -254,19 +255,9 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
                 in_words(detail.as_deref())
             )
         }
-        EventBody::ApprovalAnswered { exchange, question, approvals, grants, by, .. } => {
-            let names: Vec<&str> = approvals.iter().map(|name| name.as_str()).collect();
-            let word = if *grants { paint.good("GRANTED") } else { paint.bad("REFUSED") };
-            let (number, by) = (exchange.number, visible(by));
-            format!("#{number} {word} by {by}: {} (question {question})", names.join(", "))
-        }
-        EventBody::ApprovalAsked { exchange, question, needs, .. } => {
-            let names: Vec<&str> = needs.iter().map(|name| name.as_str()).collect();
-            format!("#{} waits for {} (question {question})", exchange.number, names.join(", "))
-        }
-        EventBody::BudgetReset { account, by } => {
-            format!("{} {} by {}", paint.bad("budget reset:"), visible(account), visible(by))
-        }
+        EventBody::ApprovalAnswered { .. }
+        | EventBody::ApprovalAsked { .. }
+        | EventBody::BudgetReset { .. } => obligation_line(&event.body, paint),
         EventBody::ConnectionsCut { process, count } => format!(
             "{} of {}: {count} made before it was guarded",
             paint.bad("CONNECTIONS ENDED"),
@@ -310,6 +301,28 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
         EventBody::TunnelClosed { exchange, bytes_up, bytes_down } => {
             format!("#{} tunnel closed: {bytes_up} bytes up, {bytes_down} down", exchange.number)
         }
+    }
+}
+
+/// What people did about an obligation, or have to.
+fn obligation_line(body: &EventBody, paint: Paint) -> String {
+    let names = |names: &BTreeSet<ApprovalName>| {
+        let names: Vec<&str> = names.iter().map(ApprovalName::as_str).collect();
+        names.join(", ")
+    };
+    match body {
+        EventBody::ApprovalAnswered { exchange, question, approvals, grants, by, .. } => {
+            let word = if *grants { paint.good("GRANTED") } else { paint.bad("REFUSED") };
+            let (number, by) = (exchange.number, visible(by));
+            format!("#{number} {word} by {by}: {} (question {question})", names(approvals))
+        }
+        EventBody::ApprovalAsked { exchange, question, needs, .. } => {
+            format!("#{} waits for {} (question {question})", exchange.number, names(needs))
+        }
+        EventBody::BudgetReset { account, by } => {
+            format!("{} {} by {}", paint.bad("budget reset:"), visible(account), visible(by))
+        }
+        _ => String::new(),
     }
 }
 

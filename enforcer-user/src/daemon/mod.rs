@@ -34,6 +34,7 @@ use crate::admin::{self, Host};
 use crate::approval::Approvals;
 use crate::budget::Budgets;
 use crate::config::Config;
+use crate::config::place::Place;
 use crate::dns::{self, Resolver};
 use crate::enforce::{self, Attempts, Buffers, Enforcer};
 use crate::identity::{self, Claim, Session, Sessions};
@@ -163,7 +164,8 @@ impl Daemon {
             sessions: Arc::clone(&sessions),
             trust,
             kernel: Arc::clone(&kernel),
-            policies: config.policies.clone(),
+            policies: config.policies.folder.clone(),
+            revision: config.policies.revision.clone(),
             cgroup: config.cgroup.clone(),
             policy_refused: std::sync::RwLock::new(None),
             namespaces: Arc::default(),
@@ -203,7 +205,8 @@ impl Daemon {
             anchors,
             spares: Arc::new(spares),
         };
-        daemon.serve_host(listener, watch, draining, selection, told)?;
+        let place = config.policies.clone();
+        daemon.serve_host(listener, watch, draining, (selection, place), told)?;
         Ok(daemon)
     }
 
@@ -279,7 +282,7 @@ impl Daemon {
         listener: tokio::net::UnixListener,
         watch: Watch,
         draining: &Draining,
-        selection: select::Selection,
+        (selection, place): (select::Selection, Place),
         told: kernel_events::Told,
     ) -> anyhow::Result<()> {
         let host = Arc::clone(&self.host);
@@ -294,7 +297,7 @@ impl Daemon {
         let events = kernel_events::serve(kernel.events()?, kernel, cx, told);
         self.tasks.push(runtime::spawn("kernel events", events));
         self.tasks.push(runtime::spawn("selection", select::watch(selection, begun)));
-        self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host))));
+        self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host), place)));
         let cx = Arc::clone(&host.enforcer);
         self.tasks.push(runtime::spawn("upstream reap", async move {
             let mut interval = tokio::time::interval(REAP_INTERVAL);

@@ -57,14 +57,14 @@ pub fn load_from(place: &Place) -> Result<Policy, Error> {
 }
 
 /// Looks at the folder every [`limits::RELOAD_INTERVAL`]; swaps what is valid and new.
-pub(super) async fn watch(host: Arc<Host>) {
+pub(super) async fn watch(host: Arc<Host>, place: Place) {
     let mut interval = tokio::time::interval(limits::RELOAD_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut seen: Option<PolicyVersion> = Some(host.enforcer.policy.load().version().clone());
     let mut settling: Option<PolicyVersion> = None;
     loop {
         interval.tick().await;
-        let place = host.policies.clone();
+        let place = place.clone();
         let (known, before) = (seen.clone(), settling.take());
         let look = move || look(&place, known.as_ref(), before.as_ref());
         match tokio::task::spawn_blocking(look).await {
