@@ -90,7 +90,7 @@ fn who_is_nobodys_agent_is_judged_and_recorded_on_the_way_to_an_endpoint() {
     );
     assert_eq!(opened[0]["selected"]["capture"], "endpoints");
     let exchanges = events(&chosen.scene, "exchange_opened");
-    let seen = &exchanges[0]["process"]["at_connect"];
+    let seen = &exchanges[0]["process"]["details"];
     assert!(seen["exe"].as_str().unwrap().ends_with("/curl"), "{}", exchanges[0]);
     assert!(seen["started_ns"].as_u64() > Some(0) && seen["cgroup"].as_u64() > Some(0));
     assert_eq!(seen["ancestors"][0], json!(std::process::id()));
