@@ -15,7 +15,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::SockAddrContext;
 use enforcer_common::{
-    Door, Hook, NO_SESSION, Origin, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, Settings,
+    ANCESTORS, Door, Hook, NO_SESSION, Origin, PROTOCOL_TCP, PROTOCOL_UDP, Refusal, Settings,
 };
 
 use crate::address::{self, Family};
@@ -124,25 +124,26 @@ fn remember(
     if is_own {
         return arrived_already(socket, attempt).map(|()| 0);
     }
-    let (started, exe, ancestors) = task::lineage(settings);
     let mut origin = Origin {
         session: task.session,
         // SAFETY: the context is the one the kernel passed in.
         cookie: unsafe { bpf_get_socket_cookie(ctx.sock_addr.cast()) },
         netns,
-        started,
+        started: task::started(settings),
         // SAFETY: the helper takes nothing and returns a number.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
-        exe,
+        exe: task::own_exe(settings),
         address: attempt.address,
         tgid: task.tgid,
         uid: task.uid,
-        ancestors,
+        ancestors: [0; ANCESTORS],
         port: attempt.port,
         protocol: attempt.protocol,
         sequence: 0,
         comm: task.comm,
     };
+    // In place: 6.1 counts the stack of all calls together, and there is no room for a copy.
+    task::ancestors(settings, &mut origin.ancestors);
     if !maps::remember(socket, &mut origin) {
         return Err(Refusal::NotReady);
     }

@@ -131,16 +131,17 @@ pub(crate) fn begin(settings: &Settings, agent: &[u8; AGENT_NAME_BYTES], task: &
 /// Keeps how a session began; false when there is no room. Apart, because of the stack.
 #[inline(never)]
 fn keep(settings: &Settings, agent: &[u8; AGENT_NAME_BYTES], task: &Task) -> bool {
-    let (started, exe, [parent, ..]) = task::lineage(settings);
+    let mut parent = [0];
+    task::ancestors(settings, &mut parent);
     let start = SessionStart {
         label: Label { session: task.session, agent: *agent },
-        started,
+        started: task::started(settings),
         // SAFETY: the helper takes nothing and returns a number.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
-        exe,
+        exe: task::own_exe(settings),
         tgid: task.tgid,
         uid: task.uid,
-        parent,
+        parent: parent[0],
         recorded: 0,
         comm: task.comm,
         capture: task.capture,

@@ -15,7 +15,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
 use aya_ebpf::programs::SkBuffContext;
-use enforcer_common::{ANCESTORS, Door, FileId, NO_SESSION, Settings, capacity, capture};
+use enforcer_common::{Door, FileId, NO_SESSION, Settings, capacity, capture};
 
 use crate::maps::{DOORS, GUARDED, MARKS, PROCESSES, SETTINGS};
 
@@ -161,21 +161,23 @@ fn is_marked(tgid: u32) -> bool {
     mark_of(tgid).is_some_and(|mark| unsafe { mark.read_volatile() } != 0)
 }
 
-/// When the current process started (nanoseconds since boot), its program, and the ids of its ancestors, the
-/// parent first; zero where the kernel does not tell.
+/// Writes the ids of the ancestors of the current process, the parent first; zero where the kernel does not tell.
 #[inline(always)]
-pub(crate) fn lineage(settings: &Settings) -> (u64, FileId, [u32; ANCESTORS]) {
+pub(crate) fn ancestors<const N: usize>(settings: &Settings, ancestors: &mut [u32; N]) {
     // SAFETY: the helper returns the address of the current task.
     let task = unsafe { bpf_get_current_task() };
-    let leader: u64 = read(task, settings.task_group_leader);
-    let started = read(leader, settings.task_start_boottime);
-    let mut ancestors = [0; ANCESTORS];
-    let mut next = leader;
-    for ancestor in &mut ancestors {
+    let mut next: u64 = read(task, settings.task_group_leader);
+    for ancestor in ancestors {
         next = read(next, settings.task_real_parent);
         *ancestor = read(next, settings.task_tgid);
     }
-    (started, exe(settings, task), ancestors)
+}
+
+/// The program of the current process; zero where the kernel does not tell.
+#[inline(always)]
+pub(crate) fn own_exe(settings: &Settings) -> FileId {
+    // SAFETY: the helper returns the address of the current task.
+    exe(settings, unsafe { bpf_get_current_task() })
 }
 
 /// When the current process started, in nanoseconds since boot.
