@@ -15,8 +15,8 @@ use super::module;
 use super::{Built, Suite};
 use crate::step;
 
-/// Programs that the suites start. The last of them are used by some techniques only.
-const PROGRAMS: &[&str] = &["/bin/busybox", "/usr/bin/python3"];
+/// Programs that the suites start. The shell of busybox would run its own `ip`, which cannot do half of it.
+const PROGRAMS: &[&str] = &["/bin/busybox", "/bin/sh", "/usr/bin/python3"];
 /// Programs by name: distributions keep them in different folders.
 const PROGRAMS_BY_NAME: &[&str] = &["ip", "ss", "nft", "setpriv", "setsid"];
 /// What suites start and read below `tests`.
@@ -89,7 +89,8 @@ fn script(built: &Built, filter: Option<&str>) -> String {
     for Suite { name, program, threads } in &built.suites {
         let program = program.display();
         run += &format!("echo 'vm: suite {name}'\n");
-        run += &format!("{program} --include-ignored --test-threads={threads} {filter}\n");
+        run +=
+            &format!("{program} --include-ignored --nocapture --test-threads={threads} {filter}\n");
         run += &format!("echo \"vm: suite {name} ended with $?\"\n");
     }
     include_str!("init.sh")

@@ -23,6 +23,8 @@ echo 0 >/proc/sys/kernel/yama/ptrace_scope
 export ENFORCER_TEST_SLOWNESS=@SLOWNESS@ ENFORCER_TEST_PROGRAMS=@PROGRAMS@ RUST_BACKTRACE=1
 # Without `bpf` in its list a kernel is not hardened, and the suites must say so.
 if grep -qw bpf /sys/kernel/security/lsm; then export ENFORCER_TEST_HARDENED=1; fi
+# What a technique leaves open is open until its suite ends.
+ulimit -n 65536
 cd @REPOSITORY@/tests
 @RUN@
 echo "vm: all suites ended"

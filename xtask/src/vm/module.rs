@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 const WANTED: &[&str] = &[
     "veth",
     "dummy",
+    "macvlan",
     "tun",
     "sctp",
     "dccp_ipv4",
