@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use clap::Parser;
 use enforcer_core::policy::{SourceFile, Sources, cases, compile};
 use enforcer_user::cli::source::Source;
-use enforcer_user::cli::{Exit, replay};
+use enforcer_user::cli::{Exit, replay, understands};
 use enforcer_user::config::bundle::read_sources;
 use regex::Regex;
 
@@ -334,4 +334,32 @@ fn every_policy_command_in_the_documents_is_one() {
         }
     }
     assert!(count >= 25, "{count} commands");
+}
+
+#[test]
+fn every_command_that_a_block_or_a_bundle_shows_is_one() {
+    let bundles = fs::read_dir(root().join("policies")).expect("bundles");
+    let bundles = bundles.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir());
+    let texts = bundles.map(|path| fs::read_to_string(path.join("policy.toml")).expect("a file"));
+    let blocks = parts(&read(TUTORIAL)).into_iter().filter_map(|part| match part {
+        Part::Block(block) if matches!(block.language.as_str(), "console" | "sh") => {
+            Some(block.text)
+        }
+        Part::Block(_) | Part::Prose(_) => None,
+    });
+    let mut count = 0;
+    for text in texts.chain(blocks) {
+        for line in text.lines() {
+            // Two blanks before it, in comments of bundles: it stands for itself there.
+            let shown = line.strip_prefix("$ ").or_else(|| Some(line.rsplit_once("  ")?.1));
+            let shown = shown.unwrap_or(line).split(';').next().unwrap_or_default();
+            if shown.starts_with("enforcer ") {
+                let words = words(shown);
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                understands(&words).unwrap_or_else(|error| panic!("{line}: {error}"));
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 20, "{count} commands");
 }
