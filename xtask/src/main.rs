@@ -10,6 +10,7 @@ mod demo;
 mod distribution;
 mod ebpf;
 mod fuzz;
+mod generate;
 mod packages;
 mod step;
 mod test;
@@ -42,6 +43,8 @@ enum Command {
     Ebpf(ebpf::Arguments),
     /// Send mutated bundles through the loader.
     Fuzz(fuzz::Arguments),
+    /// Write anew what documents take from the program: the reference of the policy, outputs in the tutorial.
+    Gen,
     /// Run everything: checks, all suites, on the real kernel where root is there.
     Test {
         /// Leave out what needs root.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Clients => clients::ensure(),
         Command::Demo => return demo::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Gen => generate::run(),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
         Command::Test { vm, .. } if vm.vm.is_some() => vm::run(&vm),
         Command::Test { quick, .. } => test::run(quick),

@@ -7,6 +7,7 @@
 //! mask and does not carry out obligations. It errs towards refusing: a bundle with a problem is not
 //! loaded, a rule that errs denies, an unknown agent or endpoint is denied.
 
+mod annotations;
 mod bundle;
 pub mod cases;
 mod compared;
@@ -22,6 +23,7 @@ mod inventory;
 mod masks;
 mod obligations;
 mod probe;
+mod reference;
 mod rules;
 mod schema;
 mod scope;
@@ -37,6 +39,7 @@ mod translate;
 mod unused;
 mod warnings;
 
+pub use annotations::{ANNOTATIONS, Annotation, On};
 pub use bundle::{Compiled, SourceFile, Sources, compile};
 pub use container::{Container, SHORT_ID_DIGITS, container_id, machine_scope};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
@@ -45,8 +48,10 @@ pub use explain::{Explanation, Outcome, RuleOutcome};
 pub use hosts::HostPattern;
 pub use inventory::{Endpoint, Protocol, Tls};
 pub use probe::{Probe, Trial};
+pub use reference::reference;
 pub use schema::{
-    ACTIONS, ActionSpec, FactKind, FactSpec, FactValue, Otherwise, action, operation, schema_text,
+    ACTIONS, ActionSpec, FactKind, FactSpec, FactValue, Otherwise, action, inventory_schema_text,
+    operation, schema_text,
 };
 pub use sections::{Approval, Approver, Budget, Credential, Per, Secret};
 pub use selector::Selector;

@@ -15,6 +15,7 @@ use cedar_policy::{
 
 use crate::model::{DetectorName, Mode, Obligations, RuleId, limits};
 
+use super::annotations::{ANNOTATIONS, On, annotation};
 use super::compared::Compared;
 use super::diagnostic::{Place, Severity};
 use super::draft::Draft;
@@ -54,20 +55,6 @@ fn condition(draft: &Draft<'_>) -> Option<Option<Expression>> {
     });
     Some(Some(parts.collect::<Vec<_>>().join(" && ").parse().ok()?))
 }
-
-/// Annotations of the language.
-const KNOWN: &[&str] = &[
-    "approve",
-    "budget",
-    "credential",
-    "id",
-    "mask",
-    "mask_request",
-    "mask_response",
-    "message",
-    "mode",
-    "record",
-];
 
 /// Everything the checks of one bundle need.
 pub(super) struct Checker<'c> {
@@ -185,14 +172,13 @@ impl Checker<'_> {
     fn check_annotation_keys(&mut self, draft: &Draft<'_>) {
         for (key, _) in draft.cedar.annotations() {
             let span = draft.annotation_key(key);
-            if !KNOWN.contains(&key) {
-                self.found.push(
-                    draft
-                        .error(span, format!("unknown annotation `@{key}`"))
-                        .label("would have no effect")
-                        .suggest(key, KNOWN.iter().copied()),
-                );
-            } else if !draft.is_permit() && !matches!(key, "id" | "message" | "mode") {
+            let Some(known) = annotation(key) else {
+                let found = draft.error(span, format!("unknown annotation `@{key}`"));
+                let names = ANNOTATIONS.iter().map(|annotation| annotation.name);
+                self.found.push(found.label("would have no effect").suggest(key, names));
+                continue;
+            };
+            if !draft.is_permit() && known.on == On::Permit {
                 self.found.push(
                     draft
                         .error(span, format!("`@{key}` on a forbid has no effect"))

@@ -219,6 +219,13 @@ pub const fn schema_text() -> &'static str {
     include_str!("schema.cedarschema")
 }
 
+/// The JSON Schema of `policy.toml`, for editors. What it accepts the loader may still refuse: it knows forms, not
+/// names. A test holds the two together.
+#[must_use]
+pub const fn inventory_schema_text() -> &'static str {
+    include_str!("policy.schema.json")
+}
+
 /// The action of this name.
 #[must_use]
 pub fn action(name: &str) -> Option<&'static ActionSpec> {

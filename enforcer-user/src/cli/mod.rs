@@ -75,6 +75,14 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether words are a command, the program's name first; runs nothing. Tests hold the documents against it.
+///
+/// # Errors
+/// What the command line would say.
+pub fn understands(words: &[&str]) -> Result<(), String> {
+    Cli::try_parse_from(words).map(drop).map_err(|error| error.to_string())
+}
+
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let settings = || Config::load(&cli.config).map_err(Failure::from);
     match cli.command {

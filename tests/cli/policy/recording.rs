@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use enforcer_core::model::{
-    Decision, Denied, DenyReason, Effect, ExchangeId, Facts, SessionId, UnixMillis,
+    Decision, Denied, DenyReason, ExchangeId, Facts, Mode, SessionId, UnixMillis,
 };
 use enforcer_core::record::{EventBody, ExchangeOpened, Process, Repeated};
 use enforcer_user::store::{Config, Store};
@@ -28,7 +28,7 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
         let mut ids = Vec::new();
         for (facts, decision) in judged {
             let exchange = journal.next_exchange(SESSION);
-            let denied = (decision.effect == Effect::Deny).then(|| Denied {
+            let denied = decision.is_refusal().then(|| Denied {
                 rules: decision.because.clone(),
                 ..Denied::because(DenyReason::Policy)
             });
@@ -37,7 +37,7 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
                 process: Process::new(77, 1000, "agent".to_owned()),
                 destination: "192.0.2.1:443".to_owned(),
                 host: "api.openai.com".to_owned(),
-                request_line: "POST /v1/chat/completions".to_owned(),
+                request_line: request_line(facts),
                 facts: facts.clone(),
                 decision: decision.clone(),
                 denied,
@@ -53,17 +53,45 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
     })
 }
 
+fn request_line(facts: &Facts) -> String {
+    match facts.operation.action() {
+        "embed" => "POST /v1/embeddings".to_owned(),
+        _ => "POST /v1/chat/completions".to_owned(),
+    }
+}
+
+/// Records that a host was reached which no endpoint names, as in observe mode.
+pub(crate) fn record_unnamed(state: &Path, name: &str) {
+    record_event(
+        state,
+        EventBody::ConnectionRefused {
+            process: Process::new(77, 1000, "agent".to_owned()),
+            destination: "192.0.2.7:443".to_owned(),
+            server_name: Some(name.to_owned()),
+            denied: Denied::because(DenyReason::NotAnEndpoint),
+            detail: None,
+            mode: Mode::Observe,
+        },
+    );
+}
+
 /// Records that a name was asked for three times which no endpoint uses.
 pub(crate) fn record_name(state: &Path, name: &str) {
+    record_event(
+        state,
+        EventBody::ResolveRefused {
+            process: None,
+            name: name.to_owned(),
+            repeated: Repeated { count: 3, ..Repeated::ONCE },
+        },
+    );
+}
+
+fn record_event(state: &Path, event: EventBody) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let config = Config { dir: state.join("journal") };
         let store = Store::open(&config, now()).expect("a journal");
-        let event = EventBody::ResolveRefused {
-            process: None,
-            name: name.to_owned(),
-            repeated: Repeated { count: 3, ..Repeated::ONCE },
-        };
         store.journal().append(SESSION, now(), event).await.expect("taken");
         store.close().await.expect("sealed");
     });

@@ -6,6 +6,7 @@ mod broken;
 mod compare;
 mod decisions;
 mod laws;
+mod reference;
 mod shipped;
 
 use std::collections::{BTreeMap, BTreeSet};

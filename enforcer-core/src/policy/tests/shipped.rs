@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The bundles that people start from.
 
+use crate::model::Mode;
+
 use super::super::{Sources, cases, compile};
 use super::sources;
 
@@ -18,6 +20,7 @@ fn check(bundle: &Sources, case_count: usize) {
         assert!(case.has_passed(), "{}: {:?}", case.name, case.mismatches);
     }
     assert_eq!(report.cases.len(), case_count);
+    assert_eq!(report.coverage.unreached, [], "every rule has a case");
 }
 
 #[test]
@@ -38,4 +41,51 @@ fn openai_agents_strict_does_what_its_cases_say() {
     let bundle =
         shipped!("openai-agents-strict", "policy.toml", "rules.cedar", "cases/strict.toml");
     check(&bundle, 11);
+}
+
+#[test]
+fn claude_code_does_what_its_cases_say() {
+    let bundle = shipped!(
+        "claude-code",
+        "policy.toml",
+        "anthropic.cedar",
+        "code.cedar",
+        "cases/anthropic.toml",
+        "cases/code.toml"
+    );
+    check(&bundle, 17);
+}
+
+#[test]
+fn codex_does_what_its_cases_say() {
+    let bundle = shipped!(
+        "codex",
+        "policy.toml",
+        "api.cedar",
+        "chatgpt.cedar",
+        "cases/api.toml",
+        "cases/chatgpt.toml"
+    );
+    check(&bundle, 15);
+}
+
+#[test]
+fn strict_does_what_its_cases_say() {
+    let bundle = shipped!(
+        "strict",
+        "policy.toml",
+        "use.cedar",
+        "never.cedar",
+        "cases/use.toml",
+        "cases/never.toml"
+    );
+    check(&bundle, 17);
+}
+
+#[test]
+fn observe_does_what_its_cases_say_and_carries_none_of_it_out() {
+    let bundle = shipped!("observe", "policy.toml", "rules.cedar", "cases/rules.toml");
+    check(&bundle, 4);
+    let compiled = compile(&bundle).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(compiled.policy.mode(), Mode::Observe);
 }

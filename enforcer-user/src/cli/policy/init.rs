@@ -41,6 +41,26 @@ const STARTERS: &[Starter] = &[
         "the same agent on a shorter leash; made for comparing with `enforcer replay`",
         ["policy.toml", "rules.cedar", "cases/strict.toml"]
     ),
+    starter!(
+        "claude-code",
+        "Claude Code: the Anthropic API by method and path, code and packages to read, no telemetry",
+        ["policy.toml", "anthropic.cedar", "code.cedar", "cases/anthropic.toml", "cases/code.toml"]
+    ),
+    starter!(
+        "codex",
+        "the Codex CLI, with an API key or an account: responses by method and path, no analytics",
+        ["policy.toml", "api.cedar", "chatgpt.cedar", "cases/api.toml", "cases/chatgpt.toml"]
+    ),
+    starter!(
+        "strict",
+        "deny by default with budgets, approvals, a key that the agent does not hold, no secrets",
+        ["policy.toml", "use.cedar", "never.cedar", "cases/use.toml", "cases/never.toml"]
+    ),
+    starter!(
+        "observe",
+        "how a team starts: everything is judged and recorded, nothing is changed",
+        ["policy.toml", "rules.cedar", "cases/rules.toml"]
+    ),
 ];
 
 /// Arguments of `enforcer policy init`.

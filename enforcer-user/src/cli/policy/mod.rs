@@ -20,7 +20,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use enforcer_core::policy::{Diagnostics, Policy, Sources, compile, schema_text};
+use enforcer_core::policy::{
+    Diagnostics, Policy, Sources, compile, inventory_schema_text, reference, schema_text,
+};
 
 pub use draw::draw;
 pub use recorded::Journal;
@@ -55,8 +57,8 @@ pub enum Command {
     Suggest(suggest::Args),
     /// Say what a bundle decides for one request, and why.
     Why(why::Args),
-    /// Print every action and its facts as Cedar schema.
-    Schema,
+    /// Print what a bundle may say: for rules, for editors, or as a document.
+    Schema(SchemaArgs),
 }
 
 /// A bundle and how to print.
@@ -67,6 +69,25 @@ pub struct Bundle {
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+}
+
+/// Arguments of `enforcer policy schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Which part of the language, and in which form.
+    #[arg(value_enum, default_value_t = Part::Rules)]
+    part: Part,
+}
+
+/// A part of the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Every action and its facts, as Cedar schema.
+    Rules,
+    /// Every key of policy.toml, as JSON Schema.
+    Inventory,
+    /// All of it, as Markdown.
+    Reference,
 }
 
 /// How a result is printed.
@@ -109,8 +130,13 @@ pub fn run(command: &Command, journal: &Journal<'_>, streams: &mut Streams<'_>) 
         Command::Test(args) => test::run(args, journal, streams),
         Command::Why(why) => why::run(why, streams),
         Command::Digest(bundle) => digest(bundle, streams),
-        Command::Schema => {
-            streams.out.write_all(schema_text().as_bytes())?;
+        Command::Schema(args) => {
+            let text = match args.part {
+                Part::Rules => schema_text().to_owned(),
+                Part::Inventory => inventory_schema_text().to_owned(),
+                Part::Reference => reference(),
+            };
+            streams.out.write_all(text.as_bytes())?;
             Ok(FINE)
         }
     }

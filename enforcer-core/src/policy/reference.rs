@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The reference of the language as one Markdown document, put together from what the loader itself reads: the
+//! schemas, the tables of actions and annotations, the limits. Nothing is explained twice.
+
+pub(super) mod actions;
+mod inventory;
+mod table;
+
+use super::annotations::ANNOTATIONS;
+use super::schema;
+use crate::mask::Builtin;
+use crate::model::limits;
+
+use table::{code, table};
+
+const HEAD: &str = "\
+# Policy reference
+
+<!-- Written by `cargo xtask gen` from what the program itself reads; a test compares. Change the sources. -->
+
+Everything that a bundle may say in this version of Enforcer. `enforcer policy schema reference` prints this page.
+[The tutorial](policy-tutorial.md) begins with nothing, [the cookbook](policy-cookbook.md) has rules to copy.
+
+A bundle is a folder: `policy.toml` is the inventory, `*.cedar` files beside it are the rules, `cases/*.toml` are
+expectations. Whatever is not written here is refused with its place, and nothing is guessed.
+";
+
+const RULES: &str = "
+## Rules
+
+A rule is a statement of [Cedar](https://www.cedarpolicy.com). A request is allowed if at least one `permit` matches and
+no `forbid` does. Order never matters. A rule that errs while it is evaluated denies.
+
+```text
+@id(\"NAME\")
+permit (principal SCOPE, action SCOPE, resource SCOPE)      forbid is written alike
+when { CONDITION }                                          or unless { CONDITION }; may be left out
+;
+```
+
+| part | one | a group | everything |
+|---|---|---|---|
+| who | `principal == Agent::\"NAME\"` | `principal in Group::\"NAME\"` | `principal` |
+| what | `action == Action::\"NAME\"` | `action in Action::\"NAME\"`, `action in [Action::\"A\", Action::\"B\"]` | `action` |
+| where | `resource == Endpoint::\"NAME\"` | `resource in EndpointGroup::\"NAME\"` | `resource` |
+
+A condition reads facts as `context.NAME`. Numbers are compared with `==`, `!=`, `<`, `<=`, `>`, `>=`; texts with `==`,
+`!=` and `like` (`*` stands for any text); sets with `contains`, `containsAny`, `containsAll`, `isEmpty`. Parts are joined by
+`&&`, `||`, `!` and `if … then … else …`. A fact that not every request has is asked for first:
+`context has max_tokens && context.max_tokens <= 500`.
+";
+
+const CASES_HEAD: &str = "
+## Cases
+
+`cases/*.toml` hold `[[case]]` tables. A case describes facts, gives a raw request, or names a recorded exchange. Only
+`effect` has to be expected; of the rest only what is written is compared.
+";
+
+/// Keys of `[[case]]`, of its `request` and of its `expect`, and what each means.
+pub(super) const CASE_KEYS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "[[case]]",
+        &[
+            ("name", "what is expected, as a sentence"),
+            ("agent", "who asks"),
+            ("endpoint", "where to"),
+            ("action", "what is asked, if facts describe it"),
+            (
+                "facts",
+                "the facts of the action; those that are left out have the values named above",
+            ),
+            ("detected", "detectors that found something"),
+            ("request", "a raw request instead of action, facts and detected"),
+            ("exchange", "the id of a recorded exchange instead of all of these"),
+            ("expect", "what the policy decides"),
+        ],
+    ),
+    (
+        "request",
+        &[
+            ("method", "upper case"),
+            ("path", "as it is sent, with its query"),
+            ("headers", "a table of texts"),
+            ("json", "a body written as TOML and sent as JSON with its content type"),
+            ("body", "a body as it stands, with no header that is not written"),
+        ],
+    ),
+    (
+        "expect",
+        &[
+            ("effect", "`allow` or `deny`"),
+            ("because", "the rules that decided; empty if none permits it"),
+            ("observed", "rules with `@mode(\"observe\")` that matched"),
+            ("mask_request", "masks of the request"),
+            ("mask_response", "masks of the answer"),
+            ("approvals", "who is asked"),
+            ("budgets", "what is charged"),
+            ("credentials", "which keys are put in"),
+            ("record", "`full` or `facts`"),
+            ("message", "what is told to the agent"),
+        ],
+    ),
+];
+
+const COMMANDS: &str = "
+## Exit codes of `enforcer policy`
+
+| code | means |
+|---|---|
+| 0 | everything is as it should be |
+| 1 | a case failed, a request is denied, or something differs |
+| 2 | the command line is wrong |
+| 3 | the host refuses to read or write |
+| 4 | the bundle is refused |
+";
+
+/// The whole document.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = HEAD.to_owned();
+    inventory::write(&mut text);
+    detectors(&mut text);
+    text.push_str(RULES);
+    annotations(&mut text);
+    actions::write(&mut text);
+    cases(&mut text);
+    limits_of_bundles(&mut text);
+    text.push_str(COMMANDS);
+    text
+}
+
+const fn about(builtin: Builtin) -> &'static str {
+    match builtin {
+        Builtin::CreditCard => "payment card numbers whose check digit is right",
+        Builtin::Email => "e-mail addresses",
+    }
+}
+
+fn detectors(text: &mut String) {
+    text.push_str("\n### Built-in detectors\n\n");
+    let rows = Builtin::ALL.map(|builtin| [code(builtin.name()), about(builtin).to_owned()]);
+    table(text, ["detector", "finds"], rows);
+}
+
+fn annotations(text: &mut String) {
+    text.push_str(
+        "\n### Annotations\n\nSeveral names stand in one text: `@mask(\"pii, secrets\")`. If several permits \
+         match, everything that any\nof them asks for is done.\n\n",
+    );
+    let rows = ANNOTATIONS.iter().map(|annotation| {
+        let name = code(&format!("@{}", annotation.name));
+        [
+            name,
+            annotation.on.describe().to_owned(),
+            annotation.value.to_owned(),
+            annotation.about.to_owned(),
+        ]
+    });
+    table(text, ["annotation", "on", "takes", "does"], rows);
+}
+
+fn cases(text: &mut String) {
+    text.push_str(CASES_HEAD);
+    for (name, keys) in CASE_KEYS {
+        text.push('\n');
+        let rows = keys.iter().map(|(key, about)| [code(key), (*about).to_owned()]);
+        table(text, [&format!("key of `{name}`"), "means"], rows);
+    }
+}
+
+fn limits_of_bundles(text: &mut String) {
+    text.push_str("\n## Limits\n\n");
+    let seconds = |duration: std::time::Duration| format!("{} s", duration.as_secs());
+    let between = |least, most| format!("{} to {}", seconds(least), seconds(most));
+    let rows = [
+        ("bytes of a name", limits::NAME_BYTES_MAX.to_string()),
+        ("words and signs of a rule", limits::RULE_TOKENS_MAX.to_string()),
+        ("depth of a rule", limits::RULE_DEPTH_MAX.to_string()),
+        ("characters of a `@message`", limits::RULE_MESSAGE_CHARS_MAX.to_string()),
+        ("entries of `match` in a bundle", limits::SELECTORS_MAX.to_string()),
+        ("units, cgroups and containers in a bundle", limits::PLACES_MAX.to_string()),
+        ("bytes of a detector's longest match", limits::MASK_HOLD_BYTES_MAX.to_string()),
+        ("bytes of a body that is understood", limits::REQUEST_BODY_BYTES_MAX.to_string()),
+        ("`window` of a budget", between(limits::BUDGET_WINDOW_MIN, limits::BUDGET_WINDOW_MAX)),
+        ("`hold` of an approval", between(limits::APPROVAL_HOLD_MIN, limits::APPROVAL_HOLD_MAX)),
+        (
+            "`expire` of an approval",
+            between(limits::APPROVAL_HOLD_MIN, limits::APPROVAL_EXPIRE_MAX),
+        ),
+    ];
+    table(text, ["of", "at most"], rows.map(|(of, most)| [of.to_owned(), most]));
+}
+
+/// What `context.cause` of `opaque` may be, as one line.
+fn causes() -> String {
+    schema::CAUSES.iter().map(|cause| code(cause)).collect::<Vec<_>>().join(", ")
+}

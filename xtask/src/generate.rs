@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cargo xtask gen`: what documents take from the program, written anew.
+//!
+//! The tests that compare the documents with the program write them instead; so nothing is generated that is not
+//! compared, and the other way round.
+
+use anyhow::Result;
+
+use crate::step;
+
+/// Runs the command.
+pub(crate) fn run() -> Result<()> {
+    let words = ["test", "--workspace", "--locked", "--test", "cli_policy", "documents::"];
+    step::run_command(step::cargo().args(words).env("UPDATE_EXPECTED", "1"))
+}
