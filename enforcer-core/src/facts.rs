@@ -340,4 +340,34 @@ mod tests {
         let large = " ".repeat(limits::REQUEST_BODY_BYTES_MAX + 1);
         assert_eq!(opaque(json, &large).0, "too_large");
     }
+
+    #[test]
+    fn only_what_some_rule_could_ask_for_is_looked_for() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"ann@example.com 4111 1111 1111 1111"}]}"#;
+        let found = |rule: &str| {
+            let inventory = "version = 1\n[agents.a]\n[endpoints.openai]\nhosts = [\"a.example\"]\n\
+                             protocol = \"openai\"\n";
+            let file = |path: &str, text: String| SourceFile { path: path.into(), text };
+            let rule = file("r.cedar", format!("@id(\"r\")\n{rule}"));
+            let files = vec![file("policy.toml", inventory.to_owned()), rule];
+            let policy = compile(&Sources { files }).unwrap().policy;
+            let endpoint = policy.endpoint_named(&EndpointName::new("openai")).unwrap();
+            let scope = Scope { agent: &AgentName::new("a"), endpoint, policy: &policy };
+            let headers = [("content-type", "application/json")];
+            let head = head("/v1/chat/completions", &headers);
+            let facts = of_request(&scope, &head, body.as_bytes());
+            let names = |names: BTreeSet<DetectorName>| {
+                names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            };
+            (names(facts.detected), facts.sought.map(names))
+        };
+        let some = |text: &str| (text.to_owned(), Some(text.to_owned()));
+        assert_eq!(found("permit (principal, action, resource);"), some(""));
+        let email = "when { context.detected.contains(\"email\") };";
+        assert_eq!(found(&format!("forbid (principal, action, resource) {email}")), some("email"));
+        let elsewhere = "forbid (principal, action == Action::\"http\", resource)";
+        assert_eq!(found(&format!("{elsewhere} {email}")), some(""));
+        let any = "permit (principal, action, resource) unless { context.detected.isEmpty() };";
+        assert_eq!(found(any), ("credit-card,email".to_owned(), None));
+    }
 }
