@@ -324,7 +324,9 @@ impl Policy {
         };
         let mut verdict = Verdict::default();
         let (mut permits, mut forbids) = (Vec::new(), Vec::new());
-        for rule in slice.enforced.iter().filter_map(|index| self.rules.get(*index)) {
+        let in_scope = slice.enforced.iter().filter_map(|index| self.rules.get(*index));
+        let fails = |rule: &&Rule| rule.first.as_ref().is_some_and(|first| first.fails(facts));
+        for rule in in_scope.filter(|rule| !fails(rule)) {
             match self.holds(rule, &request) {
                 Ok(true) if rule.is_permit => permits.push(rule),
                 Ok(true) => forbids.push(rule),

@@ -18,6 +18,7 @@ pub mod diff;
 mod draft;
 mod evaluate;
 mod explain;
+mod first;
 mod hosts;
 mod inventory;
 mod masks;

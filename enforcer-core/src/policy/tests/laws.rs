@@ -56,6 +56,14 @@ fn rest(chat_only: bool) -> impl Strategy<Value = String> {
         Just("when { if context has model then context.model == \"gpt-4.1\" else true }"),
         Just("unless { context has input_tokens && context.input_tokens > 10 }"),
     ];
+    let of_chats = prop_oneof![
+        Just("when { context.model == \"gpt-4.1\" && context.input_tokens < 10 }"),
+        Just("when { [\"o3\", \"gpt-4.1\"].contains(context.model) } unless { context.stream }"),
+        Just("when { context.tools.contains(\"mail\") }"),
+        Just("when { context.model == \"o3\" && context.input_tokens + 9223372036854775807 > 0 }"),
+    ];
+    let condition =
+        if chat_only { prop_oneof![condition, of_chats].boxed() } else { condition.boxed() };
     (principal, action, resource, condition).prop_map(|(principal, action, resource, condition)| {
         format!("({principal}, {action}, {resource}) {condition}")
     })
