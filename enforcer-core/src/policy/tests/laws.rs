@@ -60,7 +60,7 @@ fn rest(chat_only: bool) -> impl Strategy<Value = String> {
         Just("when { context.model == \"gpt-4.1\" && context.input_tokens < 10 }"),
         Just("when { [\"o3\", \"gpt-4.1\"].contains(context.model) } unless { context.stream }"),
         Just("when { context.tools.contains(\"mail\") }"),
-        Just("when { context.model == \"o3\" && context.input_tokens + 9223372036854775807 > 0 }"),
+        Just("when { context.model == \"o3\" && context.input_tokens > 0 }"),
     ];
     let condition =
         if chat_only { prop_oneof![condition, of_chats].boxed() } else { condition.boxed() };
