@@ -4,12 +4,16 @@
 use bytes::Bytes;
 use enforcer_core::record::EventBody;
 use enforcer_user::approval::{Person, Question, QuestionId, Standing};
+use http_body_util::BodyExt as _;
+use http_body_util::channel::Channel;
 use serde_json::{Value, json};
 
 use crate::client::{H1, chat, chat_request, request};
 use crate::provider::{Seen, full};
 use crate::rig::{CHATS, LIMIT, Rig, outcome, policy_with};
 
+/// Longer than every wait of the product, by the clock of the runtime.
+const AGES: std::time::Duration = std::time::Duration::from_secs(4 * 3600);
 const APPROVALS: &str = r#"
 [approvals.leads]
 by = ["user:ann"]
@@ -121,4 +125,24 @@ async fn an_agent_that_leaves_sends_nothing_even_if_it_is_granted_later() {
     assert_eq!(outcome(&closed[0]), "aborted");
     rig.enforcer.approvals.answer(id, &ann(), true).unwrap();
     assert!(seen.requests().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_half_a_body_and_it_is_not_sent() {
+    let (rig, seen) = rig().await;
+    let (mut content, body) = Channel::<Bytes>::new(1);
+    content.send_data(Bytes::from_static(b"half")).await.unwrap();
+    let body = body.map_err(|never| match never {}).boxed();
+    let upload = request("POST", "/v1/files", "").map(|_| body);
+    let mut client = rig.client(H1).await;
+    let (answer, ()) = tokio::join!(client.send_within(AGES, upload), async {
+        rig.opened(1).await;
+        // The writer of the record keeps real time: the exchange does not wait for it any more.
+        rig.enforcer.journal.sync().await.unwrap();
+        tokio::time::pause();
+    });
+    assert_eq!(answer.headers()["x-enforcer-denied"], "limit");
+    tokio::time::resume();
+    assert!(rig.enforcer.approvals.all().is_empty() && seen.requests().is_empty());
+    drop(content);
 }

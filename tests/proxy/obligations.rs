@@ -5,6 +5,7 @@ use bytes::Bytes;
 use enforcer_core::budget::Amount;
 use enforcer_core::model::{Effect, Mode};
 use enforcer_core::record::{EventBody, ExchangeOutcome};
+use http_body_util::BodyExt as _;
 use hyper::http::request::Parts;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
@@ -90,6 +91,38 @@ async fn a_stream_that_tells_no_usage_is_charged_by_its_pieces_also_if_the_agent
     rig.closed(2).await;
     assert!(used(&rig)[0].1.tokens > whole, "who leaves pays for the request at least");
     assert_eq!(used(&rig)[0].1.requests, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_before_the_end_of_a_plain_answer_pays_for_what_arrived() {
+    let rig = Rig::start(CHATS).await;
+    let plenty = BUDGETS.replace("tokens = 60", "tokens = 100_000");
+    rig.enforce(policy_with("enforce", &plenty, CHARGED));
+    let answer = |_: &Parts, _: &Bytes| full("application/json", vec![b'x'; 8 << 20]);
+    rig.provider(H1, answer).await;
+    let content = chat("gpt-4.1", false, "hi");
+    let answer = rig.client(H1).await.send(chat_request(&content)).await;
+    let mut body = answer.into_body();
+    let mut read = 0;
+    while read < 64 * 1024 {
+        read += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+    }
+    drop(body);
+    let closed = rig.closed(1).await;
+    assert_eq!(outcome(&closed[0]), "aborted");
+    assert!(used(&rig)[0].1.tokens >= 64 * 1024 / 4, "{:?}", used(&rig));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_recorded_costs_nothing() {
+    let mut rig = Rig::start(CHATS).await;
+    rig.enforce(policy_with("enforce", BUDGETS, CHARGED));
+    let seen = rig.provider(H1, |_, _| full("application/json", Bytes::from_static(b"{}"))).await;
+    rig.close_journal().await;
+    let (head, _) = rig.ask(chat_request(&chat("gpt-4.1", false, "hi"))).await;
+    assert_eq!(head.headers["x-enforcer-denied"], "journal_unavailable");
+    assert_eq!(used(&rig), [("daily/agent:support".to_owned(), Amount::default())]);
+    assert!(seen.requests().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

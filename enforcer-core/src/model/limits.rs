@@ -178,6 +178,8 @@ pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
 pub const BUDGET_WINDOW_MIN: Duration = Duration::from_secs(60);
 /// Longest window of a budget.
 pub const BUDGET_WINDOW_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Bytes of a plain answer that count as a token where nobody says how many it has; English text has about four.
+pub const BYTES_PER_TOKEN: u64 = 4;
 /// Time between a charge and its being written down.
 pub const BUDGET_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of the file of the counters.

@@ -27,7 +27,7 @@ pub(super) struct Slice {
     /// Names of the detectors that some of these rules asks for, or masks by.
     pub(super) sought: BTreeSet<DetectorName>,
     /// The same, ready to run.
-    pub(super) detectors: DetectorSet,
+    pub(super) detectors: Arc<DetectorSet>,
     /// No rule is in scope, so everything is denied.
     pub(super) is_empty: bool,
 }
@@ -59,6 +59,8 @@ impl Slices {
             .map(|action| Set::of(rules, |rule| rule.admits_action(action.name)))
             .collect();
         let mut shared: HashMap<Set, Arc<Slice>> = HashMap::new();
+        // Compiling patterns costs more than all the rest, and slices have few combinations of them.
+        let mut ready = HashMap::new();
         let mut table = Vec::with_capacity(inventory.agents.len() * by_action.len() * width);
         for (name, agent) in &inventory.agents {
             let by_agent = Set::of(rules, |rule| rule.admits_agent(name, &agent.groups));
@@ -69,7 +71,7 @@ impl Slices {
                     let slice = if let Some(slice) = shared.get(&chosen) {
                         Arc::clone(slice)
                     } else {
-                        let slice = Arc::new(slice(inventory, rules, &reads, &chosen)?);
+                        let slice = Arc::new(slice(inventory, rules, &reads, &chosen, &mut ready)?);
                         shared.insert(chosen, Arc::clone(&slice));
                         slice
                     };
@@ -102,6 +104,7 @@ fn slice(
     rules: &[Rule],
     reads: &[Reads],
     chosen: &Set,
+    ready: &mut HashMap<BTreeSet<DetectorName>, Arc<DetectorSet>>,
 ) -> Result<Slice, String> {
     let (mut enforced, mut observed, mut read) = (Vec::new(), Vec::new(), Reads::default());
     let mut masks = BTreeSet::new();
@@ -124,8 +127,14 @@ fn slice(
     };
     let sought: BTreeSet<DetectorName> =
         inventory.detector_names().into_iter().filter(is_sought).collect();
-    let specs = sought.iter().filter_map(|name| inventory.spec(name)).collect();
-    let detectors = DetectorSet::compile(specs).map_err(|error| chain(&error))?;
+    let detectors = match ready.get(&sought) {
+        Some(detectors) => Arc::clone(detectors),
+        None => {
+            let specs = sought.iter().filter_map(|name| inventory.spec(name)).collect();
+            let detectors = DetectorSet::compile(specs).map_err(|error| chain(&error))?;
+            Arc::clone(ready.entry(sought.clone()).or_insert(Arc::new(detectors)))
+        }
+    };
     let facts = (!read.all_facts).then_some(read.facts);
     let is_empty = enforced.is_empty() && observed.is_empty();
     Ok(Slice { enforced, observed, facts, sought, detectors, is_empty })

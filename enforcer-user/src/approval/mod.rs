@@ -194,6 +194,11 @@ impl Approvals {
         Ok(Asked { id, is_new: true, standing: receiver })
     }
 
+    /// Takes a question back; nobody can answer it any more, and who waits for it waits in vain.
+    pub fn withdraw(&self, id: QuestionId) {
+        self.book().entries.remove(&id);
+    }
+
     /// Waits for the answer as long as a request is held.
     pub async fn wait(&self, mut asked: Asked, hold: Duration) -> Outcome {
         let is_decided = |standing: &Standing| *standing != Standing::Open;

@@ -111,3 +111,15 @@ async fn questions_expire_and_there_is_a_bound() {
     assert_eq!(more.err(), Some(TooMany));
     assert_eq!(approvals.all().len(), limits::APPROVALS_MAX);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_taken_back_cannot_be_answered() {
+    let approvals = Approvals::default();
+    let asked = ask(&approvals, "d", &["leads"]);
+    let id = asked.id;
+    approvals.withdraw(id);
+    let root = person("root", &[]);
+    assert_eq!(approvals.answer(id, &root, true), Err(NotTaken::Unknown(id)));
+    assert_eq!(approvals.wait(asked, HOLD).await, Outcome::Pending);
+    assert!(ask(&approvals, "d", &["leads"]).is_new);
+}

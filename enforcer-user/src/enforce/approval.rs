@@ -15,6 +15,7 @@ use super::content::{Body, Content};
 use super::record::OpenRecord;
 use super::{Conn, Enforcer};
 use crate::approval::{Asked, Outcome, Question, QuestionId};
+use crate::runtime::chain;
 
 /// Asks, and waits as long as the shortest of the approvals holds. Without facts nothing has to be approved.
 pub(super) async fn wait(
@@ -72,7 +73,7 @@ async fn hold_for(
     Err(Denied { message: Some(message), ..Denied::because(reason) })
 }
 
-/// That it was asked is durable before anybody can answer.
+/// That it was asked is durable before the answer is waited for; a question that cannot be recorded is taken back.
 async fn told(
     cx: &Enforcer,
     conn: &Conn,
@@ -90,7 +91,11 @@ async fn told(
         digest: question.digest.clone(),
     };
     let recorded = cx.journal.append_durable(conn.origin.session, cx.clock.now(), body).await;
-    recorded.map_err(|_error| Denied::because(DenyReason::JournalUnavailable))
+    recorded.map_err(|error| {
+        cx.approvals.withdraw(id);
+        tracing::error!(question = %id, error = chain(&error), "question taken back: not recorded");
+        Denied::because(DenyReason::JournalUnavailable)
+    })
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything that is shown comes from somewhere else")]

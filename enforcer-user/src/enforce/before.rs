@@ -45,6 +45,13 @@ pub(super) async fn before(
     }
 }
 
+/// Gives back what was done for a request that is not sent.
+pub(super) fn undo(before: Result<Before, Denied>) {
+    if let Ok(Before { reservation: Some(reservation), .. }) = before {
+        reservation.settle(None);
+    }
+}
+
 fn reserve(
     cx: &Enforcer,
     conn: &Conn,

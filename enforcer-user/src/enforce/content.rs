@@ -78,6 +78,8 @@ impl Content {
             body => self.body = body,
         }
         match &self.body {
+            // SECURITY: its end never came, and what goes out would look as if it had.
+            Body::Opaque { cause: OpaqueCause::Truncated, .. } => false,
             Body::Whole(_) | Body::Opaque { rest: None, .. } => true,
             Body::NoRoom | Body::Opaque { rest: Some(_), .. } | Body::Stream(_) => false,
         }

@@ -125,15 +125,24 @@ async fn judged(
     };
     let denied = before.as_ref().err().cloned();
     let shown = (!owed.approvals.is_empty()).then(|| facts.clone());
-    let mut record =
-        OpenRecord::open(cx, conn, policy, &mut content, facts, &decision, denied).await?;
+    let opened = OpenRecord::open(cx, conn, policy, &mut content, facts, &decision, denied).await;
+    let mut record = match opened {
+        Ok(record) => record,
+        Err(not_recorded) => {
+            before::undo(before);
+            return Err(not_recorded);
+        }
+    };
     let answered = match before {
         Ok(Before { reservation, credentials }) => {
             record.charge(reservation);
             let outgoing = Outgoing { owed: &owed, credentials, mode: decision.mode };
             match approval::wait(cx, conn, policy, &owed, shown, &mut content, &record).await {
                 Ok(()) => forward(cx, conn, policy, outgoing, content, &mut record).await,
-                Err(denied) => Err(denied),
+                Err(denied) => {
+                    content.drain().await;
+                    Err(denied)
+                }
             }
         }
         Err(denied) => {

@@ -173,7 +173,12 @@ impl OpenRecord {
         let Some(reservation) = self.reservation.take() else { return };
         let tokens = match self.closed.usage {
             Some(usage) => usage.input_tokens.saturating_add(usage.output_tokens),
-            None => reservation.tokens().saturating_add(self.pieces),
+            // An agent that leaves before the last byte has the answer all the same.
+            None => {
+                let by_bytes = self.closed.bytes_down / limits::BYTES_PER_TOKEN;
+                let answer = if self.pieces > 0 { self.pieces } else { by_bytes };
+                reservation.tokens().saturating_add(answer)
+            }
         };
         reservation.settle(self.is_answered.then_some(Amount { tokens, requests: 1 }));
     }
