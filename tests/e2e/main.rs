@@ -24,6 +24,7 @@ mod input;
 mod kernel_faults;
 mod ledger;
 mod namespace;
+mod people;
 mod record;
 mod reload;
 mod resolver;

@@ -79,6 +79,12 @@ struct Entry {
     standing: watch::Sender<Standing>,
 }
 
+impl Entry {
+    fn is_open(&self) -> bool {
+        *self.standing.borrow() == Standing::Open
+    }
+}
+
 /// Who answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
@@ -214,11 +220,12 @@ impl Approvals {
         }
     }
 
-    /// All questions that stand.
+    /// All questions that wait for an answer.
     #[must_use]
     pub fn all(&self) -> Vec<(QuestionId, Question)> {
         let book = self.book();
-        book.entries.iter().map(|(id, entry)| (*id, entry.question.clone())).collect()
+        let open = book.entries.iter().filter(|(_, entry)| entry.is_open());
+        open.map(|(id, entry)| (*id, entry.question.clone())).collect()
     }
 
     /// One of them.
@@ -238,7 +245,7 @@ impl Approvals {
     ) -> Result<(Question, BTreeSet<ApprovalName>), NotTaken> {
         let book = self.book();
         let entry = book.entries.get(&id).ok_or(NotTaken::Unknown(id))?;
-        if *entry.standing.borrow() != Standing::Open {
+        if !entry.is_open() {
             return Err(NotTaken::Unknown(id));
         }
         let may = |name: &&ApprovalName| {
