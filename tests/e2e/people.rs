@@ -69,13 +69,13 @@ fn a_person_sees_and_grants_what_waits_and_a_spent_budget_is_reset() {
     let shown = scene.cli(&["approval", "show", &id]).stdout;
     expect_words(
         &shown,
-        &["support wants chat", "POST /v1/chat/completions", "[email]", &digest[..16]],
+        &["support wants chat", "POST /v1/chat/completions", "[email]", digest.get(..16).unwrap()],
     );
     assert!(!shown.contains("ann@example.com"), "{shown}");
     let wrong = scene.cli(&["approval", "grant", &id, "--digest", "0000"]);
     assert_ne!(wrong.code, Some(0));
     expect_words(&wrong.stderr, &["something else", "hint"]);
-    let granted = scene.cli(&["approval", "grant", &id, "--digest", &digest[..16]]);
+    let granted = scene.cli(&["approval", "grant", &id, "--digest", digest.get(..16).unwrap()]);
     expect_words(&granted.stdout, &["granted"]);
     assert_eq!(guest.next()["exception"], Value::Null);
     assert_ne!(scene.cli(&["approval", "show", &id]).code, Some(0), "it is used");
