@@ -30,13 +30,17 @@ pub(crate) struct Task {
     pub(crate) capture: u32,
 }
 
+/// The one element of the array of settings always exists, so this is never used. Its type information holds its
+/// name as it is here: a mangled one would depend on the folder of the build.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+static NO_SETTINGS: Settings = Settings::NONE;
+
 /// The settings where they are: a copy would take a fifth of the stack. They are written before the programs are
 /// attached; each member is one word.
 #[inline(always)]
 pub(crate) fn settings() -> &'static Settings {
-    /// The one element of the array always exists, so this is never used.
-    static NONE: Settings = Settings::NONE;
-    SETTINGS.get(0).unwrap_or(&NONE)
+    SETTINGS.get(0).unwrap_or(&NO_SETTINGS)
 }
 
 /// Where the proxy and the resolver listen in a namespace; none where they do not.

@@ -127,7 +127,19 @@ fn build(root: &Path, folder: &Path, toolchain: &Toolchain) -> Result<Vec<u8>> {
         rename.arg(format!("--redefine-sym={symbol}={}", without_disambiguators(&symbol)));
     }
     packages::run(rename.arg(&stripped).arg(&object))?;
-    fs::read(&object).with_context(|| format!("no `{}`", object.display()))
+    let object = fs::read(&object).with_context(|| format!("no `{}`", object.display()))?;
+    if let Some(name) = told_by(&object) {
+        bail!(
+            "the type information of the object names `{name}`, which depends on the folder of the build; give that \
+             static a name of its own with `#[unsafe(no_mangle)]`"
+        );
+    }
+    Ok(object)
+}
+
+/// A name in an object that tells where it was built. Symbols are renamed; names in BTF cannot be.
+fn told_by(object: &[u8]) -> Option<String> {
+    mangled(object).into_iter().find(|name| without_disambiguators(name) != *name)
 }
 
 /// The mangled names in an object.
@@ -203,6 +215,14 @@ mod tests {
         check("_RNvNtCs3nQBFWnVt03_8enforcer5event7refused", "_RNvNtC8enforcer5event7refused");
         check("_RINvCsa_1aNvCsb1_1bE", "_RINvC1aNvC1bE");
         check("_RNvC8enforcer7mapCs", "_RNvC8enforcer7mapCs");
+    }
+
+    #[test]
+    fn a_name_that_tells_where_it_was_compiled_is_found() {
+        let told =
+            told_by(b"\0connect4\0_RNvNtC8enforcer4task3one\0_RNvNtCs9CSyMnvMIci_8enforcer4NONE\0");
+        assert_eq!(told.as_deref(), Some("_RNvNtCs9CSyMnvMIci_8enforcer4NONE"));
+        assert_eq!(told_by(b"\0connect4\0_RNvNtC8enforcer4task3one\0"), None);
     }
 
     #[test]
