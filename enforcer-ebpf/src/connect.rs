@@ -172,8 +172,8 @@ pub(crate) fn is_own_port(door: &Door, attempt: &Attempt) -> bool {
     door.has_port(attempt.port) && address::is_loopback(&attempt.address)
 }
 
-/// SECURITY: a device chosen with `SO_BINDTODEVICE` wins against the rewritten address: the SYN for
-/// 127.0.0.1 would leave by that device.
+/// SECURITY: a device wins against the rewritten address: the SYN for 127.0.0.1 would leave by it. A guarded task
+/// cannot bind one, but may have done so before it was guarded, or got the socket from somebody who has.
 #[inline(always)]
 pub(crate) fn unbind_device(ctx: &SockAddrContext) -> Result<(), Refusal> {
     let mut none = 0_i32;

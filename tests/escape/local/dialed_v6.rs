@@ -24,7 +24,8 @@ except TimeoutError:
 fn a_guarded_ipv6_listener_cannot_be_dialed() {
     Technique::new(Refused(Hook::Ingress, Refusal::Device), SCRIPT)
         .gets_out(Way::Frame)
-        .held_by(&[program::INGRESS, program::EGRESS])
+        // In this order: before 6.6 the backstop does not see the answer to a SYN over IPv6.
+        .held_by(&[program::EGRESS, program::INGRESS])
         .with(companion)
         .prove();
 }

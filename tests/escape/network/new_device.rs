@@ -19,8 +19,8 @@ finally:
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn a_device_that_is_made_does_not_lead_outside() {
-    Technique::new(Refused(Hook::Egress, Refusal::Device), SCRIPT)
-        .held_by(&[program::EGRESS])
+    Technique::new(Refused(Hook::Setsockopt, Refusal::SocketOption), SCRIPT)
+        .held_by(&[program::SETSOCKOPT, program::EGRESS])
         .for_nobody(Kernel("EPERM"))
         .prove();
 }

@@ -22,8 +22,8 @@ ip link set inner down; ip link set inner name lo; ip link set lo up""")
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn devices_that_change_their_names_are_told_apart() {
-    Technique::new(Refused(Hook::Egress, Refusal::Device), SCRIPT)
-        .held_by(&[program::EGRESS])
+    Technique::new(Refused(Hook::Setsockopt, Refusal::SocketOption), SCRIPT)
+        .held_by(&[program::SETSOCKOPT, program::EGRESS])
         .for_nobody(Kernel("EPERM"))
         .prove();
 }

@@ -13,7 +13,7 @@ udp(AF_INET, BOUND).sendto(query(), ("10.99.0.2", 53))
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn a_query_from_a_bound_device_does_not_lead_outside() {
-    Technique::new(Refused(Hook::Egress, Refusal::Device), SCRIPT)
-        .held_by(&[program::EGRESS])
+    Technique::new(Refused(Hook::Setsockopt, Refusal::SocketOption), SCRIPT)
+        .held_by(&[program::SETSOCKOPT, program::EGRESS])
         .prove();
 }

@@ -3,7 +3,7 @@
 
 use enforcer_common::{Hook, Refusal, program};
 
-use crate::technique::Outcome::{Redirected, Refused};
+use crate::technique::Outcome::Refused;
 use crate::technique::Technique;
 
 const SCRIPT: &str = r#"
@@ -13,8 +13,7 @@ tcp(AF_INET, NO_COOKIE, (SOL_SOCKET, 62, device())).sendto(MARKER, FASTOPEN, V4)
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn a_device_bound_by_its_number_does_not_lead_past_the_redirect() {
-    Technique::new(Redirected("10.99.0.2:8080"), SCRIPT)
-        .for_nobody(Refused(Hook::Connect, Refusal::Device))
-        .held_by(&[program::CONNECT4, program::INGRESS, program::EGRESS])
+    Technique::new(Refused(Hook::Setsockopt, Refusal::SocketOption), SCRIPT)
+        .held_by(&[program::SETSOCKOPT, program::CONNECT4, program::INGRESS, program::EGRESS])
         .prove();
 }
