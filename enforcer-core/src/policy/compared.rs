@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::schema::DETECTED;
+
 /// Texts of a rule that are compared with a fact, and facts it asks for with `has`.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
@@ -64,9 +66,6 @@ pub(super) struct Reads {
     /// All facts count.
     pub(super) all_facts: bool,
 }
-
-/// The fact that holds what the detectors found.
-const DETECTED: &str = "detected";
 
 impl Reads {
     pub(super) fn join(&mut self, other: &Self) {

@@ -10,18 +10,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::Policy;
 use serde_json::Value;
 
+use super::comparison::{Comparison, With};
+use super::explain::conjuncts;
+
 /// What may still be the value of a fact.
 #[derive(Debug)]
 struct Room {
-    least: i128,
-    most: i128,
+    least: i64,
+    most: i64,
     /// None: any text.
     texts: Option<BTreeSet<String>>,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Self { least: i128::from(i64::MIN), most: i128::from(i64::MAX), texts: None }
+        Self { least: i64::MIN, most: i64::MAX, texts: None }
     }
 }
 
@@ -51,63 +54,20 @@ pub(super) fn find(rule: &Policy) -> Option<String> {
 }
 
 fn narrow(body: &Value, rooms: &mut BTreeMap<String, Room>) {
-    let mut open = vec![body];
-    while let Some(part) = open.pop() {
-        let Some((operator, operands)) = part.as_object().and_then(|part| part.iter().next())
-        else {
-            continue;
-        };
-        let (left, right) = (operands.get("left"), operands.get("right"));
-        if operator == "&&" {
-            open.extend(left.into_iter().chain(right));
-        } else if let (Some(left), Some(right)) = (left, right) {
-            compare(operator, left, right, rooms);
-        }
-    }
+    let comparisons = conjuncts(body).into_iter().filter_map(Comparison::read);
+    comparisons.filter(|read| !read.is_not).for_each(|comparison| compare(comparison, rooms));
 }
 
-fn compare(operator: &str, left: &Value, right: &Value, rooms: &mut BTreeMap<String, Room>) {
-    let number = |value: &Value| Some(i128::from(value.get("Value")?.as_i64()?));
-    let turned = match operator {
-        "<" => ">",
-        "<=" => ">=",
-        ">" => "<",
-        ">=" => "<=",
-        same => same,
-    };
-    for (operator, fact, other) in [(operator, left, right), (turned, right, left)] {
-        let Some(name) = fact_name(fact) else { continue };
-        let room = rooms.entry(name).or_default();
-        match (operator, number(other), text(other)) {
-            ("<", Some(most), _) => room.most = room.most.min(most - 1),
-            ("<=", Some(most), _) => room.most = room.most.min(most),
-            (">", Some(least), _) => room.least = room.least.max(least + 1),
-            (">=", Some(least), _) => room.least = room.least.max(least),
-            ("==", Some(only), _) => {
-                room.least = room.least.max(only);
-                room.most = room.most.min(only);
-            }
-            ("==", None, Some(only)) => room.only(BTreeSet::from([only])),
-            _ => {}
+fn compare(comparison: Comparison, rooms: &mut BTreeMap<String, Room>) {
+    let room = rooms.entry(comparison.fact).or_default();
+    match comparison.with {
+        With::Range(range) => {
+            room.least = room.least.max(*range.start());
+            room.most = room.most.min(*range.end());
         }
+        With::OneOf(texts) => room.only(texts),
+        With::Member(_) | With::True => {}
     }
-    let items = left.get("Set").and_then(Value::as_array);
-    if let ("contains", Some(items), Some(name)) = (operator, items, fact_name(right)) {
-        let texts: Option<BTreeSet<String>> = items.iter().map(text).collect();
-        if let Some(texts) = texts {
-            rooms.entry(name).or_default().only(texts);
-        }
-    }
-}
-
-fn text(value: &Value) -> Option<String> {
-    value.get("Value")?.as_str().map(str::to_owned)
-}
-
-fn fact_name(tree: &Value) -> Option<String> {
-    let access = tree.get(".")?;
-    let is_context = access.get("left")?.get("Var")?.as_str()? == "context";
-    is_context.then(|| access.get("attr")?.as_str().map(str::to_owned))?
 }
 
 #[cfg(test)]

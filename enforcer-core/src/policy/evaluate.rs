@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The compiled policy and its one function from facts to a decision.
 //!
-//! Asks Cedar about the conditions of the rules of one slice, and joins what the satisfied permits oblige to.
-//! That this is what Cedar answers about all rules as a whole is a property test.
+//! Asks about the conditions of the rules of one slice, and joins what the satisfied permits oblige to. That
+//! this is what Cedar answers about all rules as a whole is a property test.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cedar_policy::{
-    Authorizer, Entities, Entity, EntityId, EntityTypeName, EntityUid, EvalResult, Request, Schema,
-    eval_expression,
+    Authorizer, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, Schema,
 };
 
 use crate::mask::{DetectorSet, Masker};
@@ -19,6 +18,7 @@ use crate::model::{
 
 use super::inventory::{Endpoint, Inventory};
 use super::masks::{Maskers, detectors};
+use super::question::Question;
 use super::rules::Rule;
 use super::schema;
 use super::sections::{Approval, Budget, Credential};
@@ -319,15 +319,11 @@ impl Policy {
         let action = facts.operation.action();
         let slice = self.slices.find(&facts.agent, action, &facts.endpoint);
         let Some(slice) = slice.filter(|slice| !slice.is_empty) else { return Verdict::default() };
-        let Some(request) = self.request_reading(facts, slice.facts.as_ref()) else {
-            return Verdict::default();
-        };
+        let question = Question::new(self, facts, slice.facts.as_ref());
         let mut verdict = Verdict::default();
         let (mut permits, mut forbids) = (Vec::new(), Vec::new());
-        let in_scope = slice.enforced.iter().filter_map(|index| self.rules.get(*index));
-        let fails = |rule: &&Rule| rule.first.as_ref().is_some_and(|first| first.fails(facts));
-        for rule in in_scope.filter(|rule| !fails(rule)) {
-            match self.holds(rule, &request) {
+        for rule in slice.enforced.iter().filter_map(|index| self.rules.get(*index)) {
+            match question.holds(rule) {
                 Ok(true) if rule.is_permit => permits.push(rule),
                 Ok(true) => forbids.push(rule),
                 Ok(false) => {}
@@ -338,29 +334,19 @@ impl Policy {
         verdict.is_allowed = forbids.is_empty() && !permits.is_empty();
         verdict.because = if verdict.is_allowed { permits } else { forbids };
         // One that errs would deny, so it counts, too.
-        let counts = |rule: &&Rule| self.holds(rule, &request).unwrap_or(true);
+        let counts = |rule: &&Rule| question.holds(rule).unwrap_or(true);
         let observed = slice.observed.iter().filter_map(|index| self.rules.get(*index));
         verdict.observed = observed.filter(counts).collect();
         verdict
     }
 
-    /// Whether the conditions of a rule hold, whose scope admits the request.
-    pub(super) fn holds(&self, rule: &Rule, request: &Request) -> Result<bool, String> {
-        let Some(condition) = &rule.condition else { return Ok(true) };
-        match eval_expression(request, &self.entities, condition) {
-            Ok(EvalResult::Bool(holds)) => Ok(holds),
-            Ok(_no_answer) => Err("the condition is neither true nor false".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    /// The request as Cedar sees it; nothing for an agent or endpoint that is not in the inventory.
-    pub(super) fn request(&self, facts: &Facts) -> Option<Request> {
-        self.request_reading(facts, None)
-    }
-
-    /// The same, with only those facts that are read.
-    fn request_reading(&self, facts: &Facts, read: Option<&BTreeSet<String>>) -> Option<Request> {
+    /// The request as Cedar sees it, with only those facts that are read, or all; nothing for an agent or endpoint
+    /// that is not in the inventory.
+    pub(super) fn request(
+        &self,
+        facts: &Facts,
+        read: Option<&BTreeSet<String>>,
+    ) -> Option<Request> {
         let principal = self.names.agents.get(&facts.agent)?.clone();
         let action = self.names.actions.get(facts.operation.action())?.clone();
         let resource = self.names.endpoints.get(&facts.endpoint)?.clone();

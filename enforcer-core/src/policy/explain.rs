@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::model::{Decision, Facts, Mode, RuleId};
 
 use super::Policy;
+use super::question::Question;
 use super::rules::Rule;
 
 /// How a rule met the facts.
@@ -63,27 +64,23 @@ impl Policy {
     /// Decides, and says of each rule whether it matched, nearly did, erred, or is about something else.
     #[must_use]
     pub fn explain(&self, facts: &Facts) -> Explanation {
-        let request = self.request(facts);
+        let question = Question::new(self, facts, None);
         let rules = self.rules.iter().map(|rule| RuleOutcome {
             id: rule.id.clone(),
             file: rule.file.clone(),
             line: rule.place.line,
             is_permit: rule.is_permit,
             mode: rule.mode,
-            outcome: match &request {
-                Some(request) if self.is_in_scope(rule, facts) => self.outcome(rule, request),
+            outcome: match question.request() {
+                Some(request) if self.is_in_scope(rule, facts) => match question.holds(rule) {
+                    Ok(true) => Outcome::Matched,
+                    Ok(false) => Outcome::Nearly { unmet: self.unmet(rule, request) },
+                    Err(error) => Outcome::Erred { error },
+                },
                 _ => Outcome::OutOfScope,
             },
         });
         Explanation { facts: facts.clone(), decision: self.decide(facts), rules: rules.collect() }
-    }
-
-    fn outcome(&self, rule: &Rule, request: &Request) -> Outcome {
-        match self.holds(rule, request) {
-            Ok(true) => Outcome::Matched,
-            Ok(false) => Outcome::Nearly { unmet: self.unmet(rule, request) },
-            Err(error) => Outcome::Erred { error },
-        }
     }
 
     /// Whether a single rule of Cedar is satisfied.

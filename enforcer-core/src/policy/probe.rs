@@ -62,7 +62,7 @@ impl Probe<'_> {
         let found = self.rules.iter().find(|(rule, _)| rule.id == *id);
         let Some((rule, set)) = found else { return Vec::new() };
         let in_scope = all.iter().filter(|facts| self.policy.is_in_scope(rule, facts));
-        let requests = in_scope.filter_map(|facts| self.policy.request(facts));
+        let requests = in_scope.filter_map(|facts| self.policy.request(facts, None));
         requests.map(|request| Trial { probe: self, rule: set, request }).collect()
     }
 }

@@ -17,9 +17,9 @@ use crate::model::{DetectorName, Mode, Obligations, RuleId, limits};
 
 use super::annotations::{ANNOTATIONS, On, annotation};
 use super::compared::Compared;
+use super::comparison::Plain;
 use super::diagnostic::{Place, Severity};
 use super::draft::Draft;
-use super::first::First;
 use super::inventory::{Endpoint, Inventory, LATER, Protocol, Tls};
 use super::statement::{Statement, split};
 use super::translate::{UnknownFacts, list, translate};
@@ -37,8 +37,8 @@ pub(super) struct Rule {
     pub(super) obligations: Obligations,
     pub(super) message: Option<String>,
     pub(super) cedar: Policy,
-    /// The first part of the condition, where Cedar need not be asked about it.
-    pub(super) first: Option<First>,
+    /// What of the condition Cedar need not be asked about.
+    pub(super) plain: Plain,
     /// What has to hold beside the scope; none if nothing has to.
     pub(super) condition: Option<Expression>,
 }
@@ -168,7 +168,7 @@ impl Checker<'_> {
             obligations,
             message,
             cedar: draft.cedar.clone(),
-            first: First::of(&draft.cedar),
+            plain: Plain::of(&draft.cedar),
             condition,
         })
     }

@@ -2,7 +2,7 @@
 //! The facts of each action, three times the same: as Cedar schema for rules, as table for cases and the
 //! command line, as conversion for the data path. A test holds the three together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Context, RestrictedExpression};
 use serde_json::{Map, Value};
@@ -279,76 +279,81 @@ pub fn operation(
     serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())
 }
 
+/// What the detectors found: a fact of every action.
+pub(super) const DETECTED: &str = "detected";
+
+/// A fact, as rules see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fact<'f> {
+    Bool(bool),
+    Long(i64),
+    Text(&'f str),
+    Texts(&'f BTreeSet<String>),
+    Detectors(&'f BTreeSet<DetectorName>),
+}
+
+/// The fact of this name; nothing if the action has none, or it is not there.
+pub(super) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fact<'f>> {
+    if name == DETECTED {
+        return Some(Fact::Detectors(&facts.detected));
+    }
+    Some(match (&facts.operation, name) {
+        (Operation::Batch(batch), "target") => Fact::Text(&batch.target),
+        (Operation::Batch(batch), "input_file") => Fact::Text(&batch.input_file),
+        (Operation::Chat(chat), "model") => Fact::Text(&chat.model),
+        (Operation::Chat(chat), "stream") => Fact::Bool(chat.stream),
+        (Operation::Chat(chat), "message_count") => Fact::Long(chat.message_count),
+        (Operation::Chat(chat), "tools") => Fact::Texts(&chat.tools),
+        (Operation::Chat(chat), "parts") => Fact::Texts(&chat.parts),
+        (Operation::Chat(chat), "max_tokens") => Fact::Long(chat.max_tokens?),
+        (Operation::Chat(chat), "input_tokens") => Fact::Long(chat.input_tokens),
+        (Operation::Connect(connect), "host") => Fact::Text(&connect.host),
+        (Operation::Connect(connect), "port") => Fact::Long(i64::from(connect.port)),
+        (Operation::Embed(embed), "model") => Fact::Text(&embed.model),
+        (Operation::Embed(embed), "input_count") => Fact::Long(embed.input_count),
+        (Operation::Embed(embed), "input_tokens") => Fact::Long(embed.input_tokens),
+        (Operation::FileRead(read), "path") => Fact::Text(&read.path),
+        (Operation::FileRead(read), "is_content") => Fact::Bool(read.is_content),
+        (Operation::FileUpload(upload) | Operation::Transcribe(upload), "size") => {
+            Fact::Long(upload.size)
+        }
+        (Operation::FineTune(tune), "model") => Fact::Text(&tune.model),
+        (Operation::FineTune(tune), "training_file") => Fact::Text(&tune.training_file),
+        (Operation::Http(http), "method") => Fact::Text(&http.method),
+        (Operation::Http(http), "path") => Fact::Text(&http.path),
+        (Operation::Http(http), "query") => Fact::Text(&http.query),
+        (Operation::Http(http), "has_body") => Fact::Bool(http.has_body),
+        (Operation::Image(image), "model") => Fact::Text(&image.model),
+        (Operation::Image(image), "count") => Fact::Long(image.count),
+        (Operation::Opaque(opaque), "method") => Fact::Text(&opaque.method),
+        (Operation::Opaque(opaque), "path") => Fact::Text(&opaque.path),
+        (Operation::Opaque(opaque), "size") => Fact::Long(opaque.size),
+        (Operation::Opaque(opaque), "cause") => Fact::Text(opaque.cause.as_str()),
+        (Operation::Speech(speech), "model") => Fact::Text(&speech.model),
+        (Operation::Speech(speech), "input_tokens") => Fact::Long(speech.input_tokens),
+        (Operation::TraceExport(traces), "item_count") => Fact::Long(traces.item_count),
+        _ => return None,
+    })
+}
+
 /// The facts that are read, as Cedar sees them. Nothing comes back if Cedar refuses them, and that denies.
 pub(super) fn context(facts: &Facts, is_read: impl Fn(&str) -> bool) -> Option<Context> {
-    let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
-    let long = RestrictedExpression::new_long;
-    let mut pairs: Vec<(String, RestrictedExpression)> = Vec::with_capacity(8);
-    let mut put = |name: &str, value: &dyn Fn() -> RestrictedExpression| {
-        if is_read(name) {
-            pairs.push((name.to_owned(), value()));
-        }
-    };
-    put("detected", &|| set(facts.detected.iter().map(DetectorName::as_str)));
-    match &facts.operation {
-        Operation::Batch(batch) => {
-            put("target", &|| text(&batch.target));
-            put("input_file", &|| text(&batch.input_file));
-        }
-        Operation::Chat(chat) => {
-            put("model", &|| text(&chat.model));
-            put("stream", &|| RestrictedExpression::new_bool(chat.stream));
-            put("message_count", &|| long(chat.message_count));
-            put("tools", &|| set(chat.tools.iter().map(String::as_str)));
-            put("parts", &|| set(chat.parts.iter().map(String::as_str)));
-            put("input_tokens", &|| long(chat.input_tokens));
-            if let Some(max_tokens) = chat.max_tokens {
-                put("max_tokens", &|| long(max_tokens));
-            }
-        }
-        Operation::Connect(connect) => {
-            put("host", &|| text(&connect.host));
-            put("port", &|| long(i64::from(connect.port)));
-        }
-        Operation::Embed(embed) => {
-            put("model", &|| text(&embed.model));
-            put("input_count", &|| long(embed.input_count));
-            put("input_tokens", &|| long(embed.input_tokens));
-        }
-        Operation::FileRead(read) => {
-            put("path", &|| text(&read.path));
-            put("is_content", &|| RestrictedExpression::new_bool(read.is_content));
-        }
-        Operation::FileUpload(upload) | Operation::Transcribe(upload) => {
-            put("size", &|| long(upload.size));
-        }
-        Operation::FineTune(tune) => {
-            put("model", &|| text(&tune.model));
-            put("training_file", &|| text(&tune.training_file));
-        }
-        Operation::Http(http) => {
-            put("method", &|| text(&http.method));
-            put("path", &|| text(&http.path));
-            put("query", &|| text(&http.query));
-            put("has_body", &|| RestrictedExpression::new_bool(http.has_body));
-        }
-        Operation::Image(image) => {
-            put("model", &|| text(&image.model));
-            put("count", &|| long(image.count));
-        }
-        Operation::Opaque(opaque) => {
-            put("method", &|| text(&opaque.method));
-            put("path", &|| text(&opaque.path));
-            put("size", &|| long(opaque.size));
-            put("cause", &|| text(opaque.cause.as_str()));
-        }
-        Operation::Speech(speech) => {
-            put("model", &|| text(&speech.model));
-            put("input_tokens", &|| long(speech.input_tokens));
-        }
-        Operation::TraceExport(traces) => put("item_count", &|| long(traces.item_count)),
-    }
+    let own = action(facts.operation.action())?.facts.iter().map(|fact| fact.name);
+    let names = [DETECTED].into_iter().chain(own).filter(|name| is_read(name));
+    let pairs = names.filter_map(|name| Some((name.to_owned(), fact_of(facts, name)?.to_cedar())));
     Context::from_pairs(pairs).ok()
+}
+
+impl Fact<'_> {
+    fn to_cedar(self) -> RestrictedExpression {
+        match self {
+            Self::Bool(is) => RestrictedExpression::new_bool(is),
+            Self::Long(number) => RestrictedExpression::new_long(number),
+            Self::Text(text) => RestrictedExpression::new_string(text.to_owned()),
+            Self::Texts(texts) => set(texts.iter().map(String::as_str)),
+            Self::Detectors(names) => set(names.iter().map(DetectorName::as_str)),
+        }
+    }
 }
 
 fn set<'a>(values: impl Iterator<Item = &'a str>) -> RestrictedExpression {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Which rules the cases of a bundle reach: a rule is reached by a case in which it matches.
 
-use cedar_policy::Request;
 use serde::Serialize;
 
 use crate::model::{Facts, RuleId};
 
 use super::super::Policy;
+use super::super::question::Question;
 use super::Outcome;
 
 /// How much of a bundle its cases try.
@@ -52,18 +52,17 @@ impl Coverage {
 const NEAR_CASES_MAX: usize = 16;
 
 pub(super) fn of(policy: &Policy, cases: &[Outcome]) -> Coverage {
-    let judged: Vec<(&Outcome, &Facts, Option<Request>)> = cases
+    let judged: Vec<(&Outcome, &Facts, Question<'_>)> = cases
         .iter()
         .filter_map(|case| Some((case, case.facts.as_ref()?)))
-        .map(|(case, facts)| (case, facts, policy.request(facts)))
+        .map(|(case, facts)| (case, facts, Question::new(policy, facts, None)))
         .collect();
     let unreached = policy.rules.iter().filter_map(|rule| {
         let (mut nearest, mut looked) = (None::<Nearest>, 0);
-        for (case, facts, request) in &judged {
-            let Some(request) = request.as_ref().filter(|_| policy.is_in_scope(rule, facts)) else {
-                continue;
-            };
-            if policy.holds(rule, request) == Ok(true) {
+        for (case, facts, question) in &judged {
+            let request = question.request().filter(|_| policy.is_in_scope(rule, facts));
+            let Some(request) = request else { continue };
+            if question.holds(rule) == Ok(true) {
                 return None;
             }
             looked += 1;

@@ -222,7 +222,7 @@ proptest! {
             };
             let explained = matched(true) && !matched(false);
             assert_eq!(decision.effect == Effect::Allow, explained, "{facts:?}");
-            let Some(request) = policy.request(&facts) else {
+            let Some(request) = policy.request(&facts, None) else {
                 assert_eq!(decision.effect, Effect::Deny);
                 continue;
             };

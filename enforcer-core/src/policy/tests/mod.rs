@@ -4,6 +4,7 @@
 mod agree;
 mod broken;
 mod compare;
+mod comparisons;
 mod decisions;
 mod laws;
 mod reference;
