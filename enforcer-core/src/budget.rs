@@ -2,9 +2,9 @@
 //! Budgets as arithmetic: what is used and reserved in which window. `now` is an argument.
 //!
 //! An exchange reserves what it may cost before it is sent, and settles for what it did cost. What is reserved
-//! counts as used, so that exchanges at the same time cannot spend the same room twice. Errs to more: what is
-//! settled may be more than was reserved (nobody knows the length of an answer before), and then what is left
-//! of the window is spent.
+//! counts as used, so that exchanges at the same time cannot spend the same room twice. Nobody knows the length of
+//! an answer before: a reservation grows with a streamed one. Errs to more: what is settled may be more than was
+//! reserved, and then what is left of the window is spent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -159,6 +159,30 @@ impl Ledger {
         Ok(Reserved { account: account.clone(), since: count.since, amount })
     }
 
+    /// Adds tokens to a reservation. One of a window that is over is charged to that one, which is gone.
+    ///
+    /// # Errors
+    /// The budget has no room for them; nothing is added then.
+    pub fn grow(
+        &mut self,
+        reserved: &mut Reserved,
+        budget: &Budget,
+        tokens: u64,
+    ) -> Result<(), Spent> {
+        let Some(count) = self.counts.get_mut(&reserved.account) else { return Ok(()) };
+        if count.since != reserved.since {
+            return Ok(());
+        }
+        let more = Amount { tokens, requests: 0 };
+        let after = count.used.plus(count.reserved).plus(more);
+        if budget.tokens.is_some_and(|most| after.tokens > most) {
+            return Err(Spent { account: reserved.account.clone(), until: count.until });
+        }
+        count.reserved = count.reserved.plus(more);
+        reserved.amount = reserved.amount.plus(more);
+        Ok(())
+    }
+
     /// Ends a reservation; `used` is what it did cost, and nothing if it never was sent. What was reserved in a
     /// window that is over is charged to that one, which is gone.
     pub fn settle(&mut self, reserved: Reserved, used: Option<Amount>) {
@@ -220,6 +244,24 @@ mod tests {
         ledger.settle(second, Some(Amount { tokens: 30, requests: 1 }));
         assert!(ledger.reserve(&account, &budget, 71, now).is_err());
         assert!(ledger.reserve(&account, &budget, 70, now).is_ok());
+    }
+
+    #[test]
+    fn a_reservation_grows_as_long_as_there_is_room_and_all_of_it_comes_back() {
+        let (mut ledger, account, budget) = (Ledger::default(), account(), budget(100));
+        let mut reserved = ledger.reserve(&account, &budget, 60, UnixMillis(0)).unwrap();
+        ledger.grow(&mut reserved, &budget, 40).unwrap();
+        let spent = ledger.grow(&mut reserved, &budget, 1).unwrap_err();
+        assert_eq!((spent.budget(), spent.until), ("daily", UnixMillis(DAY)));
+        assert!(ledger.reserve(&account, &budget, 1, UnixMillis(0)).is_err());
+        ledger.settle(reserved, None);
+        let mut yesterday = ledger.reserve(&account, &budget, 100, UnixMillis(0)).unwrap();
+        let today = ledger.reserve(&account, &budget, 100, UnixMillis(DAY)).unwrap();
+        assert_eq!(ledger.grow(&mut yesterday, &budget, 1), Ok(()), "of a window that is over");
+        ledger.settle(yesterday, None);
+        assert!(ledger.reserve(&account, &budget, 1, UnixMillis(DAY)).is_err());
+        ledger.settle(today, None);
+        assert!(ledger.reserve(&account, &budget, 100, UnixMillis(DAY)).is_ok());
     }
 
     #[test]

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is owed besides masks: budgets are charged, credentials put in; observing owes nothing.
 
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use enforcer_core::budget::Amount;
 use enforcer_core::model::{Effect, Mode};
 use enforcer_core::record::{EventBody, ExchangeOutcome};
 use http_body_util::BodyExt as _;
+use http_body_util::channel::Channel;
+use hyper::Response;
 use hyper::http::request::Parts;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
@@ -14,7 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::client::{H1, H2, chat, chat_request};
 use crate::provider::full;
-use crate::rig::{CHATS, HOST, HTTP, Rig, outcome, policy_with};
+use crate::rig::{CHATS, HOST, HTTP, LIMIT, Rig, outcome, policy_with};
 
 /// A budget of tokens, and one of requests.
 const BUDGETS: &str = r#"
@@ -91,6 +96,63 @@ async fn a_stream_that_tells_no_usage_is_charged_by_its_pieces_also_if_the_agent
     rig.closed(2).await;
     assert!(used(&rig)[0].1.tokens > whole, "who leaves pays for the request at least");
     assert_eq!(used(&rig)[0].1.requests, 2);
+}
+
+/// Events of an answer, numbered, that tell no usage.
+fn events(numbers: std::ops::Range<usize>) -> Bytes {
+    let event = |number| {
+        format!(
+            "data: {{\"object\":\"chat.completion.chunk\",\"choices\":[{{\"index\":0,\
+             \"delta\":{{\"content\":\"w{number} \"}},\"finish_reason\":null}}]}}\n\n"
+        )
+    };
+    numbers.map(event).collect::<String>().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_cut_where_its_budget_is_spent() {
+    for (annotation, alpn) in [("", H1), ("@mask_response(\"pii\")", H2)] {
+        let rig = Rig::start(CHATS).await;
+        let rule = CHARGED.replace("@record(\"facts\")", annotation);
+        rig.enforce(policy_with("enforce", BUDGETS, &rule));
+        let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+        let body = Arc::new(Mutex::new(Some(body)));
+        let seen = rig
+            .provider(H1, move |_, _| {
+                let body = body.lock().unwrap().take().unwrap();
+                let answer = Response::builder().header("content-type", "text/event-stream");
+                answer.body(body.boxed()).unwrap()
+            })
+            .await;
+        let answer = rig.client(alpn).await.send(chat_request(&chat("gpt-4.1", true, "hi"))).await;
+        assert_eq!(answer.status(), 200);
+        let mut body = answer.into_body();
+        // All that fits, then more than fits.
+        sender.send_data(events(0..10)).await.unwrap();
+        let mut text = String::new();
+        while !text.contains("w9 ") {
+            let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            text += str::from_utf8(&data).unwrap();
+        }
+        assert_eq!(used(&rig)[0].1, Amount::default(), "it is under way");
+        sender.send_data(events(10..80)).await.unwrap();
+        let rest = body.collect().await.unwrap().to_bytes();
+        text += str::from_utf8(&rest).unwrap();
+        let (_, last) = text.trim_end().rsplit_once("data: ").unwrap();
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!(last["error"]["code"], "enforcer_budget_spent", "{text}");
+        assert!(!text.contains("[DONE]") && !text.contains("w79 "), "{text}");
+        let closed = rig.closed(1).await;
+        assert_eq!((outcome(&closed[0]), closed[0].status), ("budget_spent", Some(200)));
+        let charged = used(&rig)[0].1.tokens;
+        assert!(charged > 60, "what the provider said is charged, not what arrived: {charged}");
+        // The provider is not listened to any more.
+        let cut = async { while sender.send_data(events(0..1)).await.is_ok() {} };
+        tokio::time::timeout(LIMIT, cut).await.unwrap();
+        assert_eq!(seen.requests().len(), 1);
+        let (head, _) = rig.ask(chat_request(&chat("gpt-4.1", true, "hi"))).await;
+        assert_eq!(head.status, 429);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ pub enum DenyReason {
     ApprovalRefused,
     /// The request names another authority than the connection was opened for.
     AuthorityMismatch,
-    /// A budget has no room for the request.
+    /// A budget has no room for the request, or for the rest of a streamed answer.
     BudgetSpent,
     /// The client did not accept the certificate: it does not trust the CA, or pins.
     CaUntrusted,

@@ -116,12 +116,20 @@ impl Operation {
         }
     }
 
-    /// Tokens that the provider is going to charge for the request at most, as far as they are known before:
-    /// those of the request, and those that it allows the answer.
+    /// Tokens of the answer that the request allows, where it says so.
     #[must_use]
-    pub fn tokens(&self) -> i64 {
+    pub fn answer_tokens(&self) -> i64 {
         match self {
-            Self::Chat(chat) => chat.input_tokens.saturating_add(chat.max_tokens.unwrap_or(0)),
+            Self::Chat(chat) => chat.max_tokens.unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Tokens that the provider is going to charge for the request, as far as they are known before.
+    #[must_use]
+    pub const fn request_tokens(&self) -> i64 {
+        match self {
+            Self::Chat(chat) => chat.input_tokens,
             Self::Embed(embed) => embed.input_tokens,
             Self::Speech(speech) => speech.input_tokens,
             Self::Batch(_)

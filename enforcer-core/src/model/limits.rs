@@ -180,6 +180,8 @@ pub const BUDGET_WINDOW_MIN: Duration = Duration::from_secs(60);
 pub const BUDGET_WINDOW_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Bytes of a plain answer that count as a token where nobody says how many it has; English text has about four.
 pub const BYTES_PER_TOKEN: u64 = 4;
+/// Events of a streamed answer that hold no token of it: its role, its end, its usage, the end marker.
+pub const STREAM_FRAME_PIECES: u64 = 4;
 /// Time between a charge and its being written down.
 pub const BUDGET_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of the file of the counters.
@@ -196,6 +198,8 @@ pub const APPROVAL_HOLD_MIN: Duration = Duration::from_secs(1);
 pub const APPROVAL_HOLD_MAX: Duration = Duration::from_secs(540);
 /// Questions that stand at once; a request that would ask one more is refused.
 pub const APPROVALS_MAX: usize = 256;
+/// Questions of one agent that stand at once: one that asks all the time leaves room for others.
+pub const APPROVALS_OF_AGENT_MAX: usize = 64;
 /// Bytes of a body that is shown to whoever approves it.
 pub const APPROVAL_SHOWN_BYTES_MAX: usize = 64 * 1024;
 /// Time a question stands, unless the bundle says otherwise.
@@ -233,6 +237,8 @@ pub const SUGGEST_VALUES_MAX: usize = 12;
 pub const SUGGEST_HOSTS_MAX: usize = 100;
 /// Suggested cases for one rule.
 pub const SUGGEST_EXAMPLES_MAX: usize = 3;
+/// Time for git to print one file or the list of a bundle's files.
+pub const GIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Files of a bundle.
 pub const BUNDLE_FILES_MAX: usize = 1024;
 /// Time for the kernel to free detached programs.

@@ -53,7 +53,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
         "budget",
         On::Permit,
         "names of budgets",
-        "The request is charged to them; without room in all of them it is refused.",
+        "The request is charged to them; without room in all of them it is refused, or a streamed answer is cut.",
     ),
     of("credential", On::Permit, "names of credentials", "Their keys are put into the request."),
     of(

@@ -38,7 +38,7 @@ impl Per {
 }
 
 /// How much may be used in a window of time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// What it is counted for.
     pub per: Per,

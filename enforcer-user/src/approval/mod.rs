@@ -4,7 +4,8 @@
 //! A question never changes: what is shown is what is sent, so an answer cannot be for something else. It is
 //! known by a digest of everything that goes upstream; the same request of the same agent finds it again, and an
 //! answer that came too late for the first is taken by the next one, once. Nothing outlives the daemon: after a
-//! restart it has to be asked again. Bounded by [`limits::APPROVALS_MAX`].
+//! restart it has to be asked again. Bounded by [`limits::APPROVALS_MAX`] and
+//! [`limits::APPROVALS_OF_AGENT_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -189,7 +190,10 @@ impl Approvals {
         if let Some((id, entry)) = book.entries.iter().find(|(_, entry)| is_same(entry)) {
             return Ok(Asked { id: *id, is_new: false, standing: entry.standing.subscribe() });
         }
-        if book.entries.len() >= limits::APPROVALS_MAX {
+        let entries = book.entries.values();
+        let of_agent = entries.filter(|entry| entry.question.agent == question.agent).count();
+        if book.entries.len() >= limits::APPROVALS_MAX || of_agent >= limits::APPROVALS_OF_AGENT_MAX
+        {
             return Err(TooMany);
         }
         book.last += 1;

@@ -98,17 +98,26 @@ async fn who_is_not_named_answers_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_expire_and_there_is_a_bound() {
+async fn questions_expire_and_there_is_a_bound_for_an_agent_and_for_all() {
     let approvals = Approvals::default();
     let asked = ask(&approvals, "d", &["leads"]);
     tokio::time::advance(EXPIRE).await;
     let root = person("root", &[]);
     assert_eq!(approvals.answer(asked.id, &root, true), Err(NotTaken::Unknown(asked.id)));
-    for number in 0..limits::APPROVALS_MAX {
-        ask(&approvals, &number.to_string(), &["leads"]);
+    let more = |agent: String, number: usize| {
+        let agent = AgentName::new(agent);
+        let question = Question { agent, ..question(&number.to_string(), &["leads"]) };
+        approvals.ask(question, BTreeMap::new(), EXPIRE).map(|asked| asked.is_new)
+    };
+    let agents = limits::APPROVALS_MAX / limits::APPROVALS_OF_AGENT_MAX;
+    for agent in 0..agents {
+        for number in 0..limits::APPROVALS_OF_AGENT_MAX {
+            assert_eq!(more(agent.to_string(), number), Ok(true));
+        }
+        assert_eq!(more(agent.to_string(), limits::APPROVALS_OF_AGENT_MAX), Err(TooMany));
+        assert_eq!(more(agent.to_string(), 0), Ok(false), "one that stands is found");
     }
-    let more = approvals.ask(question("more", &["leads"]), BTreeMap::new(), EXPIRE);
-    assert_eq!(more.err(), Some(TooMany));
+    assert_eq!(more("another".to_owned(), 0), Err(TooMany));
     assert_eq!(approvals.all().len(), limits::APPROVALS_MAX);
 }
 

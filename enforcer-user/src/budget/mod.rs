@@ -54,12 +54,27 @@ struct Shared {
     changed: Notify,
 }
 
+/// Tokens that an exchange is going to cost, as far as they are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Those of the request.
+    pub request: u64,
+    /// Those of the answer.
+    pub answer: u64,
+}
+
+impl Cost {
+    const fn tokens(self) -> u64 {
+        self.request.saturating_add(self.answer)
+    }
+}
+
 /// What an exchange reserved; dropped without [`Self::settle`], all of it counts as used.
 #[derive(Debug)]
 pub struct Reservation {
     budgets: Budgets,
-    reserved: Vec<Reserved>,
-    tokens: u64,
+    reserved: Vec<(Reserved, Budget)>,
+    cost: Cost,
 }
 
 impl Budgets {
@@ -88,16 +103,16 @@ impl Budgets {
     pub fn reserve<'b>(
         &self,
         budgets: impl IntoIterator<Item = (Account, &'b Budget)>,
-        tokens: u64,
+        cost: Cost,
         now: UnixMillis,
     ) -> Result<Reservation, Spent> {
-        let mut reservation = Reservation { budgets: self.clone(), reserved: Vec::new(), tokens };
+        let mut reservation = Reservation { budgets: self.clone(), reserved: Vec::new(), cost };
         let mut ledger = self.ledger();
         for (account, budget) in budgets {
-            match ledger.reserve(&account, budget, tokens, now) {
-                Ok(reserved) => reservation.reserved.push(reserved),
+            match ledger.reserve(&account, budget, cost.tokens(), now) {
+                Ok(reserved) => reservation.reserved.push((reserved, *budget)),
                 Err(spent) => {
-                    for reserved in std::mem::take(&mut reservation.reserved) {
+                    for (reserved, _) in std::mem::take(&mut reservation.reserved) {
                         ledger.settle(reserved, None);
                     }
                     return Err(spent);
@@ -165,10 +180,29 @@ impl Reservation {
         self.end(used);
     }
 
-    /// Tokens that were reserved.
+    /// Reserves for an answer that is longer than was known.
+    ///
+    /// # Errors
+    /// The first budget that has no room for it.
+    pub fn cover(&mut self, answer: u64) -> Result<(), Spent> {
+        let more = answer.saturating_sub(self.cost.answer);
+        if more == 0 {
+            return Ok(());
+        }
+        let mut ledger = self.budgets.ledger();
+        // What grew before one has no room is given back with the rest: the answer ends here.
+        for (reserved, budget) in &mut self.reserved {
+            ledger.grow(reserved, budget, more)?;
+        }
+        self.cost.answer = answer;
+        Ok(())
+    }
+
+    /// Tokens that an answer of this length costs with its request: what was reserved at least.
     #[must_use]
-    pub const fn tokens(&self) -> u64 {
-        self.tokens
+    pub const fn tokens_with(&self, answer: u64) -> u64 {
+        let answer = if answer > self.cost.answer { answer } else { self.cost.answer };
+        Cost { request: self.cost.request, answer }.tokens()
     }
 
     fn end(&mut self, used: Option<Amount>) {
@@ -176,7 +210,7 @@ impl Reservation {
             return;
         }
         let mut ledger = self.budgets.ledger();
-        for reserved in self.reserved.drain(..) {
+        for (reserved, _) in self.reserved.drain(..) {
             ledger.settle(reserved, used);
         }
         drop(ledger);
@@ -186,7 +220,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.end(Some(Amount { tokens: self.tokens, requests: 1 }));
+        self.end(Some(Amount { tokens: self.cost.tokens(), requests: 1 }));
     }
 }
 
@@ -227,24 +261,45 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1);
 
+    const fn cost(request: u64) -> Cost {
+        Cost { request, answer: 0 }
+    }
+
     #[test]
     fn all_budgets_are_reserved_or_none() {
         let budgets = Budgets::default();
         let (wide, narrow) = (budget(100), budget(10));
         let both = [(account("wide"), &wide), (account("narrow"), &narrow)];
-        let spent = budgets.reserve(both.clone(), 11, NOW).unwrap_err();
+        let spent = budgets.reserve(both.clone(), cost(11), NOW).unwrap_err();
         assert_eq!(spent.account, account("narrow"));
-        assert!(budgets.reserve([(account("wide"), &wide)], 100, NOW).is_ok(), "given back");
+        assert!(budgets.reserve([(account("wide"), &wide)], cost(100), NOW).is_ok(), "given back");
     }
 
     #[test]
     fn what_nobody_settles_counts_as_used() {
         let budgets = Budgets::default();
         let limit = budget(100);
-        drop(budgets.reserve([(account("b"), &limit)], 60, NOW).unwrap());
-        assert!(budgets.reserve([(account("b"), &limit)], 41, NOW).is_err());
-        budgets.reserve([(account("b"), &limit)], 40, NOW).unwrap().settle(None);
-        assert!(budgets.reserve([(account("b"), &limit)], 40, NOW).is_ok());
+        drop(budgets.reserve([(account("b"), &limit)], cost(60), NOW).unwrap());
+        assert!(budgets.reserve([(account("b"), &limit)], cost(41), NOW).is_err());
+        budgets.reserve([(account("b"), &limit)], cost(40), NOW).unwrap().settle(None);
+        assert!(budgets.reserve([(account("b"), &limit)], cost(40), NOW).is_ok());
+    }
+
+    #[test]
+    fn an_answer_is_covered_by_all_budgets_or_it_ends() {
+        let budgets = Budgets::default();
+        let (wide, narrow) = (budget(100), budget(10));
+        let both = [(account("wide"), &wide), (account("narrow"), &narrow)];
+        let known = Cost { request: 2, answer: 3 };
+        let mut reservation = budgets.reserve(both, known, NOW).unwrap();
+        assert_eq!((reservation.tokens_with(0), reservation.tokens_with(4)), (5, 6));
+        reservation.cover(3).unwrap();
+        reservation.cover(8).unwrap();
+        let spent = reservation.cover(9).unwrap_err();
+        assert_eq!(spent.account, account("narrow"));
+        reservation.settle(Some(Amount { tokens: 10, requests: 1 }));
+        assert!(budgets.reserve([(account("wide"), &wide)], cost(90), NOW).is_ok());
+        assert!(budgets.reserve([(account("narrow"), &narrow)], cost(1), NOW).is_err());
     }
 
     #[test]
@@ -254,11 +309,11 @@ mod tests {
         let limit = budget(100);
         let budgets = Budgets::open(&path).unwrap();
         let used = Amount { tokens: 90, requests: 1 };
-        budgets.reserve([(account("b"), &limit)], 50, NOW).unwrap().settle(Some(used));
+        budgets.reserve([(account("b"), &limit)], cost(50), NOW).unwrap().settle(Some(used));
         budgets.save().unwrap();
         let again = Budgets::open(&path).unwrap();
         assert_eq!(again.counts(NOW)[0].1.used, used);
-        assert!(again.reserve([(account("b"), &limit)], 11, NOW).is_err());
+        assert!(again.reserve([(account("b"), &limit)], cost(11), NOW).is_err());
         fs::write(&path, "{").unwrap();
         assert!(matches!(Budgets::open(&path), Err(Error::Damaged { .. })));
     }

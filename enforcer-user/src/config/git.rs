@@ -3,11 +3,16 @@
 //!
 //! What is read is exactly what [`super::bundle`] would read of the same files in a folder. Nothing of the
 //! repository is executed: only trees and blobs are printed, no filter, hook or text conversion runs, and
-//! nothing is fetched. Bounded by [`limits::BUNDLE_BYTES_MAX`] and [`limits::BUNDLE_FILES_MAX`].
+//! nothing is fetched. Bounded by [`limits::BUNDLE_BYTES_MAX`], [`limits::BUNDLE_FILES_MAX`] and
+//! [`limits::GIT_TIMEOUT`].
 
+use std::convert::Infallible;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
 
 use enforcer_core::model::limits;
 use enforcer_core::policy::{CASES_FOLDER, INVENTORY_FILE, RULES_SUFFIX, SourceFile, Sources};
@@ -23,6 +28,12 @@ pub enum Error {
     /// The program did not run.
     #[error("failed to run `git`")]
     Run(#[source] io::Error),
+    /// It did not come to an end.
+    #[error("git took longer than {} s to read `{what}`", limits::GIT_TIMEOUT.as_secs())]
+    TookTooLong {
+        /// What was asked for.
+        what: String,
+    },
     /// It refused.
     #[error("failed to read `{what}` with git: {why}")]
     Refused {
@@ -128,36 +139,66 @@ fn blob(line: &str) -> Option<Blob> {
 
 /// Runs git and gives what it prints, if that is not more than `bytes_max`.
 fn git(dir: &Path, words: &[&str], bytes_max: u64, what: &str) -> Result<Vec<u8>, Error> {
-    let mut child = Command::new("git")
-        .arg("-C")
-        .arg(dir)
-        .args(words)
-        .env("GIT_NO_LAZY_FETCH", "1")
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(Error::Run)?;
-    let (mut printed, mut complaint) = (Vec::new(), Vec::new());
-    // One byte more than allowed tells an output that ends there from one that goes on.
-    let out = child.stdout.take().map(|out| out.take(bytes_max + 1).read_to_end(&mut printed));
-    let err = child.stderr.take();
-    let err = err.map(|err| err.take(COMPLAINT_BYTES_MAX).read_to_end(&mut complaint));
-    let status = child.wait().map_err(Error::Run)?;
-    out.transpose().and(err.transpose()).map_err(Error::Run)?;
-    if printed.len() as u64 > bytes_max {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(dir).args(words);
+    command.env("GIT_NO_LAZY_FETCH", "1").env("GIT_OPTIONAL_LOCKS", "0");
+    command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+    let done = run_within(command, bytes_max, limits::GIT_TIMEOUT).map_err(Error::Run)?;
+    let done = done.ok_or_else(|| Error::TookTooLong { what: what.to_owned() })?;
+    if done.printed.len() as u64 > bytes_max {
         return Err(bundle::Error::TooLarge(PathBuf::from(what)).into());
     }
-    if status.success() {
-        return Ok(printed);
+    if done.is_success {
+        return Ok(done.printed);
     }
-    let complaint = String::from_utf8_lossy(&complaint);
+    let complaint = String::from_utf8_lossy(&done.complaint);
     let why = complaint.lines().next().unwrap_or("no reason given");
     let why = why.strip_prefix("fatal: ").unwrap_or(why).to_owned();
     Err(Error::Refused { what: what.to_owned(), why })
+}
+
+/// What a program said that came to its end.
+struct Done {
+    /// At most one byte more than allowed, which tells an output that ends there from one that goes on.
+    printed: Vec<u8>,
+    complaint: Vec<u8>,
+    is_success: bool,
+}
+
+/// Runs a program; nothing comes back if it took too long, and then it is gone.
+fn run_within(mut command: Command, bytes_max: u64, timeout: Duration) -> io::Result<Option<Done>> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    // Disconnected when both readers are done; both at once, so that neither pipe fills up.
+    let (reading, is_read) = mpsc::channel::<Infallible>();
+    let (printed, complaint, is_late) = thread::scope(|scope| {
+        let reading_too = reading.clone();
+        let printed = scope.spawn(move || read_up_to(out, bytes_max.saturating_add(1), reading));
+        let complaint = scope.spawn(move || read_up_to(err, COMPLAINT_BYTES_MAX, reading_too));
+        let is_late = is_read.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout);
+        if is_late {
+            child.kill()?;
+        }
+        let read = |reader: ScopedJoinHandle<'_, io::Result<Vec<u8>>>| {
+            reader.join().unwrap_or_else(|_panic| Err(io::Error::other("a reader panicked")))
+        };
+        io::Result::Ok((read(printed)?, read(complaint)?, is_late))
+    })?;
+    let is_success = child.wait()?.success();
+    Ok((!is_late).then_some(Done { printed, complaint, is_success }))
+}
+
+fn read_up_to(
+    pipe: Option<impl Read>,
+    bytes_max: u64,
+    _reading: mpsc::Sender<Infallible>,
+) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(bytes_max).read_to_end(&mut read)?;
+    }
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -186,6 +227,22 @@ mod tests {
         run(folder.path(), &["add", "-A"]);
         run(folder.path(), &["commit", "-qm", "one"]);
         folder
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended_and_a_talkative_one_is_not_waited_for() {
+        let of = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let never = run_within(of("exec sleep 600"), 10, Duration::from_millis(20)).unwrap();
+        assert!(never.is_none());
+        // More than a pipe holds, first where nobody looks.
+        let script = "head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero; exit 3";
+        let done = run_within(of(script), 10, limits::GIT_TIMEOUT).unwrap().unwrap();
+        assert_eq!((done.printed.len(), done.complaint.len()), (11, 4096));
+        assert!(!done.is_success);
     }
 
     #[test]

@@ -233,17 +233,17 @@ impl AnswerBody {
             Some(stream) => Bytes::from(stream.push(&data).map_err(undecodable)?),
         };
         if let (Some(stream), Some(record)) = (&self.deliver, &mut self.record) {
-            record.pieces(stream.pieces());
+            record.pieces(stream.pieces())?;
         }
-        self.kept(&data);
+        self.kept(&data)?;
         if let Some(record) = &mut self.record {
             record.delivers(&data);
         }
         Ok(data)
     }
 
-    fn kept(&mut self, data: &[u8]) {
-        let Some(record) = &mut self.record else { return };
+    fn kept(&mut self, data: &[u8]) -> Result<(), Denied> {
+        let Some(record) = &mut self.record else { return Ok(()) };
         match &mut self.keep {
             Keep::Nothing => {}
             Keep::Raw => record.keep(data),
@@ -257,13 +257,14 @@ impl AnswerBody {
             }
             Keep::Sse(stream) => match stream.push(data) {
                 Ok(masked) => {
-                    record.pieces(stream.pieces());
+                    record.pieces(stream.pieces())?;
                     record.keep(&masked);
                 }
                 // What cannot be masked for storage is not stored.
                 Err(_undecodable) => self.keep = Keep::Nothing,
             },
         }
+        Ok(())
     }
 
     fn is_closed(&self) -> bool {
@@ -282,7 +283,7 @@ impl AnswerBody {
             Some(stream) => stream.finish(),
         };
         let rest = rest.map_err(undecodable)?;
-        self.kept(&rest);
+        self.kept(&rest)?;
         Ok(Bytes::from(rest))
     }
 
@@ -311,7 +312,7 @@ impl AnswerBody {
         record.completed();
     }
 
-    /// Ends a stream that cannot be masked: a last error event, and no normal end marker.
+    /// Ends a stream that cannot be masked, or that no budget covers: a last error event, and no normal end marker.
     fn cut(&mut self, denied: Denied) -> Bytes {
         self.source = Source::Ready(None);
         self.deliver = None;

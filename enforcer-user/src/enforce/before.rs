@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use enforcer_core::budget::Account;
+use enforcer_core::budget::{Account, Spent};
 use enforcer_core::model::{Denied, DenyReason, Facts, Obligations};
 use enforcer_core::policy::{Budget, Policy};
 
 use super::content::Content;
 use super::credential::{self, Credentials};
 use super::{Conn, Enforcer, mask};
-use crate::budget::Reservation;
+use crate::budget::{Cost, Reservation};
 
 /// What was done.
 pub(super) struct Before {
@@ -72,15 +72,25 @@ fn reserve(
         let budget = policy.budget(name).ok_or_else(|| Denied::because(DenyReason::Internal))?;
         charged.push((account(name, budget), budget));
     }
-    let tokens = u64::try_from(facts.operation.tokens()).unwrap_or(u64::MAX);
-    match cx.budgets.reserve(charged, tokens, cx.clock.now()) {
+    let tokens = |tokens: i64| u64::try_from(tokens).unwrap_or(u64::MAX);
+    let operation = &facts.operation;
+    let cost = Cost {
+        request: tokens(operation.request_tokens()),
+        answer: tokens(operation.answer_tokens()),
+    };
+    match cx.budgets.reserve(charged, cost, cx.clock.now()) {
         Ok(reservation) => Ok(Some(reservation)),
         Err(spent) => {
             tracing::info!(
                 agent = %facts.agent, account = spent.account.as_str(), "request refused: budget spent"
             );
-            let message = format!("budget `{}` has no room for it", spent.budget());
-            Err(Denied { message: Some(message), ..Denied::because(DenyReason::BudgetSpent) })
+            Err(no_room(&spent))
         }
     }
+}
+
+/// What is said where a budget has no room.
+pub(super) fn no_room(spent: &Spent) -> Denied {
+    let message = format!("budget `{}` has no room for it", spent.budget());
+    Denied { message: Some(message), ..Denied::because(DenyReason::BudgetSpent) }
 }

@@ -28,6 +28,7 @@ use hyper::StatusCode;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::before::no_room;
 use super::content::{Body, Content};
 use super::{Conn, Enforcer};
 use crate::budget::Reservation;
@@ -164,9 +165,17 @@ impl OpenRecord {
         self.status(status);
     }
 
-    /// Pieces of a streamed answer so far.
-    pub(super) const fn pieces(&mut self, pieces: u64) {
+    /// Pieces of a streamed answer so far; an error if no budget covers them.
+    pub(super) fn pieces(&mut self, pieces: u64) -> Result<(), Denied> {
         self.pieces = pieces;
+        let Some(reservation) = &mut self.reservation else { return Ok(()) };
+        let tokens = pieces.saturating_sub(limits::STREAM_FRAME_PIECES);
+        reservation.cover(tokens).map_err(|spent| {
+            tracing::info!(
+                exchange = %self.id, account = spent.account.as_str(), "answer cut: budget spent"
+            );
+            no_room(&spent)
+        })
     }
 
     fn settle(&mut self) {
@@ -176,8 +185,7 @@ impl OpenRecord {
             // An agent that leaves before the last byte has the answer all the same.
             None => {
                 let by_bytes = self.closed.bytes_down / limits::BYTES_PER_TOKEN;
-                let answer = if self.pieces > 0 { self.pieces } else { by_bytes };
-                reservation.tokens().saturating_add(answer)
+                reservation.tokens_with(if self.pieces > 0 { self.pieces } else { by_bytes })
             }
         };
         reservation.settle(self.is_answered.then_some(Amount { tokens, requests: 1 }));
