@@ -191,6 +191,9 @@ pub fn contains(frame: &[u8], text: &str) -> bool {
     frame.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
+/// Type of the `ICMPv6` error of a host that knows no way (RFC 4443, section 3.1).
+const UNREACHABLE: u8 = 1;
+
 /// All but address resolution and neighbor discovery; reports of groups only when the group is a test's.
 fn is_traffic(frame: &[u8]) -> bool {
     match frame.get(12..14) {
@@ -198,10 +201,18 @@ fn is_traffic(frame: &[u8]) -> bool {
         Some([0x86, 0xdd]) => match icmp6_type(frame) {
             Some(130..=132 | 143) => contains(frame, MARK),
             Some(133..=137) => false,
+            Some(UNREACHABLE) => !quotes_discovery(frame),
             _ => true,
         },
         _ => true,
     }
+}
+
+/// Whether an `ICMPv6` error is about neighbor discovery: while a device goes down, the kernel has no way to the
+/// address that the far end asks for.
+fn quotes_discovery(frame: &[u8]) -> bool {
+    let quoted = frame.get(62..).unwrap_or_default();
+    quoted.get(6) == Some(&58) && matches!(quoted.get(40), Some(133..=137))
 }
 
 /// The type of an `ICMPv6` message, also behind the hop-by-hop header that reports of groups have.
