@@ -11,8 +11,27 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use enforcer_core::model::{AgentName, DetectorName, Effect, EndpointName, Facts};
 use enforcer_core::policy::{FactValue, Policy, SourceFile, Sources, action, compile, operation};
 
+/// What the models of a permit are compared with.
+#[derive(Clone, Copy)]
+enum Models {
+    /// A list: nobody has to ask Cedar.
+    Listed,
+    /// A pattern: Cedar is asked.
+    Patterned,
+}
+
+impl Models {
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Listed => "[\"gpt-4.1\", \"gpt-4.1-mini\"].contains(context.model)",
+            Self::Patterned => "context.model like \"gpt-4*\"",
+        }
+    }
+}
+
 /// Rules of one agent, in the mix of a bundle that grew: permits with masks and budgets, and forbids.
-fn rules(agent: usize, count: usize, text: &mut String) {
+fn rules(agent: usize, count: usize, models: Models, text: &mut String) {
+    let models = models.condition();
     for number in 0..count {
         let scope = format!("principal == Agent::\"agent-{agent}\"");
         let id = format!("a{agent}-r{number}");
@@ -20,8 +39,7 @@ fn rules(agent: usize, count: usize, text: &mut String) {
             0 => format!(
                 "@id(\"{id}\") @mask(\"pii\") @budget(\"daily\")\n\
                  permit ({scope}, action == Action::\"chat\", resource == Endpoint::\"openai\")\n\
-                 when {{ [\"gpt-4.1\", \"gpt-4.1-mini\"].contains(context.model) \
-                 && context.input_tokens <= {} }};",
+                 when {{ {models} && context.input_tokens <= {} }};",
                 1000 + number
             ),
             1 => format!(
@@ -45,7 +63,7 @@ fn rules(agent: usize, count: usize, text: &mut String) {
 }
 
 /// A bundle of so many agents with so many rules each.
-fn policy(agents: usize, each: usize) -> Policy {
+fn policy(agents: usize, each: usize, models: Models) -> Policy {
     let mut inventory = String::from(
         "version = 1\n[endpoints.openai]\nhosts = [\"api.openai.com\"]\nprotocol = \"openai\"\n\
          groups = [\"models\"]\n[endpoints.files]\nhosts = [\"files.example\"]\n\
@@ -55,7 +73,7 @@ fn policy(agents: usize, each: usize) -> Policy {
     let mut text = String::new();
     for agent in 0..agents {
         writeln!(inventory, "[agents.agent-{agent}]").expect("text grows");
-        rules(agent, each, &mut text);
+        rules(agent, each, models, &mut text);
     }
     let file = |path: &str, text: String| SourceFile { path: path.to_owned(), text };
     let files = vec![file("policy.toml", inventory), file("rules.cedar", text)];
@@ -80,13 +98,14 @@ fn facts() -> Facts {
 fn decide(criterion: &mut Criterion) {
     let facts = facts();
     let mut group = criterion.benchmark_group("decide");
-    for (name, agents, each) in [
-        ("50 rules, of one agent", 1, 50),
-        ("50 rules, of 5 agents", 5, 10),
-        ("2000 rules, of 200 agents", 200, 10),
-        ("2000 rules, of 40 agents", 40, 50),
+    for (name, agents, each, models) in [
+        ("50 rules, of one agent", 1, 50, Models::Listed),
+        ("50 rules, of one agent, with patterns", 1, 50, Models::Patterned),
+        ("50 rules, of 5 agents", 5, 10, Models::Listed),
+        ("2000 rules, of 200 agents", 200, 10, Models::Listed),
+        ("2000 rules, of 40 agents, with patterns", 40, 50, Models::Patterned),
     ] {
-        let policy = policy(agents, each);
+        let policy = policy(agents, each, models);
         assert_eq!(policy.decide(&facts).effect, Effect::Allow);
         group.bench_function(name, |bencher| bencher.iter(|| policy.decide(black_box(&facts))));
     }

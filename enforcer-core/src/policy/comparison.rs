@@ -108,8 +108,8 @@ impl With {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plain {
     parts: Vec<Comparison>,
-    /// Nothing follows them.
-    is_all: bool,
+    /// Nothing follows them. Cedar is asked all the same if a fact is not there, and then it errs.
+    pub(super) is_all: bool,
 }
 
 impl Plain {

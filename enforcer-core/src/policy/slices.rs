@@ -22,7 +22,7 @@ pub(super) struct Slice {
     pub(super) enforced: Vec<usize>,
     /// Rules in observe mode, by index.
     pub(super) observed: Vec<usize>,
-    /// The facts that some of these rules reads, by name; nothing if all may count.
+    /// The facts that Cedar needs to be asked about these rules, by name; nothing if all may count.
     pub(super) facts: Option<BTreeSet<String>>,
     /// Names of the detectors that some of these rules asks for, or masks by.
     pub(super) sought: BTreeSet<DetectorName>,
@@ -106,13 +106,17 @@ fn slice(
     chosen: &Set,
     ready: &mut HashMap<BTreeSet<DetectorName>, Arc<DetectorSet>>,
 ) -> Result<Slice, String> {
-    let (mut enforced, mut observed, mut read) = (Vec::new(), Vec::new(), Reads::default());
+    let (mut enforced, mut observed) = (Vec::new(), Vec::new());
+    let (mut read, mut asked) = (Reads::default(), Reads::default());
     let mut masks = BTreeSet::new();
     for (index, (rule, reads)) in rules.iter().zip(reads).enumerate() {
         if !chosen.has(index) {
             continue;
         }
         read.join(reads);
+        if !rule.plain.is_all {
+            asked.join(reads);
+        }
         masks.extend(rule.obligations.mask_request.iter().cloned());
         match rule.mode {
             Mode::Enforce => enforced.push(index),
@@ -135,7 +139,7 @@ fn slice(
             Arc::clone(ready.entry(sought.clone()).or_insert(Arc::new(detectors)))
         }
     };
-    let facts = (!read.all_facts).then_some(read.facts);
+    let facts = (!asked.all_facts).then_some(asked.facts);
     let is_empty = enforced.is_empty() && observed.is_empty();
     Ok(Slice { enforced, observed, facts, sought, detectors, is_empty })
 }
