@@ -121,6 +121,8 @@ pub const JOURNAL_SESSIONS_MAX: usize = 65_536;
 pub const JOURNAL_PAGE_EVENTS_MAX: usize = 256;
 /// Exchanges that a replay lists as changed; more are counted.
 pub const REPLAY_DIFFERENCES_MAX: usize = 10_000;
+/// Exchanges of these that are shown to a person.
+pub const REPLAY_SHOWN_MAX: usize = 100;
 /// Bytes of a body that are held in memory before it goes to a file of its own.
 pub const BODY_MEMORY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a stored body that are shown; the whole of it is in the body file.

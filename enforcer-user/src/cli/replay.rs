@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use enforcer_core::model::{Effect, UnixMillis};
+use enforcer_core::model::{Effect, UnixMillis, limits};
 use enforcer_core::policy::Policy;
 use enforcer_core::record::Event;
 use enforcer_core::replay::{Change, Difference, Replay, Report};
@@ -104,14 +104,21 @@ pub(super) async fn walk(
 }
 
 pub(super) fn text(report: &Report, policy: &Policy, paint: Paint) -> String {
-    let mut text = String::new();
-    for difference in &report.differences {
-        text += &describe(difference, paint);
-    }
-    let listed = u64::try_from(report.differences.len()).unwrap_or(u64::MAX);
-    if report.changed() > listed {
+    let mut differences: Vec<&Difference> = report.differences.iter().collect();
+    // What would get out comes first, however much is refused besides.
+    differences.sort_by_key(|difference| !difference.changes.contains(&Change::DenyToAllow));
+    differences.truncate(limits::REPLAY_SHOWN_MAX);
+    let mut text: String =
+        differences.iter().map(|difference| describe(difference, paint)).collect();
+    let shown = u64::try_from(differences.len()).unwrap_or(u64::MAX);
+    if report.changed() > shown {
+        let more = report.changed() - shown;
         // Writing into a String does not fail.
-        let _infallible = writeln!(text, "and {} more", report.changed() - listed);
+        let _infallible = writeln!(
+            text,
+            "and {more} more; `--output json` lists up to {}",
+            limits::REPLAY_DIFFERENCES_MAX
+        );
     }
     if report.undetermined > 0 {
         let _infallible = writeln!(
@@ -168,5 +175,63 @@ pub(super) fn named(change: &Change, paint: Paint) -> String {
         Change::ObligationGained(what) => format!("{what} gained"),
         Change::ObligationLost(what) => paint.bad(&format!("{what} LOST")),
         Change::Record { from, to } => format!("record {from:?} → {to:?}").to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use enforcer_core::model::{AgentName, EndpointName, ExchangeId, Facts, Http, Operation};
+    use enforcer_core::model::{RuleId, SessionId};
+    use enforcer_core::policy::{SourceFile, Sources, compile};
+
+    use super::*;
+
+    #[test]
+    fn what_would_get_out_is_shown_first_and_the_list_has_an_end() {
+        let file =
+            |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
+        let inventory = "version = 1\n[agents.a]\n[endpoints.e]\nhosts = [\"e.example\"]\n";
+        let files = vec![file("policy.toml", inventory), file("a.cedar", "")];
+        let policy = compile(&Sources { files }).unwrap().policy;
+        let http = Http {
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            query: String::new(),
+            has_body: false,
+        };
+        let facts = Facts {
+            agent: AgentName::new("a"),
+            endpoint: EndpointName::new("e"),
+            detected: Default::default(),
+            sought: None,
+            operation: Operation::Http(http),
+        };
+        let decision = policy.decide(&facts);
+        let difference = |number: u64, change: Change| Difference {
+            exchange: ExchangeId { session: SessionId::HOST, number },
+            at: UnixMillis(0),
+            request_line: format!("GET /{number}"),
+            facts: facts.clone(),
+            changes: vec![change],
+            recorded: decision.clone(),
+            replayed: decision.clone(),
+        };
+        let mut differences: Vec<_> =
+            (0..150).map(|number| difference(number, Change::AllowToDeny)).collect();
+        let mut loud = difference(150, Change::DenyToAllow);
+        loud.replayed.because = vec![RuleId::new("wide")];
+        differences.push(loud);
+        let report = Report {
+            exchanges: 151,
+            allow_to_deny: 150,
+            deny_to_allow: 1,
+            differences,
+            ..Report::default()
+        };
+        let text = text(&report, &policy, Paint { colors: false });
+        assert!(text.lines().next().unwrap().contains("GET /150"), "{text}");
+        assert_eq!(text.matches("GET /").count(), limits::REPLAY_SHOWN_MAX);
+        assert!(text.contains("and 51 more; `--output json` lists up to 10000\n"), "{text}");
+        assert!(text.contains("151 change (150 allow → deny, 1 deny → allow"), "{text}");
     }
 }
