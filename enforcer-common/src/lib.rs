@@ -69,8 +69,8 @@ pub struct Settings {
     pub node_id: u32,
     /// Offset of `name` in `struct kernfs_node`.
     pub node_name: u32,
-    /// Offset of `write_seq` in `struct tcp_sock`.
-    pub tcp_write_seq: u32,
+    /// Unused.
+    pub padding: u32,
     /// Id of the cgroup that the programs attach to: what is not below it becomes no agent.
     pub attach_cgroup: u64,
     /// When the host booted, in milliseconds since the Unix epoch; session ids begin with a time.
@@ -99,7 +99,7 @@ impl Settings {
         root_hierarchy: 0,
         node_id: 0,
         node_name: 0,
-        tcp_write_seq: 0,
+        padding: 0,
         attach_cgroup: 0,
         booted_unix_ms: 0,
     };
@@ -295,8 +295,8 @@ pub struct Origin {
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
-    /// As in [`OriginKey::sequence`]; known when the SYN is made.
-    pub sequence: u32,
+    /// Unused.
+    pub padding: u32,
     /// Command name of the thread, padded with zero bytes.
     pub comm: [u8; 16],
 }

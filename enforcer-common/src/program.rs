@@ -19,9 +19,8 @@ pub const GETPEERNAME4: &str = "getpeername4";
 pub const GETPEERNAME6: &str = "getpeername6";
 /// `cgroup/sock_create`: the allow-list of socket kinds.
 pub const SOCK_CREATE: &str = "sock_create";
-/// `sockops`: hands the original destination over to the proxy.
-pub const ESTABLISHED: &str = "established";
-/// `cgroup_skb/egress`: what is not on the loopback device does not leave.
+/// `cgroup_skb/egress`: what is not on the loopback device does not leave; hands the original destination over to
+/// the proxy.
 pub const EGRESS: &str = "egress";
 /// `cgroup_skb/ingress`: nobody outside reaches a guarded socket.
 pub const INGRESS: &str = "ingress";
@@ -43,7 +42,7 @@ pub const MKDIR: &str = "mkdir";
 
 /// Every program, in the order in which they are attached: first what only refuses or hides, then
 /// what redirects, so that no moment exists in which a redirect has no backstop.
-pub const ALL: [&str; 19] = [
+pub const ALL: [&str; 18] = [
     EXIT,
     FORK,
     MKDIR,
@@ -54,7 +53,6 @@ pub const ALL: [&str; 19] = [
     BIND4,
     BIND6,
     SOCK_CREATE,
-    ESTABLISHED,
     GETPEERNAME4,
     GETPEERNAME6,
     RECVMSG4,

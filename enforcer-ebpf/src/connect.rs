@@ -139,7 +139,7 @@ fn remember(
         ancestors: [0; ANCESTORS],
         port: attempt.port,
         protocol: attempt.protocol,
-        sequence: 0,
+        padding: 0,
         comm: task.comm,
     };
     // In place: 6.1 counts the stack of all calls together, and there is no room for a copy.

@@ -8,8 +8,12 @@
 //! The same holds for what arrives: the kernel answers some packets without the socket that they are for (a
 //! SYN cookie when the queue of a listener is full, a challenge), and no hook sees such an answer.
 //!
-//! Also writes down who sent a query to the resolver: only here is the source port of an unconnected
-//! datagram known.
+//! Also hands the origin of a flow to the proxy and the resolver, which know their peer only: before the packet
+//! that begins the flow can arrive, and where its source port is known, also that of an unconnected datagram.
+//!
+//! SECURITY: source address and port do not name a connection for good. While one that its client has reset waits
+//! in the proxy's queue, with what it said, the next may have its port. Hence the key has the sequence number of
+//! the SYN, and what a connection that nobody took has left cannot become another's; the map evicts it.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -33,6 +37,7 @@ const DROP: i32 = 0;
 const LOOPBACK_IFINDEX: u32 = 1;
 const ETH_P_IP: u16 = 0x0800;
 const IPV6_HEADER_BYTES: usize = 40;
+const TCP_SEQUENCE_OFFSET: usize = 4;
 const TCP_FLAGS_OFFSET: usize = 13;
 const TCP_SYN: u8 = 2;
 const TCP_ACK: u8 = 16;
@@ -49,9 +54,7 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
     if ifindex == LOOPBACK_IFINDEX {
         return match origin {
             Some(origin) => {
-                if origin.protocol == PROTOCOL_UDP {
-                    attribute_query(ctx, origin);
-                }
+                hand_over(ctx, origin);
                 GO_ON
             }
             None => within_session(ctx, socket.cast()),
@@ -174,29 +177,45 @@ fn ports(ctx: &SkBuffContext, header: &Header) -> Option<(u16, u16)> {
     Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
 }
 
-/// Leaves the origin of a query where the resolver looks, so that its record names the session.
+/// Leaves the origin of a flow where the proxy and the resolver look for it.
 #[inline(always)]
-fn attribute_query(ctx: &SkBuffContext, origin: &Origin) {
+fn hand_over(ctx: &SkBuffContext, origin: &Origin) {
     let Some(header) = header(ctx) else {
         return;
     };
+    if u16::from(header.protocol) != origin.protocol {
+        return;
+    }
     let Some((source, destination)) = ports(ctx, &header) else {
         return;
     };
-    let is_query = u16::from(header.protocol) == PROTOCOL_UDP
-        && task::door(origin.netns).is_some_and(|door| door.resolver_index(destination).is_some())
-        && address::is_loopback(&header.destination);
-    if is_query {
-        let key = OriginKey {
-            netns: origin.netns,
-            address: header.source,
-            port: source,
-            protocol: PROTOCOL_UDP,
-            sequence: 0,
-        };
-        // A failed insert leaves the query without an origin: its record names no session then.
-        let _ = ORIGINS.insert(key, origin, 0);
-    }
+    let sequence = match origin.protocol {
+        PROTOCOL_TCP if is_first(ctx, &header) => sequence(ctx, &header),
+        PROTOCOL_UDP if is_query(origin, &header, destination) => 0,
+        _ => return,
+    };
+    let key = OriginKey {
+        netns: origin.netns,
+        address: header.source,
+        port: source,
+        protocol: origin.protocol,
+        sequence,
+    };
+    // A failed insert leaves the flow without an origin: the proxy closes it, and the record of a query names
+    // no session.
+    let _ = ORIGINS.insert(key, origin, 0);
+}
+
+#[inline(always)]
+fn is_query(origin: &Origin, header: &Header, destination: u16) -> bool {
+    task::door(origin.netns).is_some_and(|door| door.resolver_index(destination).is_some())
+        && address::is_loopback(&header.destination)
+}
+
+/// The sequence number of a TCP segment; zero of one that is cut off, which no proxy takes.
+#[inline(always)]
+fn sequence(ctx: &SkBuffContext, header: &Header) -> u32 {
+    ctx.load(header.transport + TCP_SEQUENCE_OFFSET).map_or(0, u32::from_be_bytes)
 }
 
 /// What a dropped packet was, as far as its header tells.

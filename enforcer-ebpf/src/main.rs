@@ -11,7 +11,6 @@ mod bind;
 mod connect;
 mod datagram;
 mod egress;
-mod established;
 mod event;
 mod local;
 mod lsm;
@@ -25,11 +24,9 @@ mod watch;
 
 use aya_ebpf::macros::{
     btf_tracepoint, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, lsm as hook,
-    sock_ops,
 };
 use aya_ebpf::programs::{
-    BtfTracePointContext, LsmContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext,
-    SockoptContext,
+    BtfTracePointContext, LsmContext, SkBuffContext, SockAddrContext, SockContext, SockoptContext,
 };
 
 use crate::address::Family;
@@ -130,12 +127,6 @@ pub fn egress(ctx: SkBuffContext) -> i32 {
 #[cgroup_skb(ingress)]
 pub fn ingress(ctx: SkBuffContext) -> i32 {
     egress::arriving(&ctx)
-}
-
-#[sock_ops]
-pub fn established(ctx: SockOpsContext) -> u32 {
-    established::hand_over(&ctx);
-    1
 }
 
 #[hook(hook = "socket_create")]

@@ -4,7 +4,7 @@
 use enforcer_common::{Hook, Refusal};
 
 use enforcer_tests::lab::wire::World;
-use enforcer_tests::lab::{Lab, child, ip, isolated};
+use enforcer_tests::lab::{Lab, PATIENCE, child, ip, isolated};
 
 /// Runs a client and expects the proxy's word and `getpeername` to name the destination.
 fn check(lab: &Lab, client: &str, destination: &str, peer: &str) {
@@ -55,15 +55,22 @@ show(t.recv(200).decode().split()[0])
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
-fn an_origin_is_gone_when_the_socket_is_closed() {
+fn an_origin_that_nobody_took_is_no_other_connections() {
     isolated(|| {
         let mut lab = Lab::new();
         lab.crash();
-        // Nobody takes the origin: the connect fails and the socket is closed by the kernel.
+        // Nobody takes the origin: the connect fails, and what it has left stays until it is evicted.
         let script = "s = socket_(); s.bind(('127.0.0.1', 4567)); \
                       show(outcome(s.connect, ('10.99.0.2', 80)))";
         assert_eq!(lab.guarded(script), ["ECONNREFUSED"]);
-        assert_eq!(lab.origins_kept(), 0);
+        assert_eq!(lab.origins_kept(), 1);
+        let port = lab.ports().proxy;
+        lab.restart();
+        let script =
+            format!("s = socket_(); s.bind(('127.0.0.1', 4567)); s.connect(('127.0.0.1', {port}))");
+        lab.beside(&script);
+        let arrival = lab.arrival_within(*PATIENCE).expect("an arrival");
+        assert_eq!(arrival.origin, None);
     });
 }
 

@@ -104,7 +104,6 @@ fn task(types: &TypeInformation) -> Result<Settings, (&'static str, &'static str
         root_hierarchy: offset(types, "cgroup_root", "hierarchy_id")?,
         node_id: offset(types, "kernfs_node", "id")?,
         node_name: offset(types, "kernfs_node", "name")?,
-        tcp_write_seq: offset(types, "tcp_sock", "write_seq")?,
         ..Settings::default()
     })
 }
@@ -157,7 +156,6 @@ mod tests {
         assert_ne!(settings.mm_exe_file, 0);
         assert_ne!(settings.inode_number, settings.inode_super);
         assert_ne!(settings.node_id, settings.node_name);
-        assert_ne!(settings.tcp_write_seq, 0);
     }
 
     #[test]

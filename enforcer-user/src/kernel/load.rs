@@ -90,7 +90,6 @@ fn verify(program: &mut Program, name: &str, btf: &Btf) -> Result<(), ProgramErr
         Program::CgroupSkb(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
-        Program::SockOps(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }
@@ -140,10 +139,6 @@ pub(super) fn attach(
             let link = link.map_err(|source| Error::syscall("attach program", name, source))?;
             return sys::pin(link.as_fd(), pin)
                 .map_err(|source| Error::io("pin link at", pin, source));
-        }
-        Program::SockOps(program) => {
-            let id = program.attach(cgroup, mode).map_err(failed)?;
-            FdLink::try_from(program.take_link(id).map_err(failed)?)
         }
         _ => return Err(failed(ProgramError::UnexpectedProgramType)),
     };
