@@ -243,6 +243,7 @@ mod tests {
             decision,
             denied: None,
             request: None,
+            request_unstored: None,
             masked: 0,
         };
         let body = EventBody::ExchangeOpened(Box::new(opened));

@@ -139,6 +139,7 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
         },
         denied,
         request: Some(request),
+        request_unstored: None,
         masked: u64::from(effect == Effect::Allow),
     }))
 }
@@ -164,6 +165,8 @@ async fn record(journal: &Journal) {
         status: Some(200),
         request: None,
         response: Some(body(journal, said)),
+        request_unstored: None,
+        response_unstored: None,
         masked: 0,
         bytes_up: 0,
         bytes_down: 0,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::BYTES_PER_TOKEN;
 use super::{
     AgentName, Batch, DetectorName, Embed, EndpointName, FileRead, FineTune, Image, Speech,
     TraceExport, Upload,
@@ -248,6 +249,25 @@ impl OpaqueCause {
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
         }
+    }
+}
+
+/// What was seen of an answer so far, for accounting where the provider reports no usage, or a false one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Pieces of a streamed answer that hold text: about one for each token. Zero of a plain answer.
+    pub pieces: u64,
+    /// Bytes of its texts.
+    pub text_bytes: u64,
+}
+
+impl Passed {
+    /// Tokens that this is taken for where nobody reports how many there are: the larger of pieces and
+    /// bytes by [`BYTES_PER_TOKEN`].
+    #[must_use]
+    pub const fn tokens(self) -> u64 {
+        let by_bytes = self.text_bytes.div_ceil(BYTES_PER_TOKEN);
+        if self.pieces > by_bytes { self.pieces } else { by_bytes }
     }
 }
 

@@ -302,6 +302,9 @@ pub struct ExchangeOpened {
     /// The request as it goes upstream, masked with every mask of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<BodyRef>,
+    /// Why the request is not stored, or only its beginning, where all of it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_unstored: Option<Unstored>,
     /// Places masked in the request.
     pub masked: u64,
 }
@@ -322,6 +325,12 @@ pub struct ExchangeClosed {
     /// The answer as the agent received it, masked with every mask of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<BodyRef>,
+    /// Why the request is not stored, or only its beginning, where all of it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_unstored: Option<Unstored>,
+    /// Why the answer is not stored, or only its beginning, where all of it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_unstored: Option<Unstored>,
     /// Places masked in the answer.
     pub masked: u64,
     /// Bytes of the request's body that went upstream, kept or not.
@@ -370,6 +379,24 @@ pub struct NetworkRefused {
     /// How many attempts this record stands for, and when they were.
     #[serde(flatten)]
     pub repeated: Repeated,
+}
+
+/// Why a body is not stored whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unstored {
+    /// It could not be understood, and so not be masked for the record.
+    Unreadable,
+}
+
+impl Unstored {
+    /// The reason in words, for people.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Unreadable => "it could not be understood, and so not be masked for the record",
+        }
+    }
 }
 
 /// A stored body: content-addressed, so that the record proves it.

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{Denied, DenyReason, Obligations, limits};
 use enforcer_core::policy::Policy;
-use enforcer_core::protocol::openai::{self, ChatStream, StreamError};
+use enforcer_core::protocol::codec::{self, ChatStream, StreamError};
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -81,7 +81,7 @@ pub(super) async fn prepare(
         }
         Kind::Json => {
             let (whole, room) = source.collect(buffers).await?;
-            let masked = openai::mask_chat_response(&whole, &masker)
+            let masked = codec::mask_answer(&whole, &masker)
                 .map_err(|_cause| "the answer is not the JSON it says it is")?;
             record.masked(masked.count);
             let source = Source::Ready(Some(room.hold(Bytes::from(masked.bytes))));
@@ -233,7 +233,7 @@ impl AnswerBody {
             Some(stream) => Bytes::from(stream.push(&data).map_err(undecodable)?),
         };
         if let (Some(stream), Some(record)) = (&self.deliver, &mut self.record) {
-            record.pieces(stream.pieces())?;
+            record.passed(stream.passed())?;
         }
         self.kept(&data)?;
         if let Some(record) = &mut self.record {
@@ -257,7 +257,7 @@ impl AnswerBody {
             }
             Keep::Sse(stream) => match stream.push(data) {
                 Ok(masked) => {
-                    record.pieces(stream.pieces())?;
+                    record.passed(stream.passed())?;
                     record.keep(&masked);
                 }
                 // What cannot be masked for storage is not stored.
@@ -297,8 +297,8 @@ impl AnswerBody {
         match std::mem::replace(&mut self.keep, Keep::Nothing) {
             Keep::Nothing | Keep::Raw => {}
             Keep::Json { seen, masker, room: _room } => {
-                record.usage(openai::usage(&seen));
-                if let Ok(masked) = openai::mask_chat_response(&seen, &masker) {
+                record.usage(codec::usage(&seen));
+                if let Ok(masked) = codec::mask_answer(&seen, &masker) {
                     record.keep(&masked.bytes);
                 }
             }
@@ -317,9 +317,9 @@ impl AnswerBody {
         self.source = Source::Ready(None);
         self.deliver = None;
         let Some(record) = self.record.take() else { return Bytes::new() };
-        let error = openai::error_body(&denied, Some(record.id()));
+        let last = codec::last_event(&denied, Some(record.id()));
         record.denied(denied, StatusCode::OK);
-        Bytes::from(openai::error_event(&error))
+        Bytes::from(last)
     }
 }
 

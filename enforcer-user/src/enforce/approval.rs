@@ -8,7 +8,7 @@ use std::time::Duration;
 use enforcer_core::facts::masked;
 use enforcer_core::model::{ApprovalName, Denied, DenyReason, Facts, Obligations, limits};
 use enforcer_core::policy::{Approver, Policy};
-use enforcer_core::protocol::openai;
+use enforcer_core::protocol::codec;
 use enforcer_core::record::EventBody;
 
 use super::content::{Body, Content};
@@ -133,7 +133,7 @@ fn question(
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
-    let shown = openai::mask_request(bytes, &everything).ok();
+    let shown = codec::mask_request(bytes, &everything).ok();
     let shown = shown.and_then(|shown| String::from_utf8(shown.bytes).ok());
     let shown = shown.filter(|shown| shown.len() <= limits::APPROVAL_SHOWN_BYTES_MAX);
     let asked = cx.clock.now();

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use enforcer_core::facts::{Need, need};
 use enforcer_core::model::{OpaqueCause, limits};
 use enforcer_core::policy::Protocol;
-use enforcer_core::protocol::openai;
+use enforcer_core::protocol::codec::Route;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
@@ -21,7 +21,7 @@ pub(super) struct Content {
     /// Method, path, headers.
     pub(super) head: Parts,
     /// The codec that understands it, if one does.
-    pub(super) route: Option<openai::Route>,
+    pub(super) route: Option<Route>,
     /// Its body.
     pub(super) body: Body,
     /// Places masked in it.

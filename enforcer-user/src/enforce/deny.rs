@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use enforcer_core::model::{Denied, ExchangeId};
 use enforcer_core::policy::Protocol;
-use enforcer_core::protocol::{http, openai};
+use enforcer_core::protocol::codec;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
@@ -28,10 +28,7 @@ pub fn answer(
     denied: &Denied,
     exchange: Option<ExchangeId>,
 ) -> Response<AnswerBody> {
-    let body = match protocol {
-        Protocol::OpenAi => openai::error_body(denied, exchange),
-        Protocol::Http => http::error_body(denied, exchange),
-    };
+    let body = codec::refusal(protocol, denied, exchange);
     let mut answer = Response::new(AnswerBody::ready(Bytes::from(body.to_string())));
     *answer.status_mut() =
         StatusCode::from_u16(denied.reason.http_status()).unwrap_or(StatusCode::FORBIDDEN);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use enforcer_core::facts::{self, Scope, assemble};
 use enforcer_core::model::{Facts, OpaqueCause, limits};
 use enforcer_core::policy::{Endpoint, Policy};
-use enforcer_core::protocol::openai::{Route, Understood};
+use enforcer_core::protocol::codec::{Route, Understood};
 use hyper::body::{Body as _, Incoming};
 
 use super::Conn;

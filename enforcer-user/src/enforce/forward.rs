@@ -6,7 +6,7 @@ use std::error::Error as _;
 use bytes::Bytes;
 use enforcer_core::model::{Denied, DenyReason, Mode, Obligations};
 use enforcer_core::policy::Policy;
-use enforcer_core::protocol::openai::Route;
+use enforcer_core::protocol::codec::Route;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue};

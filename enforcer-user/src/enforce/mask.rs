@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use enforcer_core::model::{Denied, DenyReason, Obligations, OpaqueCause, limits};
 use enforcer_core::policy::Policy;
-use enforcer_core::protocol::openai;
+use enforcer_core::protocol::codec;
 
 use super::content::{Body, Content};
 use super::head;
@@ -32,10 +32,10 @@ pub(super) async fn request(
         }
         Body::Whole(bytes) => {
             let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-                Ok(openai::mask_request(bytes, &masker))
+                Ok(codec::mask_request(bytes, &masker))
             } else {
                 let bytes = bytes.clone();
-                runtime::heavy(move || openai::mask_request(&bytes, &masker)).await
+                runtime::heavy(move || codec::mask_request(&bytes, &masker)).await
             };
             let Ok(Ok(masked)) = masked else {
                 return Err(Denied::because(DenyReason::RequestUndecodable));

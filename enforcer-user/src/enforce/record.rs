@@ -15,11 +15,11 @@ use enforcer_core::budget::Amount;
 use enforcer_core::facts::masked as masked_text;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
-    Decision, Denied, DenyReason, ExchangeId, Facts, Mode, RecordDepth, SessionId, UnixMillis,
-    Usage, limits,
+    Decision, Denied, DenyReason, ExchangeId, Facts, Mode, Passed, RecordDepth, SessionId,
+    UnixMillis, Usage, limits,
 };
 use enforcer_core::policy::Policy;
-use enforcer_core::protocol::openai;
+use enforcer_core::protocol::codec;
 use enforcer_core::record::{
     BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
 };
@@ -59,8 +59,8 @@ pub(super) struct OpenRecord {
     reservation: Option<Reservation>,
     /// The provider answered, so that it is charged.
     is_answered: bool,
-    /// Pieces of a streamed answer, in place of a usage that nobody told.
-    pieces: u64,
+    /// What was seen of the answer, in place of a usage that nobody reported.
+    passed: Passed,
     closed: ExchangeClosed,
 }
 
@@ -103,6 +103,7 @@ impl OpenRecord {
             decision: decision.clone(),
             denied,
             request,
+            request_unstored: None,
             masked: content.masked,
         };
         let opened = EventBody::ExchangeOpened(Box::new(opened));
@@ -122,7 +123,7 @@ impl OpenRecord {
             request_fault: Arc::default(),
             reservation: None,
             is_answered: false,
-            pieces: 0,
+            passed: Passed::default(),
             closed: closed(id),
         };
         match durable.wait().await {
@@ -165,11 +166,11 @@ impl OpenRecord {
         self.status(status);
     }
 
-    /// Pieces of a streamed answer so far; an error if no budget covers them.
-    pub(super) fn pieces(&mut self, pieces: u64) -> Result<(), Denied> {
-        self.pieces = pieces;
+    /// What was seen of the answer so far; an error if no budget covers it.
+    pub(super) fn passed(&mut self, passed: Passed) -> Result<(), Denied> {
+        self.passed = passed;
         let Some(reservation) = &mut self.reservation else { return Ok(()) };
-        let tokens = pieces.saturating_sub(limits::STREAM_FRAME_PIECES);
+        let tokens = passed.pieces.saturating_sub(limits::STREAM_FRAME_PIECES);
         reservation.cover(tokens).map_err(|spent| {
             tracing::info!(
                 exchange = %self.id, account = spent.account.as_str(), "answer cut: budget spent"
@@ -185,7 +186,11 @@ impl OpenRecord {
             // An agent that leaves before the last byte has the answer all the same.
             None => {
                 let by_bytes = self.closed.bytes_down / limits::BYTES_PER_TOKEN;
-                reservation.tokens_with(if self.pieces > 0 { self.pieces } else { by_bytes })
+                reservation.tokens_with(if self.passed.pieces > 0 {
+                    self.passed.pieces
+                } else {
+                    by_bytes
+                })
             }
         };
         reservation.settle(self.is_answered.then_some(Amount { tokens, requests: 1 }));
@@ -305,6 +310,8 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
         status: None,
         request: None::<BodyRef>,
         response: None,
+        request_unstored: None,
+        response_unstored: None,
         masked: 0,
         bytes_up: 0,
         bytes_down: 0,
@@ -320,7 +327,7 @@ async fn store_request(
     bytes: &[u8],
     everything: &Masker,
 ) -> Result<Option<BodyRef>, NotRecorded> {
-    let Ok(stored) = openai::mask_request(bytes, everything) else { return Ok(None) };
+    let Ok(stored) = codec::mask_request(bytes, everything) else { return Ok(None) };
     let mut writer = journal.body_async();
     let written = match writer.write(&stored.bytes).await {
         Ok(()) => writer.finish().await,

@@ -79,6 +79,7 @@ pub async fn tunnel(
         decision,
         denied,
         request: None,
+        request_unstored: None,
         masked: 0,
     };
     opening.record(session, cx.clock.now(), EventBody::ExchangeOpened(Box::new(opened)));

@@ -42,6 +42,7 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
                 decision: decision.clone(),
                 denied,
                 request: None,
+                request_unstored: None,
                 masked: 0,
             };
             let event = EventBody::ExchangeOpened(Box::new(opened));

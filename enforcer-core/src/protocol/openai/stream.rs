@@ -8,8 +8,8 @@
 use std::fmt;
 
 use crate::mask::Masker;
-use crate::model::Usage;
 use crate::model::limits::STREAM_TEXTS_MAX;
+use crate::model::{Passed, Usage};
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
 
@@ -121,10 +121,10 @@ impl ChatStream {
         self.usage
     }
 
-    /// Pieces of the answer so far: about one for each token.
+    /// What was seen of the answer so far.
     #[must_use]
-    pub const fn pieces(&self) -> u64 {
-        self.pieces
+    pub const fn passed(&self) -> Passed {
+        Passed { pieces: self.pieces, text_bytes: 0 }
     }
 
     /// Places masked so far.

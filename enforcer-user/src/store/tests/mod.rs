@@ -87,6 +87,8 @@ fn closed(exchange: enforcer_core::model::ExchangeId, body: Option<BodyRef>) -> 
         status: Some(503),
         request: None,
         response: body,
+        request_unstored: None,
+        response_unstored: None,
         masked: 0,
         bytes_up: 0,
         bytes_down: 0,
@@ -204,6 +206,7 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
         },
         denied: None,
         request,
+        request_unstored: None,
         masked: 0,
     }))
 }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The seam between the program and the API families: what is asked of a family, and nothing about which
+//! one it is. The rest of the program names no provider.
+//!
+//! Four questions: which door is this request for ([`route`]), what does it ask
+//! ([`crate::facts::decode`]), how does its answer go on ([`ChatStream`], [`mask_answer`]), and what does a
+//! refused client receive ([`refusal`], [`last_event`]).
+
+use serde_json::Value;
+
+use crate::mask::Masker;
+use crate::model::{Denied, ExchangeId, OpaqueCause, Usage};
+use crate::policy::Protocol;
+
+use super::{http, openai};
+
+pub use openai::{ChatStream, MaskedBody, Route, StreamError, Understood};
+
+/// The codec of a request, by the exact method and path.
+#[must_use]
+pub fn route(protocol: Protocol, method: &str, path: &str) -> Option<Route> {
+    match protocol {
+        Protocol::Http => None,
+        Protocol::OpenAi => openai::route(method, path),
+    }
+}
+
+/// Masks the texts of a request body.
+///
+/// # Errors
+/// The cause by which the request becomes `opaque`.
+pub fn mask_request(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
+    openai::mask_request(body, masker)
+}
+
+/// Masks the texts of a plain answer, of an error answer too.
+///
+/// # Errors
+/// Why the answer is not understood; it must not be passed on then.
+pub fn mask_answer(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
+    openai::mask_chat_response(body, masker)
+}
+
+/// The tokens that the provider reports in a plain answer.
+#[must_use]
+pub fn usage(body: &[u8]) -> Option<Usage> {
+    openai::usage(body)
+}
+
+/// The body of a refusal, in the error shape of the family, so that its SDKs raise their own exceptions.
+#[must_use]
+pub fn refusal(protocol: Protocol, denied: &Denied, exchange: Option<ExchangeId>) -> Value {
+    match protocol {
+        Protocol::Http => http::error_body(denied, exchange),
+        Protocol::OpenAi => openai::error_body(denied, exchange),
+    }
+}
+
+/// The last event of a stream that is cut off: a refusal, and no normal end marker after it.
+#[must_use]
+pub fn last_event(denied: &Denied, exchange: Option<ExchangeId>) -> Vec<u8> {
+    openai::error_event(&openai::error_body(denied, exchange))
+}
