@@ -34,8 +34,12 @@ pub const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const RESPONSE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one Server-Sent Event; a larger one ends the stream with an error event.
 pub const SSE_EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Choices of one answer, and so the largest `n` (OpenAI API reference, chat completions).
+pub const CHOICES_MAX: u64 = 128;
 /// Distinct texts followed at once inside one streamed answer (choices, tool calls).
-pub const STREAM_TEXTS_MAX: usize = 256;
+pub const STREAM_TEXTS_MAX: usize = 512;
+/// Bytes to remember where the texts of one streamed answer stand, names of members included.
+pub const STREAM_PLACES_BYTES_MAX: usize = 256 * 1024;
 /// Depth to which JSON is followed; deeper is not understood.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Bytes a streaming masker may hold back, waiting for the rest of a match.

@@ -271,6 +271,12 @@ impl Policy {
         self.maskers.of(&self.inventory, masks)
     }
 
+    /// True if these are all masks of the bundle.
+    #[must_use]
+    pub fn are_all_masks(&self, masks: &BTreeSet<MaskName>) -> bool {
+        self.inventory.masks.keys().all(|name| masks.contains(name))
+    }
+
     /// The union of all masks of the bundle: for what is stored of denied requests.
     #[must_use]
     pub fn masker_of_everything(&self) -> Masker {

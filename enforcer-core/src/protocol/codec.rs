@@ -3,18 +3,20 @@
 //! one it is. The rest of the program names no provider.
 //!
 //! Four questions: which door is this request for ([`route`]), what does it ask
-//! ([`crate::facts::decode`]), how does its answer go on ([`ChatStream`], [`mask_answer`]), and what does a
+//! ([`crate::facts::decode`]), how does its answer go on ([`ChatStream`], [`read_answer`]), and what does a
 //! refused client receive ([`refusal`], [`last_event`]).
 
 use serde_json::Value;
 
 use crate::mask::Masker;
-use crate::model::{Denied, ExchangeId, OpaqueCause, Usage};
+use crate::model::{Denied, ExchangeId, OpaqueCause};
 use crate::policy::Protocol;
 
 use super::{http, openai};
 
-pub use openai::{ChatStream, MaskedBody, Route, StreamError, Understood};
+pub use openai::{
+    Answer, ChatStream, Keep, MaskedBody, Pieces, Route, StreamError, Understood, Wants,
+};
 
 /// The codec of a request, by the exact method and path.
 #[must_use]
@@ -33,18 +35,12 @@ pub fn mask_request(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCa
     openai::mask_request(body, masker)
 }
 
-/// Masks the texts of a plain answer, of an error answer too.
+/// Reads a plain answer, an error answer too.
 ///
 /// # Errors
-/// Why the answer is not understood; it must not be passed on then.
-pub fn mask_answer(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
-    openai::mask_chat_response(body, masker)
-}
-
-/// The tokens that the provider reports in a plain answer.
-#[must_use]
-pub fn usage(body: &[u8]) -> Option<Usage> {
-    openai::usage(body)
+/// Why the answer cannot be masked; it must not be passed on then.
+pub fn read_answer(body: &[u8], wants: &Wants) -> Result<Answer, OpaqueCause> {
+    openai::read_answer(body, wants)
 }
 
 /// The body of a refusal, in the error shape of the family, so that its SDKs raise their own exceptions.

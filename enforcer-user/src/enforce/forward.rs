@@ -4,19 +4,20 @@
 use std::error::Error as _;
 
 use bytes::Bytes;
-use enforcer_core::model::{Denied, DenyReason, Mode, Obligations};
-use enforcer_core::policy::Policy;
+use enforcer_core::model::{Denied, Mode, Obligations};
+use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::protocol::codec::Route;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 
-use super::answer::{self, Prepared};
+use super::answer::{self, Expected, Prepared, Refused};
+use super::answer_head;
 use super::content::{Body, Content};
 use super::credential::Credentials;
 use super::record::OpenRecord;
-use super::{Conn, Enforcer, deny};
+use super::{Conn, Enforcer};
 use crate::upstream::RequestBody;
 
 /// How a request goes out.
@@ -27,6 +28,9 @@ pub(super) struct Outgoing<'o> {
     pub(super) credentials: Credentials,
     /// In observe mode nothing is changed that the agent or the provider could tell.
     pub(super) mode: Mode,
+    pub(super) endpoint: &'o Endpoint,
+    /// Choices that are asked for.
+    pub(super) choices: u64,
 }
 
 /// Forwards the content; the head and the prepared body come back.
@@ -38,8 +42,8 @@ pub(super) async fn forward(
     content: Content,
     record: &mut OpenRecord,
 ) -> Result<(Parts, Prepared), Denied> {
-    let has_codec = content.route.is_some_and(Route::reads_body);
-    let Outgoing { owed, credentials, mode } = outgoing;
+    let route = content.route;
+    let Outgoing { owed, credentials, mode, endpoint, choices } = outgoing;
     let mut request = request(content, mode, record);
     credentials.put_into(request.headers_mut());
     let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
@@ -53,19 +57,24 @@ pub(super) async fn forward(
     let (mut head, body) = response.into_parts();
     clean(&mut head.headers);
     if mode == Mode::Enforce {
-        // RFC 7838: an alternative service would be a way around this connection.
-        head.headers.remove("alt-svc");
+        answer_head::enforce(&mut head);
     }
-    remove_marks(&mut head.headers);
+    answer_head::remove_marks(&mut head.headers);
     record.is_answered(head.status);
-    let prepared =
-        answer::prepare(&mut head, body, lease, (policy, &cx.buffers), owed, has_codec, record)
-            .await;
-    match prepared {
+    let expected = Expected {
+        policy,
+        buffers: &cx.buffers,
+        owed,
+        protocol: endpoint.protocol,
+        route,
+        choices,
+        is_observed: mode == Mode::Observe,
+    };
+    match answer::prepare(&mut head, body, lease, &expected, record).await {
         Ok(prepared) => Ok((head, prepared)),
-        Err(why) => {
+        Err(Refused { reason, why }) => {
             record.detail(why.to_owned());
-            Err(Denied::because(DenyReason::ResponseUndecodable))
+            Err(Denied::because(reason))
         }
     }
 }
@@ -141,15 +150,6 @@ const OVERRIDES: [&str; 14] = [
     "x-original-url",
     "x-rewrite-url",
 ];
-
-/// SECURITY: only we say what we refused; a provider that could would pass its own failure off as ours.
-fn remove_marks(headers: &mut HeaderMap) {
-    let marks: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(deny::MARKS)).cloned().collect();
-    for name in marks {
-        headers.remove(name);
-    }
-}
 
 const HOP_BY_HOP: [&str; 9] = [
     "connection",

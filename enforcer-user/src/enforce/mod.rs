@@ -5,6 +5,8 @@
 //! Every `?` ends as one [`Denied`], which `deny` alone turns into an answer. Errs to denial.
 
 mod answer;
+mod answer_body;
+mod answer_head;
 mod approval;
 mod attempts;
 mod before;
@@ -27,7 +29,7 @@ use enforcer_core::policy::{Endpoint, Policy, Tls};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-pub use answer::AnswerBody;
+pub use answer_body::AnswerBody;
 pub use attempts::{Attempts, network_refused, record_all, record_due, stranger_refused};
 use before::Before;
 pub use buffers::Buffers;
@@ -124,6 +126,7 @@ async fn judged(
         }),
     };
     let denied = before.as_ref().err().cloned();
+    let choices = facts.operation.answer_count();
     let shown = (!owed.approvals.is_empty()).then(|| facts.clone());
     let opened = OpenRecord::open(cx, conn, policy, &mut content, facts, &decision, denied).await;
     let mut record = match opened {
@@ -136,7 +139,8 @@ async fn judged(
     let answered = match before {
         Ok(Before { reservation, credentials }) => {
             record.charge(reservation);
-            let outgoing = Outgoing { owed: &owed, credentials, mode: decision.mode };
+            let mode = decision.mode;
+            let outgoing = Outgoing { owed: &owed, credentials, mode, endpoint, choices };
             match approval::wait(cx, conn, policy, &owed, shown, &mut content, &record).await {
                 Ok(()) => forward(cx, conn, policy, outgoing, content, &mut record).await,
                 Err(denied) => {

@@ -21,7 +21,7 @@ use enforcer_core::model::{
 use enforcer_core::policy::Policy;
 use enforcer_core::protocol::codec;
 use enforcer_core::record::{
-    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
+    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process, Unstored,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::StatusCode;
@@ -177,6 +177,23 @@ impl OpenRecord {
             );
             no_room(&spent)
         })
+    }
+
+    /// The same where nothing is cut any more.
+    pub(super) const fn saw(&mut self, passed: Passed) {
+        self.passed = passed;
+    }
+
+    /// Bytes of the answer that went to the agent.
+    pub(super) const fn bytes_down(&self) -> u64 {
+        self.closed.bytes_down
+    }
+
+    /// The answer is not kept whole.
+    pub(super) const fn unstored(&mut self, why: Unstored) {
+        if self.closed.response_unstored.is_none() {
+            self.closed.response_unstored = Some(why);
+        }
     }
 
     fn settle(&mut self) {

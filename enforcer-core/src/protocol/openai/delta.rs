@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The texts of a streamed answer, masked across its chunks.
 //!
-//! Every text under a `delta` is followed: one masker for each choice and place. What a masker holds back comes
-//! out with a later delta, at the latest with or before the chunk that finishes the choice; chunks are
-//! made up for it where the provider sends none. Strings elsewhere are masked each for itself. At most
-//! [`STREAM_TEXTS_MAX`] texts at once; more end the stream.
+//! Every text below a choice is followed: one masker for each choice and place. What a masker holds back comes
+//! out with a later piece, at the latest with or before the chunk that finishes the choice; chunks are
+//! made up for it where the provider sends none. A text after the finish of its choice ends the stream, since
+//! what came before it is out already. Strings elsewhere are masked each for itself. Bounded: at most
+//! [`STREAM_TEXTS_MAX`] texts at once, and [`STREAM_PLACES_BYTES_MAX`] bytes to remember where they stand.
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use serde_json::{Map, Value, json};
 
 use crate::mask::{Masker, TextStream};
-use crate::model::limits::{MASK_HOLD_BYTES_MAX, STREAM_TEXTS_MAX};
+use crate::model::limits::{MASK_HOLD_BYTES_MAX, STREAM_PLACES_BYTES_MAX, STREAM_TEXTS_MAX};
 use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
@@ -19,7 +21,11 @@ use crate::protocol::sse;
 use super::mask::{
     MaskTexts, is_base64, is_name_place, is_payload_place, is_token_list, is_word, media_type,
 };
+use super::place::{Place, choices, is_finished, place_of};
 use super::stream::StreamError;
+
+/// Bytes of a member that chunks made up for a text repeat; a longer one is left out.
+const COMMON_BYTES_MAX: usize = 256;
 
 /// The texts of a stream that is masked.
 #[derive(Clone)]
@@ -30,21 +36,17 @@ pub(super) struct Masking {
     payloads: Vec<Place>,
     /// Ids and names, with their last bytes.
     names: Vec<(Place, String)>,
+    /// Bytes of all these places.
+    places_bytes: usize,
+    /// Choices that are finished.
+    finished: BTreeSet<u64>,
     /// What chunks that are made up have in common with those of the provider.
     common: Map<String, Value>,
     /// Places masked outside `texts`.
     count: u64,
 }
 
-/// Where something arrives delta by delta.
-#[derive(Clone, PartialEq, Eq)]
-struct Place {
-    choice: u64,
-    /// The way from `delta`, by the indexes that the provider gives.
-    path: Vec<Step>,
-}
-
-/// One text that arrives delta by delta.
+/// One text that arrives piece by piece.
 #[derive(Clone)]
 struct Text {
     place: Place,
@@ -58,6 +60,8 @@ impl Masking {
             texts: Vec::new(),
             payloads: Vec::new(),
             names: Vec::new(),
+            places_bytes: 0,
+            finished: BTreeSet::new(),
             common: Map::new(),
             count: 0,
         }
@@ -65,13 +69,6 @@ impl Masking {
 
     pub(super) fn count(&self) -> u64 {
         self.count + self.texts.iter().map(|text| text.stream.count()).sum::<u64>()
-    }
-
-    /// Lines without data carry no text in this API; one that has to be masked is not of it.
-    pub(super) fn check_lines(&self, event: &sse::Event) -> Result<(), StreamError> {
-        let is_clean =
-            |line| str::from_utf8(line).is_ok_and(|line| self.masker.mask(line).count == 0);
-        if event.other_lines().all(is_clean) { Ok(()) } else { Err(StreamError::NotJson) }
     }
 
     pub(super) fn chunk(
@@ -82,21 +79,23 @@ impl Masking {
         out: &mut Vec<u8>,
     ) -> Result<(), StreamError> {
         self.remember(chunk);
-        let mut editor = MaskChunk { masking: self, chunk, fault: None };
+        let finishing: BTreeSet<u64> =
+            choices(chunk).filter(|(_, it)| is_finished(it)).map(|it| it.0).collect();
+        let last =
+            if finishing.is_empty() { Vec::new() } else { pieces_of(data, chunk, &finishing)? };
+        let mut editor =
+            MaskChunk { masking: self, chunk, finishing: &finishing, last, fault: None };
         let masked = rewrite(data, &mut editor).map_err(|_cause| StreamError::NotJson)?;
         if let Some(fault) = editor.fault {
             return Err(fault);
         }
         // Before the finish of a choice comes what its other texts hold back.
-        let finished: Vec<u64> =
-            choices(chunk).filter(|(_, it)| is_finished(it)).map(|it| it.0).collect();
-        if !finished.is_empty() {
-            self.release(|choice| finished.contains(&choice), out);
+        if !finishing.is_empty() {
+            self.release(|choice| finishing.contains(&choice), out);
+            self.finished.extend(finishing);
         }
-        match masked.as_ref() {
-            same if same == data => out.extend_from_slice(&event.raw),
-            other => out.extend_from_slice(&event.with_data(other)),
-        }
+        let is_as_sent = event.data.as_deref() == Some(masked.as_ref());
+        out.extend_from_slice(&event.without_texts((!is_as_sent).then_some(masked.as_ref())));
         Ok(())
     }
 
@@ -106,7 +105,9 @@ impl Masking {
             // Not counted here: the chunk itself is masked as well.
             let mut editor = MaskTexts { masker: &self.masker, count: 0 };
             let (value, edit) = match chunk.at(name) {
-                Some(Node::String(text)) => (Value::from(text.as_ref()), editor.text(&path, text)),
+                Some(Node::String(text)) if text.len() <= COMMON_BYTES_MAX => {
+                    (Value::from(text.as_ref()), editor.text(&path, text))
+                }
                 Some(Node::Number(number)) => {
                     (Value::from(number.clone()), editor.number(&path, &number.to_string()))
                 }
@@ -128,6 +129,7 @@ impl Masking {
                 self.texts.push(text);
                 continue;
             }
+            self.places_bytes = self.places_bytes.saturating_sub(text.place.bytes());
             let held = text.stream.finish();
             self.count += text.stream.count();
             if !held.is_empty() {
@@ -141,6 +143,16 @@ impl Masking {
         }
     }
 
+    /// Makes room to remember one more place.
+    fn remember_place(&mut self, place: &Place, others: usize) -> Result<(), StreamError> {
+        let bytes = self.places_bytes.saturating_add(place.bytes());
+        if others >= STREAM_TEXTS_MAX || bytes > STREAM_PLACES_BYTES_MAX {
+            return Err(StreamError::TooManyTexts);
+        }
+        self.places_bytes = bytes;
+        Ok(())
+    }
+
     /// Whether the next piece at a place goes on as it is because it belongs to a payload: the first piece
     /// shows that, every further one is base64, and none before was followed as text.
     fn is_payload(&mut self, place: &Place, piece: &str) -> bool {
@@ -152,8 +164,9 @@ impl Masking {
             return goes_on;
         }
         let is_text = self.texts.iter().any(|text| text.place == *place);
-        let has_room = self.payloads.len() < STREAM_TEXTS_MAX;
-        let begins = !is_text && has_room && media_type(piece) == Some("");
+        let begins = !is_text
+            && media_type(piece) == Some("")
+            && self.remember_place(place, self.payloads.len()).is_ok();
         if begins {
             self.payloads.push(place.clone());
         }
@@ -165,8 +178,8 @@ impl Masking {
     fn check_name(&mut self, place: Place, piece: &str) -> Result<(), StreamError> {
         let index = match self.names.iter().position(|name| name.0 == place) {
             Some(index) => index,
-            None if self.names.len() >= STREAM_TEXTS_MAX => return Err(StreamError::TooManyTexts),
             None => {
+                self.remember_place(&place, self.names.len())?;
                 self.names.push((place, String::new()));
                 self.names.len() - 1
             }
@@ -185,8 +198,8 @@ impl Masking {
     fn delta(&mut self, place: Place, piece: &str, is_last: bool) -> Result<String, StreamError> {
         let index = match self.texts.iter().position(|text| text.place == place) {
             Some(index) => index,
-            None if self.texts.len() >= STREAM_TEXTS_MAX => return Err(StreamError::TooManyTexts),
             None => {
+                self.remember_place(&place, self.texts.len())?;
                 self.texts.push(Text { place, stream: self.masker.text_stream() });
                 self.texts.len() - 1
             }
@@ -213,58 +226,66 @@ fn wrap(inner: Value, step: &Step) -> Value {
     }
 }
 
-/// The choices of a chunk with their indexes.
-fn choices<'n>(chunk: &'n Node<'n>) -> impl Iterator<Item = (u64, &'n Node<'n>)> {
-    let items = chunk.at("choices").and_then(Node::items).unwrap_or_default();
-    let index = |(position, choice)| (wire_index(choice, position), choice);
-    items.iter().enumerate().map(index)
+/// The places of the strings of choices that finish, one entry for each string.
+fn pieces_of(
+    data: &[u8],
+    chunk: &Node<'_>,
+    finishing: &BTreeSet<u64>,
+) -> Result<Vec<Place>, StreamError> {
+    let mut editor = Pieces { chunk, finishing, places: Vec::new() };
+    rewrite(data, &mut editor).map_err(|_cause| StreamError::NotJson)?;
+    if editor.places.len() > STREAM_TEXTS_MAX {
+        return Err(StreamError::TooManyTexts);
+    }
+    Ok(editor.places)
 }
 
-/// The index that the provider gives an item, or its position.
-fn wire_index(item: &Node<'_>, position: usize) -> u64 {
-    item.at("index").and_then(Node::number).unwrap_or(position as u64)
+/// Finds the strings of choices that finish; changes nothing.
+struct Pieces<'m> {
+    chunk: &'m Node<'m>,
+    finishing: &'m BTreeSet<u64>,
+    places: Vec<Place>,
 }
 
-fn is_finished(choice: &Node<'_>) -> bool {
-    choice.at("finish_reason").and_then(Node::text).is_some_and(|reason| !reason.is_empty())
+impl Editor for Pieces<'_> {
+    fn text(&mut self, path: &[Step], text: &str) -> Edit {
+        let is_piece = !is_word(path, text) && !is_name_place(path);
+        let place = is_piece.then(|| place_of(self.chunk, path)).flatten();
+        let place = place.filter(|place| self.finishing.contains(&place.choice));
+        // One more than the bound says that it is passed.
+        if let Some(place) = place.filter(|_| self.places.len() <= STREAM_TEXTS_MAX) {
+            self.places.push(place);
+        }
+        Edit::Keep
+    }
+    fn number(&mut self, _path: &[Step], _number: &str) -> Edit {
+        Edit::Keep
+    }
+    fn name(&mut self, _path: &[Step], _name: &str) -> Option<String> {
+        None
+    }
+    fn is_dropped(&mut self, path: &[Step]) -> bool {
+        is_token_list(path)
+    }
 }
 
 /// Masks the strings of one chunk.
 struct MaskChunk<'m> {
     masking: &'m mut Masking,
     chunk: &'m Node<'m>,
+    finishing: &'m BTreeSet<u64>,
+    /// Where pieces of the choices that finish are still to come.
+    last: Vec<Place>,
     fault: Option<StreamError>,
 }
 
 impl MaskChunk<'_> {
-    /// Where the text stands that a string continues, and whether its choice ends here.
-    fn followed(&self, path: &[Step]) -> Option<(Place, bool)> {
-        let [Step::Key(choices), Step::Item(position), Step::Key(delta), place @ ..] = path else {
-            return None;
-        };
-        // Annotations come whole.
-        let is_whole = matches!(place.first(), Some(Step::Key(name)) if name == "annotations");
-        if choices != "choices" || delta != "delta" || is_whole {
-            return None;
-        }
-        let choice = self.chunk.at("choices")?.items()?.get(*position)?;
-        let mut node = choice.at("delta")?;
-        let mut indexed = Vec::with_capacity(place.len());
-        for step in place {
-            match step {
-                Step::Key(name) => {
-                    node = node.at(name)?;
-                    indexed.push(step.clone());
-                }
-                Step::Item(position) => {
-                    node = node.items()?.get(*position)?;
-                    let index = usize::try_from(wire_index(node, *position)).ok()?;
-                    indexed.push(Step::Item(index));
-                }
-            }
-        }
-        let place = Place { choice: wire_index(choice, *position), path: indexed };
-        Some((place, is_finished(choice)))
+    /// Whether no piece of this text follows, in this chunk or later.
+    fn is_last(&mut self, place: &Place) -> bool {
+        let at = self.last.iter().position(|other| other == place);
+        let Some(at) = at else { return false };
+        self.last.swap_remove(at);
+        !self.last.contains(place)
     }
 
     fn whole(&mut self, edit: impl FnOnce(&mut MaskTexts<'_>) -> Edit) -> Edit {
@@ -274,6 +295,43 @@ impl MaskChunk<'_> {
         self.masking.count += count;
         edited
     }
+
+    /// A text that cannot be followed ends the stream.
+    fn fail(&mut self, fault: StreamError) -> Edit {
+        self.fault = self.fault.or(Some(fault));
+        Edit::Null
+    }
+
+    fn piece(&mut self, path: &[Step], place: Place, text: &str) -> Edit {
+        let is_name = is_name_place(path) || is_reason(&place);
+        let is_last = !is_name && self.finishing.contains(&place.choice) && self.is_last(&place);
+        if text.is_empty() && !is_last {
+            return Edit::Keep;
+        }
+        if !text.is_empty() && self.masking.finished.contains(&place.choice) {
+            return self.fail(StreamError::AfterFinish);
+        }
+        if is_payload_place(path) && self.masking.is_payload(&place, text) {
+            return Edit::Keep;
+        }
+        if is_name {
+            if let Err(fault) = self.masking.check_name(place, text) {
+                return self.fail(fault);
+            }
+            return self.whole(|editor| editor.text(path, text));
+        }
+        match self.masking.delta(place, text, is_last) {
+            Ok(masked) if masked == text => Edit::Keep,
+            Ok(masked) => Edit::Text(masked),
+            Err(fault) => self.fail(fault),
+        }
+    }
+}
+
+/// Whether this is a word that comes whole, known to the tables or not.
+fn is_reason(place: &Place) -> bool {
+    let is_reason = |name: &str| matches!(name, "finish_reason" | "native_finish_reason" | "role");
+    matches!(place.path.as_slice(), [Step::Key(name)] if is_reason(name))
 }
 
 impl Editor for MaskChunk<'_> {
@@ -281,26 +339,9 @@ impl Editor for MaskChunk<'_> {
         if is_word(path, text) {
             return Edit::Keep;
         }
-        let Some((place, is_last)) = self.followed(path) else {
-            return self.whole(|editor| editor.text(path, text));
-        };
-        let goes_on = text.is_empty() && !is_last;
-        if goes_on || (is_payload_place(path) && self.masking.is_payload(&place, text)) {
-            return Edit::Keep;
-        }
-        if is_name_place(path) {
-            if let Err(fault) = self.masking.check_name(place, text) {
-                self.fault = Some(fault);
-            }
-            return self.whole(|editor| editor.text(path, text));
-        }
-        match self.masking.delta(place, text, is_last) {
-            Ok(masked) if masked == text => Edit::Keep,
-            Ok(masked) => Edit::Text(masked),
-            Err(fault) => {
-                self.fault = Some(fault);
-                Edit::Null
-            }
+        match place_of(self.chunk, path) {
+            Some(place) => self.piece(path, place, text),
+            None => self.whole(|editor| editor.text(path, text)),
         }
     }
 

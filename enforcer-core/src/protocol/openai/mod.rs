@@ -5,6 +5,8 @@ mod api;
 mod delta;
 mod error;
 mod mask;
+mod meter;
+mod place;
 mod request;
 mod response;
 mod stream;
@@ -16,8 +18,8 @@ mod tests;
 pub use api::{Understood, decode, understood_by_head};
 pub use error::{error_body, error_event};
 pub use request::mask_request;
-pub use response::{mask_chat_response, usage};
-pub use stream::{ChatStream, StreamError};
+pub use response::{Answer, read_answer};
+pub use stream::{ChatStream, Keep, Pieces, StreamError, Wants};
 
 /// A request of the API that a codec understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

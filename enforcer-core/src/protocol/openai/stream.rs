@@ -1,46 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Streamed chat completion answers, event by event.
+//! Streamed chat completion answers, event by event: each is read once, for the agent, for the record and for
+//! accounting.
 //!
 //! An event goes on as soon as it is complete, and as sent if nothing in it changes. With a masker, what is
-//! not understood ends the stream; without one, bytes pass as they come and only the usage is read.
-//! How texts are followed across events is the part of [`Masking`].
+//! not understood ends the stream. Without one, an event that is no JSON and could not be taken for any passes
+//! and is counted by its bytes. What is stored ends where it could not be masked, and [`ChatStream::is_kept_whole`]
+//! says so. Nothing goes on behind the end marker. How texts are followed across events is the part of
+//! [`Masking`].
 
 use std::fmt;
 
 use crate::mask::Masker;
-use crate::model::limits::STREAM_TEXTS_MAX;
+use crate::model::limits::{CHOICES_MAX, STREAM_TEXTS_MAX};
 use crate::model::{Passed, Usage};
+use crate::protocol::disown::disown;
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
 
 use super::delta::Masking;
 use super::response::usage_of;
+use super::{meter, place};
 
 /// Why a stream cannot be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
+    /// A text of a choice that is finished: what came before it went out as a whole.
+    #[error("failed to read a stream: a text follows the finish of its choice")]
+    AfterFinish,
+    /// Choices that two clients could sort differently.
+    #[error(
+        "failed to read a stream: a choice that was not asked for, twice in one event, or with an odd index"
+    )]
+    Choices,
     /// The bytes are no stream of events.
-    #[error("failed to mask a stream: {0}")]
+    #[error("failed to read a stream: {0}")]
     Events(#[from] sse::Error),
     /// An event whose data is not the JSON of the API.
-    #[error("failed to mask a stream: the data of an event is not valid JSON")]
+    #[error("failed to read a stream: the data of an event is not valid JSON")]
     NotJson,
     /// An id or a name in pieces that have to be masked together.
     #[error("failed to mask a stream: an id or a name comes in pieces")]
     SplitName,
     /// More texts at once than can be followed.
-    #[error("failed to mask a stream: more than {STREAM_TEXTS_MAX} texts at once")]
+    #[error(
+        "failed to mask a stream: more than {STREAM_TEXTS_MAX} texts at once, or too long names"
+    )]
     TooManyTexts,
 }
 
-/// Relays and masks one streamed answer.
+/// What is kept of an answer.
+#[derive(Clone, Debug, Default)]
+pub enum Keep {
+    /// What the agent gets.
+    AsDelivered,
+    /// The answer, masked by this.
+    Masked(Masker),
+    /// Nothing.
+    #[default]
+    Nothing,
+}
+
+/// How an answer is to be read.
+#[derive(Clone, Debug)]
+pub struct Wants {
+    /// Masks what the agent gets; with none it gets what the provider sends.
+    pub deliver: Option<Masker>,
+    /// What is kept.
+    pub keep: Keep,
+    /// Choices that were asked for.
+    pub choices: u64,
+    /// True if the agent gets every byte as it comes, whatever it is (observe mode).
+    pub is_observed: bool,
+    /// True if what cannot be read ends the answer also where nothing has to be masked.
+    pub is_strict: bool,
+}
+
+impl Default for Wants {
+    fn default() -> Self {
+        let (deliver, keep) = (None, Keep::Nothing);
+        Self { deliver, keep, choices: CHOICES_MAX, is_observed: false, is_strict: true }
+    }
+}
+
+/// What became of the next bytes of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pieces {
+    /// For the agent.
+    pub deliver: Vec<u8>,
+    /// For the record.
+    pub keep: Vec<u8>,
+}
+
+/// How one side gets the events.
+#[derive(Clone)]
+enum Side {
+    AsSent,
+    /// As the other side gets them.
+    Copied,
+    Masked(Box<Masking>),
+    Nothing,
+}
+
+/// Reads one streamed answer.
 #[derive(Clone)]
 pub struct ChatStream {
-    masking: Option<Masking>,
+    deliver: Side,
+    keep: Side,
+    choices: u64,
+    is_observed: bool,
+    is_strict: bool,
     framer: sse::Framer,
     fault: Option<StreamError>,
+    /// Events cannot be told apart any more; the rest passes and is counted by its bytes.
+    is_blind: bool,
+    is_kept_whole: bool,
     usage: Option<Usage>,
-    pieces: u64,
+    passed: Passed,
     is_done: bool,
 }
 
@@ -54,134 +129,286 @@ impl fmt::Debug for ChatStream {
 }
 
 impl ChatStream {
-    /// A stream that masks, or with `None` only reads the usage.
+    /// A reader of one answer.
     #[must_use]
-    pub fn new(masker: Option<Masker>) -> Self {
+    pub fn new(wants: Wants) -> Self {
+        let Wants { deliver, keep, choices, is_observed, is_strict } = wants;
+        let masked = |masker| Side::Masked(Box::new(Masking::new(masker)));
+        let is_masked = deliver.is_some();
         Self {
-            masking: masker.map(Masking::new),
+            deliver: deliver.map_or(Side::AsSent, masked),
+            keep: match keep {
+                Keep::AsDelivered => Side::Copied,
+                Keep::Masked(masker) if masker.is_empty() => Side::Copied,
+                Keep::Masked(masker) => masked(masker),
+                Keep::Nothing => Side::Nothing,
+            },
+            choices,
+            is_observed: is_observed && !is_masked,
+            is_strict: is_strict || is_masked,
             framer: sse::Framer::default(),
             fault: None,
+            is_blind: false,
+            is_kept_whole: true,
             usage: None,
-            pieces: 0,
+            passed: Passed::default(),
             is_done: false,
         }
     }
 
-    /// Takes bytes from upstream and returns those that may go downstream now.
+    /// Takes bytes from upstream and returns those that may go on now.
     ///
     /// # Errors
     /// When the stream cannot be understood; nothing of it may follow. Events before the fault are
     /// returned first, the error then comes with the next call.
-    pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, StreamError> {
-        let mut events = Vec::new();
-        if self.masking.is_none() {
-            // Losing the usage of a stream that nobody has to understand is no reason to end it.
-            if self.fault.is_none() {
-                self.fault = self.framer.push(chunk, &mut events).err().map(StreamError::Events);
-            }
-            events.iter().for_each(|event| self.read(event));
-            return Ok(chunk.to_vec());
-        }
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Pieces, StreamError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
+        let mut out = Pieces::default();
+        if self.is_observed {
+            out.deliver.extend_from_slice(chunk);
+        }
+        if self.is_blind {
+            self.pass_unread(chunk, &mut out);
+            return Ok(out);
+        }
+        let mut events = Vec::new();
         let framed = self.framer.push(chunk, &mut events);
-        let mut out = Vec::new();
-        let masked = events.iter().try_for_each(|event| self.mask(event, &mut out));
-        self.give(masked.and(framed.map_err(StreamError::Events)), out)
+        let read = events.iter().try_for_each(|event| self.event(event, &mut out));
+        let read = read.and_then(|()| match framed {
+            Err(error) if self.is_strict && !self.is_observed => Err(StreamError::Events(error)),
+            Err(_too_large) => {
+                self.is_blind = true;
+                let rest = self.framer.finish();
+                rest.iter().for_each(|event| self.pass_unread(&event.raw, &mut out));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        });
+        self.fault = read.err();
+        match self.fault {
+            Some(fault) if out == Pieces::default() => Err(fault),
+            _ => Ok(out),
+        }
     }
 
     /// Ends the stream and returns what was held back.
     ///
     /// # Errors
     /// As [`ChatStream::push`].
-    pub fn finish(&mut self) -> Result<Vec<u8>, StreamError> {
-        let last = self.framer.finish();
-        if self.masking.is_none() {
-            last.iter().for_each(|event| self.read(event));
-            return Ok(Vec::new());
-        }
+    pub fn finish(&mut self) -> Result<Pieces, StreamError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let mut out = Vec::new();
-        if let Some(event) = last {
-            self.mask(&event, &mut out)?;
-            out.extend_from_slice(b"\n\n");
+        let mut out = Pieces::default();
+        if let Some(event) = self.framer.finish() {
+            self.event(&event, &mut out)?;
+            // A masked event is passed on whole, whatever it was cut at.
+            if matches!(self.deliver, Side::Masked(_)) {
+                out.deliver.extend_from_slice(b"\n\n");
+            }
+            if matches!(self.keep, Side::Masked(_)) {
+                out.keep.extend_from_slice(b"\n\n");
+            }
         }
-        if let Some(masking) = &mut self.masking {
-            masking.release(|_| true, &mut out);
-        }
+        self.release(&mut out);
         Ok(out)
     }
 
-    /// The tokens that the provider says it used, once it said so.
+    /// Bytes that wait for the end of their event.
     #[must_use]
-    pub fn usage(&self) -> Option<Usage> {
+    pub const fn waiting(&self) -> usize {
+        self.framer.waiting()
+    }
+
+    /// The tokens that the provider reports, once it did: the largest report.
+    #[must_use]
+    pub const fn usage(&self) -> Option<Usage> {
         self.usage
     }
 
     /// What was seen of the answer so far.
     #[must_use]
     pub const fn passed(&self) -> Passed {
-        Passed { pieces: self.pieces, text_bytes: 0 }
+        self.passed
     }
 
     /// Places masked so far.
     #[must_use]
     pub fn masked(&self) -> u64 {
-        self.masking.as_ref().map_or(0, Masking::count)
+        if let Side::Masked(masking) = &self.deliver { masking.count() } else { 0 }
     }
 
     /// True once `[DONE]` was seen.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub const fn is_done(&self) -> bool {
         self.is_done
     }
 
-    fn give(
-        &mut self,
-        result: Result<(), StreamError>,
-        out: Vec<u8>,
-    ) -> Result<Vec<u8>, StreamError> {
-        self.fault = result.err();
-        match self.fault {
-            Some(fault) if out.is_empty() => Err(fault),
-            _ => Ok(out),
-        }
+    /// False if what was kept ends before the answer does.
+    #[must_use]
+    pub const fn is_kept_whole(&self) -> bool {
+        self.is_kept_whole
     }
 
-    /// Reads what matters of an event that passes as it is.
-    fn read(&mut self, event: &sse::Event) {
-        let Some(data) = &event.data else { return };
-        self.pieces = self.pieces.saturating_add(1);
-        if is_done(data) {
-            self.is_done = true;
-        } else if data.windows(7).any(|part| part == b"\"usage\"") {
-            let usage = Node::read(data).ok().and_then(|chunk| usage_of(&chunk));
-            self.usage = usage.or(self.usage);
+    fn event(&mut self, event: &sse::Event, out: &mut Pieces) -> Result<(), StreamError> {
+        if self.is_done {
+            // Nothing belongs behind the end marker.
+            return Ok(());
         }
-    }
-
-    fn mask(&mut self, event: &sse::Event, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        let Some(masking) = &mut self.masking else { return Ok(()) };
-        masking.check_lines(event)?;
         match event.data.as_deref() {
-            None => out.extend_from_slice(&event.raw),
-            Some(data) if data.trim_ascii().is_empty() => out.extend_from_slice(&event.raw),
+            None => self.pass_lines(event, out),
+            Some(data) if data.trim_ascii().is_empty() => self.pass_lines(event, out),
             Some(data) if is_done(data) => {
-                masking.release(|_| true, out);
+                self.release(out);
                 self.is_done = true;
-                out.extend_from_slice(&event.raw);
+                self.pass_lines(event, out);
             }
-            Some(data) => {
-                self.pieces = self.pieces.saturating_add(1);
-                let chunk = Node::read(data).map_err(|_cause| StreamError::NotJson)?;
-                self.usage = usage_of(&chunk).or(self.usage);
-                masking.chunk(event, data, &chunk, out)?;
-            }
+            Some(data) => match Node::read(data) {
+                Ok(chunk) => return self.chunk(event, data, &chunk, out),
+                Err(_cause) => return self.unreadable(event, data, out),
+            },
         }
         Ok(())
+    }
+
+    /// An event that carries no text of the answer.
+    fn pass_lines(&mut self, event: &sse::Event, out: &mut Pieces) {
+        let from = out.deliver.len();
+        match &self.deliver {
+            Side::Masked(_) => out.deliver.extend_from_slice(&event.without_texts(None)),
+            _ if self.is_observed => {}
+            _ => out.deliver.extend_from_slice(&event.raw),
+        }
+        match &self.keep {
+            Side::Masked(_) => out.keep.extend_from_slice(&event.without_texts(None)),
+            Side::Copied => self.copy(event, from, out),
+            Side::AsSent | Side::Nothing => {}
+        }
+    }
+
+    fn copy(&self, event: &sse::Event, from: usize, out: &mut Pieces) {
+        let delivered = out.deliver.get(from..).unwrap_or_default();
+        out.keep.extend_from_slice(if self.is_observed { &event.raw } else { delivered });
+    }
+
+    fn chunk(
+        &mut self,
+        event: &sse::Event,
+        data: &[u8],
+        chunk: &Node<'_>,
+        out: &mut Pieces,
+    ) -> Result<(), StreamError> {
+        meter::add_chunk(&mut self.passed, chunk);
+        let usage = usage_of(chunk);
+        let total = |usage: &Usage| usage.input_tokens.saturating_add(usage.output_tokens);
+        self.usage = self.usage.into_iter().chain(usage).max_by_key(total);
+        if !self.is_observed && chunk.set("error").is_some() {
+            let own = disown(data);
+            if own != data {
+                let chunk = Node::read(&own).map_err(|_cause| StreamError::NotJson)?;
+                return self.give(event, &own, &chunk, out);
+            }
+        }
+        self.give(event, data, chunk, out)
+    }
+
+    /// Hands a chunk to both sides.
+    fn give(
+        &mut self,
+        event: &sse::Event,
+        data: &[u8],
+        chunk: &Node<'_>,
+        out: &mut Pieces,
+    ) -> Result<(), StreamError> {
+        let sorted = place::check(chunk, self.choices);
+        let from = out.deliver.len();
+        match &mut self.deliver {
+            Side::Masked(masking) => {
+                sorted?;
+                masking.chunk(event, data, chunk, &mut out.deliver)?;
+            }
+            _ if self.is_observed => {}
+            _ if event.data.as_deref() == Some(data) => out.deliver.extend_from_slice(&event.raw),
+            _ => out.deliver.extend_from_slice(&event.with_data(data)),
+        }
+        match &mut self.keep {
+            Side::Masked(masking) => {
+                let kept = sorted.and_then(|()| masking.chunk(event, data, chunk, &mut out.keep));
+                if kept.is_err() {
+                    self.keep_no_more();
+                }
+            }
+            Side::Copied => self.copy(event, from, out),
+            Side::AsSent | Side::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// An event whose data is not the JSON of the API.
+    fn unreadable(
+        &mut self,
+        event: &sse::Event,
+        data: &[u8],
+        out: &mut Pieces,
+    ) -> Result<(), StreamError> {
+        // SECURITY: what some reader could take for JSON may say what nobody here has read.
+        let is_text = !data.iter().any(|byte| matches!(byte, b'{' | b'[' | b'"'));
+        let passes = self.is_observed || !self.is_strict || is_text;
+        if !passes || matches!(self.deliver, Side::Masked(_)) {
+            return Err(StreamError::NotJson);
+        }
+        let raw = &event.raw;
+        if !self.is_observed {
+            out.deliver.extend_from_slice(raw);
+        }
+        self.count_unread(raw);
+        match &self.keep {
+            Side::Copied => out.keep.extend_from_slice(raw),
+            Side::Masked(_) => self.keep_no_more(),
+            Side::AsSent | Side::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Bytes that cannot be read as events.
+    fn pass_unread(&mut self, bytes: &[u8], out: &mut Pieces) {
+        self.count_unread(bytes);
+        if !self.is_observed {
+            out.deliver.extend_from_slice(bytes);
+        }
+        match &self.keep {
+            Side::Copied => out.keep.extend_from_slice(bytes),
+            Side::Masked(_) => self.keep_no_more(),
+            Side::AsSent | Side::Nothing => {}
+        }
+    }
+
+    fn count_unread(&mut self, bytes: &[u8]) {
+        self.passed.text_bytes = self.passed.text_bytes.saturating_add(bytes.len() as u64);
+        self.passed.pieces = self.passed.pieces.saturating_add(1);
+    }
+
+    fn keep_no_more(&mut self) {
+        self.keep = Side::Nothing;
+        self.is_kept_whole = false;
+    }
+
+    /// What both sides still hold back.
+    fn release(&mut self, out: &mut Pieces) {
+        let from = out.deliver.len();
+        if let Side::Masked(masking) = &mut self.deliver {
+            masking.release(|_| true, &mut out.deliver);
+        }
+        match &mut self.keep {
+            Side::Masked(masking) => masking.release(|_| true, &mut out.keep),
+            Side::Copied => {
+                let released = out.deliver.get(from..).unwrap_or_default().to_vec();
+                out.keep.extend_from_slice(&released);
+            }
+            Side::AsSent | Side::Nothing => {}
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 
 use serde_json::json;
 
-use super::super::{ChatStream, StreamError, mask_chat_response, mask_request};
-use super::{masker, run};
+use super::super::response::mask_chat_response;
+use super::super::{StreamError, mask_request};
+use super::{masked_stream, masker, run};
 use crate::mask::{DetectorKind, DetectorSpec, Masker, Style};
 use crate::model::{DetectorName, OpaqueCause};
 
@@ -49,9 +50,9 @@ fn a_streamed_payload_passes_and_what_is_none_is_masked_in_order() {
         format!("data: {chunk}\n\n")
     };
     let audio = format!("4111111111111111{}", "A".repeat(48));
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     for data in [audio.as_str(), "", "4111", "QUFB"] {
-        assert_eq!(stream.push(event(data).as_bytes()).unwrap(), event(data).into_bytes());
+        assert_eq!(stream.push(event(data).as_bytes()).unwrap().deliver, event(data).into_bytes());
     }
     // A piece that is no base64 ends the payload for good.
     let input = event("a@b.com, ") + &event(&audio);
@@ -116,15 +117,15 @@ fn a_streamed_name_is_masked_whole_or_ends_the_stream() {
         format!("data: {chunk}\n\n")
     };
     let hash = |text: &str| masker().with_style(Style::Hash).mask(text).text.into_owned();
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     assert_eq!(
-        stream.push(event("find_order").as_bytes()).unwrap(),
+        stream.push(event("find_order").as_bytes()).unwrap().deliver,
         event("find_order").into_bytes()
     );
-    let masked = stream.push(event("4111111111111111").as_bytes()).unwrap();
+    let masked = stream.push(event("4111111111111111").as_bytes()).unwrap().deliver;
     assert_eq!(masked, event(&hash("4111111111111111")).into_bytes());
     assert_eq!(stream.masked(), 1);
-    let mut split = ChatStream::new(Some(masker()));
+    let mut split = masked_stream();
     assert!(split.push(event("41111111").as_bytes()).is_ok());
     assert_eq!(split.push(event("11111111").as_bytes()), Err(StreamError::SplitName));
 }
@@ -144,7 +145,7 @@ fn a_number_that_is_masked_becomes_a_string() {
     let answer = r#"{"choices":[{"message":{"x":4111111111111111}}],"created":4111111111111111}"#;
     let masked = mask_chat_response(answer.as_bytes(), &masker()).unwrap();
     assert_eq!(masked.bytes, answer.replace("4111111111111111", "\"[credit-card]\"").as_bytes());
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     let chunk = r#"{"id":"c","choices":[{"index":0,"delta":{"x":{"y":4111111111111111}}}]}"#;
     let out = run(&mut stream, &format!("data: {chunk}\n\n"), &[usize::MAX]);
     let expect = chunk.replace("4111111111111111", "\"[credit-card]\"");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 mod exempt;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +8,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    ChatStream, Route, StreamError, decode, error_body, error_event, mask_chat_response,
-    mask_request, route, usage,
+    ChatStream, Pieces, Route, StreamError, Wants, decode, error_body, error_event, mask_request,
+    read_answer, response::mask_chat_response, route,
 };
 use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Masker, Style};
 use crate::model::limits::{JSON_DEPTH_MAX, STREAM_TEXTS_MAX};
@@ -258,8 +259,8 @@ fn an_answer_is_masked_and_its_arguments_stay_json() {
     let value: Value = serde_json::from_str(&text).unwrap();
     let arguments = value.pointer("/choices/0/message/tool_calls/0/function/arguments").unwrap();
     assert!(serde_json::from_str::<Value>(arguments.as_str().unwrap()).unwrap().is_object());
-    assert_eq!(usage(answer.as_bytes()), Some(Usage { input_tokens: 19, output_tokens: 10 }));
-    assert_eq!(usage(b"{}"), None);
+    let read = read_answer(answer.as_bytes(), &Wants::default()).unwrap();
+    assert_eq!(read.usage, Some(Usage { input_tokens: 19, output_tokens: 10 }));
 }
 
 /// The texts of a stream by choice and place, and the order in which choices finish.
@@ -291,25 +292,29 @@ fn texts(stream: &str) -> BTreeMap<String, String> {
     texts
 }
 
+fn masked_stream() -> ChatStream {
+    ChatStream::new(Wants { deliver: Some(masker()), ..Wants::default() })
+}
+
 fn run(stream: &mut ChatStream, input: &str, cuts: &[usize]) -> String {
     let mut out = Vec::new();
     let mut rest = input.as_bytes();
     for cut in cuts.iter().cycle() {
         let (chunk, tail) = rest.split_at((*cut).min(rest.len()));
-        out.extend(stream.push(chunk).unwrap());
+        out.extend(stream.push(chunk).unwrap().deliver);
         rest = tail;
         if rest.is_empty() {
             break;
         }
     }
-    out.extend(stream.finish().unwrap());
+    out.extend(stream.finish().unwrap().deliver);
     String::from_utf8(out).unwrap()
 }
 
 #[test]
 fn a_stream_is_masked_across_its_events() {
     for cut in [1, 7, 1000, usize::MAX] {
-        let mut stream = ChatStream::new(Some(masker()));
+        let mut stream = masked_stream();
         let out = run(&mut stream, fixture!("chat_stream/stream.sse"), &[cut]);
         let texts = texts(&out);
         assert_eq!(texts["0/content"], "Write to [email], then pay with [credit-card]. Bye");
@@ -328,7 +333,7 @@ fn a_stream_is_masked_across_its_events() {
 fn a_stream_behind_a_byte_order_mark_is_masked() {
     let input = format!("\u{feff}{}", fixture!("chat_stream/stream.sse"));
     for cut in [1, usize::MAX] {
-        let mut stream = ChatStream::new(Some(masker()));
+        let mut stream = masked_stream();
         let out = run(&mut stream, &input, &[cut]);
         let texts = texts(out.trim_start_matches('\u{feff}'));
         assert_eq!(texts["0/content"], "Write to [email], then pay with [credit-card]. Bye");
@@ -338,14 +343,14 @@ fn a_stream_behind_a_byte_order_mark_is_masked() {
         let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": "stop" }] });
         format!("data: {chunk}\n\n")
     };
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     let out = run(&mut stream, &format!("\u{feff}{}", chunk("a@b.com")), &[usize::MAX]);
     assert_eq!(out, chunk("[email]"));
 }
 
 #[test]
 fn streamed_arguments_stay_json() {
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     let out = run(&mut stream, fixture!("chat_stream_tools/stream.sse"), &[usize::MAX]);
     let texts = texts(&out);
     assert_eq!(texts["0/call0"], r#"{"to":"[email]\n","card":"[credit-card]","n":1}"#);
@@ -356,17 +361,17 @@ fn streamed_arguments_stay_json() {
 fn a_stream_with_nothing_to_mask_passes_event_by_event() {
     let event = |text: &str| {
         let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": text } }], "id": "x" });
-        format!("event: message\r\nid: 7\r\ndata: {chunk}\r\n\r\n").into_bytes()
+        format!("event: message\r\nretry: 700\r\ndata: {chunk}\r\n\r\n").into_bytes()
     };
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     for text in ["Hello, ", "it is: ", "\u{1f600} "] {
-        assert_eq!(stream.push(&event(text)).unwrap(), event(text));
+        assert_eq!(stream.push(&event(text)).unwrap().deliver, event(text));
     }
-    assert_eq!(stream.push(b": keep-alive\n\n").unwrap(), b": keep-alive\n\n");
+    assert_eq!(stream.push(b": keep-alive\n\n").unwrap().deliver, b":\n\n");
     let whole = event("word, ");
     let (first, second) = whole.split_at(20);
-    assert_eq!(stream.push(first).unwrap(), b"");
-    assert_eq!(stream.push(second).unwrap(), whole);
+    assert_eq!(stream.push(first).unwrap().deliver, b"");
+    assert_eq!(stream.push(second).unwrap().deliver, whole);
 }
 
 #[test]
@@ -379,12 +384,12 @@ fn what_is_held_back_comes_before_the_finish_and_at_the_end() {
     let start = chunk(json!({ "reasoning": { "text": "ann" } }), Value::Null);
     let finish = chunk(json!({}), json!("stop"));
     for end in [finish.as_str(), "data: [DONE]\n\n", ""] {
-        let mut stream = ChatStream::new(Some(masker()));
+        let mut stream = masked_stream();
         let out = run(&mut stream, &format!("{start}{end}"), &[usize::MAX]);
         assert!(out.ends_with(&format!("{held}\n\n{end}")), "{out}");
     }
     // A finish that carries text itself.
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     let last = chunk(json!({ "content": "ann@example.com" }), json!("stop"));
     let out = run(&mut stream, &last, &[usize::MAX]);
     assert_eq!(out, last.replace("ann@example.com", "[email]"));
@@ -398,23 +403,24 @@ fn a_stream_that_is_not_understood_ends() {
         "data: hello\n\n",
         "data: {\"a\":1,\"a\":2}\n\n",
         "data: \u{fe}x\n\n",
-        ": a@b.com\n\n",
     ] {
-        let mut stream = ChatStream::new(Some(masker()));
-        assert_eq!(stream.push(format!("{good}{bad}{good}").as_bytes()), Ok(good.into()));
+        let mut stream = masked_stream();
+        let read = stream.push(format!("{good}{bad}{good}").as_bytes()).unwrap();
+        assert_eq!(read.deliver, good.as_bytes());
         assert_eq!(stream.push(good.as_bytes()), Err(StreamError::NotJson), "{bad}");
         assert_eq!(stream.finish(), Err(StreamError::NotJson), "{bad}");
     }
-    let mut cut = ChatStream::new(Some(masker()));
-    assert_eq!(cut.push(b"data: {\"choices\":["), Ok(Vec::new()));
+    let mut cut = masked_stream();
+    assert_eq!(cut.push(b"data: {\"choices\":["), Ok(Pieces::default()));
     assert_eq!(cut.finish(), Err(StreamError::NotJson));
 }
 
 #[test]
 fn texts_beyond_the_limit_end_the_stream() {
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     let event = |index: usize| {
-        let delta = json!({ "choices": [{ "index": index, "delta": { "content": "a" } }] });
+        let call = json!({ "index": index, "function": { "arguments": "a" } });
+        let delta = json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] });
         format!("data: {delta}\n\n")
     };
     for index in 0..STREAM_TEXTS_MAX {
@@ -426,8 +432,8 @@ fn texts_beyond_the_limit_end_the_stream() {
 
 #[test]
 fn without_a_masker_every_byte_passes_and_the_usage_is_read() {
-    let input = format!("{}data: not json\n\n\u{fe}", fixture!("chat_stream/stream.sse"));
-    let mut stream = ChatStream::new(None);
+    let input = format!("data: not json\n\n{}", fixture!("chat_stream/stream.sse"));
+    let mut stream = ChatStream::new(Wants::default());
     assert_eq!(run(&mut stream, &input, &[11]), input);
     assert!(stream.is_done());
     assert_eq!(stream.usage(), Some(Usage { input_tokens: 19, output_tokens: 10 }));
@@ -436,7 +442,7 @@ fn without_a_masker_every_byte_passes_and_the_usage_is_read() {
 
 #[test]
 fn errors_in_a_stream_and_pieces_in_probabilities_are_masked() {
-    let mut stream = ChatStream::new(Some(masker()));
+    let mut stream = masked_stream();
     let input = concat!(
         "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x \"},",
         "\"logprobs\":{\"content\":[{\"token\":\"ann\"}]}}]}\n\n",
@@ -511,7 +517,7 @@ proptest! {
             input += &chunk(1, json!({}), json!("stop"));
         }
         input += "data: [DONE]\n\n";
-        let mut stream = ChatStream::new(Some(masker()));
+        let mut stream = masked_stream();
         let out = run(&mut stream, &input, &cuts);
         let mut expect = texts(&input);
         for (place, text) in &mut expect {

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The head of an answer on its way to the agent: without what belongs to another hop, leads around this
+//! connection, passes for ours, or carries what has to be masked. A header that would have to be masked is
+//! removed whole: half of it would mean something else.
+
+use enforcer_core::facts::masked;
+use enforcer_core::mask::Masker;
+use hyper::ext::ReasonPhrase;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::response::Parts;
+
+use super::deny;
+
+/// What the body of an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Json,
+    Other,
+    Sse,
+}
+
+/// What the head says the body is.
+pub(super) fn kind(head: &Parts) -> Kind {
+    let value = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("text/event-stream") {
+        return Kind::Sse;
+    }
+    if essence.eq_ignore_ascii_case("application/json") { Kind::Json } else { Kind::Other }
+}
+
+/// Takes away what no agent needs and some provider could misuse.
+pub(super) fn enforce(head: &mut Parts) {
+    // RFC 7838: an alternative service would be a way around this connection.
+    head.headers.remove("alt-svc");
+    // RFC 9112 section 4: a text of the provider that means nothing; the carrier has its own.
+    head.extensions.remove::<ReasonPhrase>();
+}
+
+/// SECURITY: only we say what we refused; a provider that could would pass its own failure off as ours.
+pub(super) fn remove_marks(headers: &mut HeaderMap) {
+    remove(headers, |name, _| name.as_str().starts_with(deny::MARKS));
+}
+
+/// Removes every header in which the masker finds something.
+pub(super) fn mask(head: &mut Parts, masker: &Masker) {
+    remove(&mut head.headers, |name, value| {
+        is_touched(name.as_str(), masker) || !is_clean(value, masker)
+    });
+    head.headers.remove(CONTENT_LENGTH);
+    // A parameter may name another character set, in which a client would read another text than we did.
+    let kind = match kind(head) {
+        Kind::Json => "application/json",
+        Kind::Sse => "text/event-stream",
+        Kind::Other => return,
+    };
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+}
+
+fn is_clean(value: &HeaderValue, masker: &Masker) -> bool {
+    // Bytes that are no UTF-8 are text in some other character set.
+    std::str::from_utf8(value.as_bytes()).is_ok_and(|text| !is_touched(text, masker))
+}
+
+fn is_touched(text: &str, masker: &Masker) -> bool {
+    masked(text, masker) != text || masker.mask_text(text).count > 0
+}
+
+fn remove(headers: &mut HeaderMap, is_out: impl Fn(&HeaderName, &HeaderValue) -> bool) {
+    let found = headers.iter().filter(|(name, value)| is_out(name, value));
+    // Each value counts for all of its name: what is left of several would mean something else.
+    let names: Vec<HeaderName> = found.map(|(name, _)| name.clone()).collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use enforcer_core::mask::{Builtin, DetectorKind, DetectorSpec, Style};
+    use enforcer_core::model::DetectorName;
+    use hyper::Response;
+
+    use super::*;
+
+    fn masker() -> Masker {
+        let spec = |builtin: Builtin| DetectorSpec {
+            name: DetectorName::new(builtin.name()),
+            kind: DetectorKind::Builtin(builtin),
+        };
+        let layers = Builtin::ALL.map(|builtin| (spec(builtin), Style::Label));
+        Masker::new(layers.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_header_that_would_have_to_be_masked_is_removed() {
+        let mut builder = Response::builder();
+        for (name, value) in [
+            ("content-type", "application/json; note=ann@example.com"),
+            ("content-length", "10"),
+            ("x-note", "ann@example.com"),
+            ("x-quoted", r#"{"c":"4111\u00201111\u00201111\u00201111"}"#),
+            ("location", "/x?user=ann%40example.com"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "user=ann@example.com"),
+            ("4111-1111-1111-1111", "1"),
+            ("x-request-id", "req_1"),
+        ] {
+            builder = builder.header(name, value);
+        }
+        let (mut head, ()) = builder.body(()).unwrap().into_parts();
+        head.headers.insert("x-latin", HeaderValue::from_bytes(b"\xe4").unwrap());
+        mask(&mut head, &masker());
+        // Its type names what was removed with it, so the body is not known to be JSON any more.
+        assert_eq!(
+            head.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["x-request-id"]
+        );
+    }
+
+    #[test]
+    fn a_type_has_no_parameters_of_the_provider() {
+        for (sent, expect) in [
+            ("application/json; charset=utf-7", "application/json"),
+            ("Text/Event-Stream;charset=utf-8", "text/event-stream"),
+        ] {
+            let (mut head, ()) =
+                Response::builder().header("content-type", sent).body(()).unwrap().into_parts();
+            mask(&mut head, &masker());
+            assert_eq!(head.headers[CONTENT_TYPE], expect);
+        }
+    }
+}
