@@ -17,6 +17,7 @@ mod authority;
 mod chats;
 mod client;
 mod connections;
+mod hostile;
 mod large;
 mod load;
 mod obligations;
