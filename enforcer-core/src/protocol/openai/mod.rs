@@ -5,6 +5,7 @@ mod api;
 mod delta;
 mod error;
 mod mask;
+mod parts;
 mod request;
 mod response;
 mod stream;
