@@ -36,6 +36,8 @@ pub const RESPONSE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const SSE_EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// Distinct texts followed at once inside one streamed answer (choices, tool calls).
 pub const STREAM_TEXTS_MAX: usize = 256;
+/// Bytes of text that the longest token stands for: no text has fewer tokens than one for so many bytes.
+pub const TEXT_BYTES_PER_TOKEN_MAX: usize = 8;
 /// Depth to which JSON is followed; deeper is not understood.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Bytes a streaming masker may hold back, waiting for the rest of a match.
