@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::mask::{DetectorSet, Masker};
+use crate::mask::{DetectorSet, Masker, unescaped};
 use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
 use crate::policy::{Endpoint, Policy, Protocol};
 use crate::protocol::openai::{self, Route, Understood};
@@ -162,22 +162,36 @@ impl Head<'_> {
     /// Detectors that find something in path, query or headers.
     #[must_use]
     pub fn detect(&self, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
-        self.texts().iter().flat_map(|text| detectors.detect(text)).collect()
+        let mut look = detectors.look();
+        if !detectors.is_empty() {
+            self.read(|text| look.text(text));
+        }
+        look.names()
     }
 
     /// True if the masker would change something in path, query or headers. They cannot be masked without
     /// changing what the request means.
     #[must_use]
     pub fn is_touched(&self, masker: &Masker) -> bool {
-        self.texts().iter().any(|text| masker.mask(text).count > 0)
+        let mut is_touched = false;
+        self.read(|text| is_touched = is_touched || masker.mask_text(text).count > 0);
+        is_touched
     }
 
-    fn texts(&self) -> Vec<String> {
+    /// Calls back with everything in it that is a text, in every way in which somebody may read it.
+    fn read(&self, mut back: impl FnMut(&str)) {
         let line = std::iter::once(self.path).chain(self.query);
-        let line = line.flat_map(|raw| [raw.to_owned(), decoded(raw)]);
+        let line = line.flat_map(|raw| VIEWS.map(|view| view(raw)));
         let headers = self.headers.iter().filter(|(name, _)| !CREDENTIALS.contains(name));
-        let values = headers.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
-        line.chain(values).collect()
+        let values = headers.flat_map(|(_, value)| {
+            let value = String::from_utf8_lossy(value).into_owned();
+            [unescaped(&value).into_owned(), value]
+        });
+        for text in line.chain(values) {
+            for (from, to) in json_places(&text) {
+                back(text.get(from..to.unwrap_or(text.len())).unwrap_or_default());
+            }
+        }
     }
 
     fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
@@ -208,13 +222,50 @@ impl Head<'_> {
     }
 }
 
-/// A text of the request line without what the masker finds, also behind percent signs.
+/// A text of the request line without what the masker finds, also behind percent signs and in JSON.
 #[must_use]
 pub fn masked(text: &str, masker: &Masker) -> String {
-    let plain = masker.mask(text).text.into_owned();
-    let behind = decoded(&plain);
-    let masked = masker.mask(&behind);
-    if masked.count == 0 { plain } else { masked.text.into_owned() }
+    let mut shown = text.to_owned();
+    for view in VIEWS {
+        let (mut seen, mut is_changed) = (view(&shown), false);
+        // From the end on, so that the other places stay where they are.
+        for (from, to) in json_places(&seen).into_iter().rev() {
+            let to = to.unwrap_or(seen.len());
+            let masked = masker.mask_text(seen.get(from..to).unwrap_or_default());
+            if masked.count > 0 {
+                let masked = masked.text.into_owned();
+                seen.replace_range(from..to, &masked);
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            shown = seen;
+        }
+    }
+    shown
+}
+
+/// The ways in which a text of the request line may be read: as sent, as a form, and as a form with JSON.
+const VIEWS: [fn(&str) -> String; 3] =
+    [str::to_owned, decoded, |raw| unescaped(&decoded(raw)).into_owned()];
+
+/// Where JSON may begin and end in a text: at its first bracket, and at the first one of each field of a
+/// form. Before these comes the text as a whole; no end is the end of the text.
+fn json_places(text: &str) -> Vec<(usize, Option<usize>)> {
+    let mut places = vec![(0, None)];
+    let mut add = |from: usize, field: &str, to: Option<usize>| {
+        if let Some(at) = field.find(['{', '[']) {
+            places.push((from + at, to));
+        }
+    };
+    add(0, text, None);
+    let mut from = 0;
+    for field in text.split('&') {
+        let to = from + field.len();
+        add(from, field, Some(to));
+        from = to + 1;
+    }
+    places
 }
 
 /// A query as a form is read: `%40` is `@`, `+` is a space.
@@ -339,6 +390,71 @@ mod tests {
         assert_eq!(opaque(json, "{}"), ("fields", 2));
         let large = " ".repeat(limits::REQUEST_BODY_BYTES_MAX + 1);
         assert_eq!(opaque(json, &large).0, "too_large");
+    }
+
+    #[test]
+    fn json_in_path_query_or_headers_is_followed() {
+        let card = || DetectorSpec {
+            name: DetectorName::new("card"),
+            kind: DetectorKind::Builtin(Builtin::CreditCard),
+        };
+        let masker = Masker::new(vec![(card(), Style::Label)]).unwrap();
+        let detectors = DetectorSet::compile(vec![card()]).unwrap();
+        let check = |path: &str, header: &str| {
+            let headers = [("x-note", header)];
+            let head = head(path, &headers);
+            assert_eq!(head.is_touched(&masker), !head.detect(&detectors).is_empty());
+            head.is_touched(&masker)
+        };
+        let json = r#"{"c":"4111\u00201111\u00201111\u00201111"}"#;
+        let coded = json.replace('{', "%7B").replace('"', "%22").replace('\\', "%5C");
+        let number = r#"{"c":4.111111111111111e15}"#;
+        for text in [json, coded.as_str(), number, &format!("{json} thanks"), &format!("[1]{json}")]
+        {
+            assert!(check(&format!("/v1/x?q={text}"), "x"), "{text}");
+            assert!(check(&format!("/v1/x?a={{}}&q={text}&b=c"), "x"), "{text}");
+            assert!(check(&format!("/v1/{text}/x"), "x"), "{text}");
+            assert!(text == coded || check("/v1/x", text), "{text}");
+            assert!(text == coded || check("/v1/x", &format!("a={text}; b=c")), "{text}");
+            let shown = masked(&format!("a={{}}&q={text}&b=c"), &masker);
+            assert!(shown.contains("[card]") && !check(&format!("/?{shown}"), "x"), "{shown}");
+        }
+        assert!(!check("/v1/x?q={\"c\":[1,2]}&x=[", "{\"a\":null}"));
+    }
+
+    #[test]
+    fn what_a_mask_would_change_in_a_chat_is_detected() {
+        let inventory = "version = 1\n[agents.a]\n[endpoints.openai]\nhosts = [\"a.example\"]\n\
+                         protocol = \"openai\"\n";
+        let rule = "@id(\"r\") forbid (principal, action, resource) \
+                    when { context.detected.contains(\"credit-card\") };";
+        let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+        let files = vec![file("policy.toml", inventory), file("r.cedar", rule)];
+        let policy = compile(&Sources { files }).unwrap().policy;
+        let endpoint = policy.endpoint_named(&EndpointName::new("openai")).unwrap();
+        let scope = Scope { agent: &AgentName::new("a"), endpoint, policy: &policy };
+        let headers = [("content-type", "application/json")];
+        let head = head("/v1/chat/completions", &headers);
+        let card = r#"{"c":"4111\u00201111\u00201111\u00201111"}"#;
+        for content in [
+            format!("{card} thanks"),
+            r#"{"c":1,"c":"4111\u00201111\u00201111\u00201111"}"#.to_owned(),
+            card.trim_end_matches('}').to_owned(),
+            r#"{"a":"#.repeat(70) + card + &"}".repeat(70),
+            format!(r#"{{"x":"\ud800","d":{card}}}"#),
+            r#"{"c":4.111111111111111e15} thanks"#.to_owned(),
+            format!("\n[{card},]"),
+        ] {
+            let message = serde_json::json!({ "role": "user", "content": content });
+            let body = serde_json::json!({ "model": "m", "messages": [message] }).to_string();
+            let facts = of_request(&scope, &head, body.as_bytes());
+            assert_eq!(facts.operation.action(), "chat");
+            assert_eq!(
+                facts.detected,
+                BTreeSet::from([DetectorName::new("credit-card")]),
+                "{content}"
+            );
+        }
     }
 
     #[test]

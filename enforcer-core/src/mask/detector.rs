@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a detector is, and sets of detectors that only look.
+//! What a detector is.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::model::DetectorName;
@@ -112,52 +111,5 @@ impl Detector {
                 (matched.chars().count() >= 12).then(|| matched.get(start..)).flatten()
             }
         }
-    }
-}
-
-/// Detectors that only say whether they find something.
-#[derive(Clone, Debug, Default)]
-pub struct DetectorSet {
-    detectors: Vec<(DetectorName, Detector)>,
-}
-
-impl DetectorSet {
-    /// Builds the set.
-    ///
-    /// # Errors
-    /// When a pattern is not valid or has no bounded longest match.
-    pub fn compile(specs: Vec<DetectorSpec>) -> Result<Self, Error> {
-        let compile = |spec: DetectorSpec| Ok((Detector::compile(&spec)?, spec.name));
-        let detectors = specs.into_iter().map(compile).map(|it| it.map(|(d, name)| (name, d)));
-        Ok(Self { detectors: detectors.collect::<Result<_, Error>>()? })
-    }
-
-    /// The detectors that find something in a text.
-    #[must_use]
-    pub fn detect(&self, text: &str) -> BTreeSet<DetectorName> {
-        let mut names = BTreeSet::new();
-        self.detect_into(text, &mut names);
-        names
-    }
-
-    /// As [`DetectorSet::detect`], into a set that is there; detectors already in it do not run again.
-    pub fn detect_into(&self, text: &str, names: &mut BTreeSet<DetectorName>) {
-        let mut found = Vec::new();
-        for (name, detector) in &self.detectors {
-            if names.contains(name) {
-                continue;
-            }
-            detector.search(Window { text, from: 0, is_end: true }, &mut None, &mut found);
-            if !found.is_empty() {
-                names.insert(name.clone());
-                found.clear();
-            }
-        }
-    }
-
-    /// True if there is no detector.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.detectors.is_empty()
     }
 }

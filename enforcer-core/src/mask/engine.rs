@@ -4,10 +4,13 @@
 //! Overlapping matches become one region with one placeholder, so that no detector's match stays readable
 //! because another one claimed a part of it. The text of a region is not kept while the region grows.
 
+use std::collections::BTreeSet;
+use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::detector::{Detector, Window};
+use super::key::HashKey;
 use super::masker::Style;
 use super::pattern::Memory;
 
@@ -25,11 +28,29 @@ pub(super) struct Layer {
     pub(super) style: Style,
 }
 
-/// Receives the masked text, in order.
+impl Layer {
+    /// Adds every match in a whole text.
+    pub(super) fn search_whole(&self, text: &str, found: &mut Vec<Range<usize>>) {
+        self.detector.search(Window { text, from: 0, is_end: true }, &mut None, found);
+    }
+}
+
+/// Layers that found something, by their places in the masker.
+pub(super) type Hits = BTreeSet<usize>;
+
+/// What a masker says of all its layers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner {
+    /// Takes the place of every layer's style.
+    pub(super) style: Option<Style>,
+    pub(super) key: HashKey,
+}
+
+/// Receives the masked text, in order. Every byte of the input is either kept or hidden.
 pub(super) trait Sink {
     /// The next bytes stay as they are.
     fn keep(&mut self, text: &str);
-    /// The next bytes go.
+    /// The next bytes of the input go.
     fn hide(&mut self, bytes: usize);
     /// This stands for the bytes that were hidden last.
     fn put(&mut self, placeholder: &str);
@@ -43,6 +64,15 @@ impl Sink for String {
     fn put(&mut self, placeholder: &str) {
         self.push_str(placeholder);
     }
+}
+
+/// For who only wants to know what was found.
+pub(super) struct Nothing;
+
+impl Sink for Nothing {
+    fn keep(&mut self, _text: &str) {}
+    fn hide(&mut self, _bytes: usize) {}
+    fn put(&mut self, _placeholder: &str) {}
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +100,7 @@ struct Region {
 }
 
 impl Region {
-    fn open(span: &Span, style: Style) -> Self {
+    fn open(span: &Span, style: Style, key: &HashKey) -> Self {
         Self {
             end: span.end,
             style,
@@ -78,7 +108,7 @@ impl Region {
             longest: span.end - span.start,
             first: span.start..span.end,
             is_single: true,
-            hasher: blake3::Hasher::new(),
+            hasher: key.hasher(),
             text: String::new(),
         }
     }
@@ -126,27 +156,31 @@ pub(super) struct Joiner {
     spans: Vec<Span>,
     region: Option<Region>,
     released: usize,
-    /// Takes the place of every layer's style.
-    style: Option<Style>,
+    manner: Manner,
     pub(super) count: u64,
+    /// What a mask changes is what a detector reports: both come from here.
+    pub(super) hits: Hits,
 }
 
 impl Joiner {
-    pub(super) fn new(style: Option<Style>) -> Self {
-        Self { style, ..Self::default() }
+    pub(super) fn new(manner: Manner) -> Self {
+        Self { manner, ..Self::default() }
     }
 
     /// Searches a whole text; the answer says whether anything was found.
     pub(super) fn search_whole(&mut self, layers: &[Layer], text: &str) -> bool {
         let mut found = Vec::new();
         for (layer, it) in layers.iter().enumerate() {
-            it.detector.search(Window { text, from: 0, is_end: true }, &mut None, &mut found);
+            it.search_whole(text, &mut found);
             self.add(layer, &mut found);
         }
         !self.spans.is_empty()
     }
 
     fn add(&mut self, layer: usize, found: &mut Vec<Range<usize>>) {
+        if !found.is_empty() {
+            self.hits.insert(layer);
+        }
         let span = |range: Range<usize>| Span { start: range.start, end: range.end, layer };
         self.spans.extend(found.drain(..).map(span));
     }
@@ -164,13 +198,13 @@ impl Joiner {
         let known = self.spans.partition_point(|span| span.start < safe);
         for span in self.spans.drain(..known).collect::<Vec<_>>() {
             let style = layers.get(span.layer).map_or(Style::Label, |layer| layer.style);
-            let style = self.style.unwrap_or(style);
+            let style = self.manner.style.unwrap_or(style);
             match &mut self.region {
                 Some(region) if span.start < region.end => region.absorb(&span, style),
                 _ => {
                     self.close_region(layers, text, sink);
                     self.keep_to(text, span.start, sink);
-                    self.region = Some(Region::open(&span, style));
+                    self.region = Some(Region::open(&span, style, &self.manner.key));
                 }
             }
         }
@@ -240,10 +274,10 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(layers: Arc<[Layer]>, style: Option<Style>) -> Self {
+    pub(super) fn new(layers: Arc<[Layer]>, manner: Manner) -> Self {
         let next = vec![0; layers.len()];
         let memory = vec![None; layers.len()];
-        Self { layers, text: String::new(), next, memory, joiner: Joiner::new(style) }
+        Self { layers, text: String::new(), next, memory, joiner: Joiner::new(manner) }
     }
 
     pub(super) fn push(&mut self, chunk: &str, sink: &mut impl Sink) {
@@ -254,16 +288,23 @@ impl Engine {
         }
     }
 
-    /// Ends the text; the next push begins another one.
-    pub(super) fn finish(&mut self, sink: &mut impl Sink) {
+    /// Ends the text with a last piece; the next push begins another one.
+    pub(super) fn finish(&mut self, rest: &str, sink: &mut impl Sink) {
+        self.text.push_str(rest);
         self.run(true, sink);
         self.text.clear();
         self.next.fill(0);
-        self.joiner = Joiner { count: self.joiner.count, ..Joiner::new(self.joiner.style) };
+        let Joiner { count, manner, .. } = self.joiner;
+        let hits = mem::take(&mut self.joiner.hits);
+        self.joiner = Joiner { count, hits, ..Joiner::new(manner) };
     }
 
     pub(super) fn count(&self) -> u64 {
         self.joiner.count
+    }
+
+    pub(super) fn hits(&self) -> &Hits {
+        &self.joiner.hits
     }
 
     fn run(&mut self, is_end: bool, sink: &mut impl Sink) {

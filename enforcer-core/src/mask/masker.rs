@@ -9,7 +9,8 @@ use serde_json::Number;
 
 use super::Error;
 use super::detector::{Detector, DetectorSpec};
-use super::engine::{Engine, Joiner, Layer};
+use super::engine::{Engine, Hits, Joiner, Layer, Manner, Sink};
+use super::key::HashKey;
 
 /// How a match is replaced; the module's doc shows each. A stricter style is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,12 +53,28 @@ pub struct Masked<'t> {
     pub count: u64,
 }
 
+impl<'t> Masked<'t> {
+    /// What became of a text; `masked` is of no account where nothing was found.
+    pub(super) fn of(text: &'t str, masked: String, count: u64) -> Self {
+        let text = if count == 0 { Cow::Borrowed(text) } else { Cow::Owned(masked) };
+        Self { text, count }
+    }
+}
+
+/// What a reading of a text found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// Places.
+    pub(super) count: u64,
+    /// INVARIANT: empty if and only if there is no place.
+    pub(super) hits: Hits,
+}
+
 /// Replaces what its detectors find. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Masker {
-    layers: Arc<[Layer]>,
-    /// Takes the place of every layer's style.
-    style: Option<Style>,
+    pub(super) layers: Arc<[Layer]>,
+    manner: Manner,
 }
 
 impl Masker {
@@ -74,7 +91,7 @@ impl Masker {
             })
         };
         let layers = layers.into_iter().map(layer).collect::<Result<_, Error>>()?;
-        Ok(Self { layers, style: None })
+        Ok(Self { layers, manner: Manner::default() })
     }
 
     /// True if there is nothing to look for.
@@ -86,36 +103,56 @@ impl Masker {
     /// The same masker with one style for all layers.
     #[must_use]
     pub fn with_style(&self, style: Style) -> Self {
-        Self { layers: Arc::clone(&self.layers), style: Some(style) }
+        let manner = Manner { style: Some(style), ..self.manner };
+        Self { layers: Arc::clone(&self.layers), manner }
+    }
+
+    /// The same masker with another key for its hashes.
+    #[must_use]
+    pub fn with_key(&self, key: HashKey) -> Self {
+        let manner = Manner { key, ..self.manner };
+        Self { layers: Arc::clone(&self.layers), manner }
     }
 
     /// Masks a whole text.
     #[must_use]
     pub fn mask<'t>(&self, text: &'t str) -> Masked<'t> {
-        let mut joiner = Joiner::new(self.style);
-        if !joiner.search_whole(&self.layers, text) {
-            return Masked { text: Cow::Borrowed(text), count: 0 };
+        let mut masked = String::new();
+        let tally = self.read_plain(text, &mut masked);
+        Masked::of(text, masked, tally.count)
+    }
+
+    /// Reads a whole text. Where nothing is found nothing is handed on.
+    pub(super) fn read_plain(&self, text: &str, sink: &mut impl Sink) -> Tally {
+        let mut joiner = Joiner::new(self.manner);
+        if joiner.search_whole(&self.layers, text) {
+            joiner.advance(&self.layers, text, text.len(), sink);
         }
-        let mut masked = String::with_capacity(text.len());
-        joiner.advance(&self.layers, text, text.len(), &mut masked);
-        Masked { text: Cow::Owned(masked), count: joiner.count }
+        Tally { count: joiner.count, hits: joiner.hits }
     }
 
     /// Masks a number of JSON, as written and as a reader writes it again (`4.2e1` is `42.0`). What is masked
     /// is no number any more.
     #[must_use]
     pub fn mask_number<'t>(&self, number: &'t str) -> Masked<'t> {
-        let masked = self.mask(number);
-        if masked.count > 0 {
-            return masked;
+        let mut masked = String::new();
+        let tally = self.read_number(number, &mut masked);
+        Masked::of(number, masked, tally.count)
+    }
+
+    /// Reads a number of JSON in both ways. `masked` is what it becomes, if anything is found.
+    pub(super) fn read_number(&self, number: &str, masked: &mut String) -> Tally {
+        let mut written = self.read_plain(number, masked);
+        let plain = serde_json::from_str::<Number>(number).map(|number| number.to_string());
+        let Some(plain) = plain.ok().filter(|plain| plain != number) else { return written };
+        let mut rewritten = String::new();
+        let again = self.read_plain(&plain, &mut rewritten);
+        if written.count == 0 {
+            *masked = rewritten;
+            return again;
         }
-        let Ok(plain) = serde_json::from_str::<Number>(number) else { return masked };
-        let plain = plain.to_string();
-        let again = self.mask(&plain);
-        if again.count == 0 {
-            return masked;
-        }
-        Masked { count: again.count, text: Cow::Owned(again.text.into_owned()) }
+        written.hits.extend(again.hits);
+        written
     }
 
     /// Masks one text that arrives in pieces.
@@ -125,7 +162,7 @@ impl Masker {
     }
 
     pub(super) fn engine(&self) -> Engine {
-        Engine::new(Arc::clone(&self.layers), self.style)
+        Engine::new(Arc::clone(&self.layers), self.manner)
     }
 }
 
@@ -162,7 +199,7 @@ impl MaskStream {
     #[must_use]
     pub fn finish(&mut self) -> String {
         let mut out = String::new();
-        self.engine.finish(&mut out);
+        self.engine.finish("", &mut out);
         out
     }
 

@@ -8,8 +8,8 @@
 //!
 //! Styles on `ann@example.com` and `4111 1111 1111 1111`:
 //! - [`Style::Label`]: `[email]`, `[credit-card]`: the detector's name, nothing of the text;
-//! - [`Style::Hash`]: `[email:5f0c2f3a91]`: equal texts stay equal. The hash has no key: it hides a text
-//!   from readers, not from somebody who tries all card numbers;
+//! - [`Style::Hash`]: `[email:5f0c2f3a91]`: equal texts stay equal on one host. The hash has a key
+//!   ([`HashKey`]): without it nobody finds a card by trying all numbers, and two hosts' hashes differ;
 //! - [`Style::Partial`]: `[email:example.com]`, `[credit-card:1111]`: the domain, or the last four
 //!   characters if these are at most a third of the text.
 
@@ -17,7 +17,10 @@ mod card;
 mod detector;
 mod email;
 mod engine;
+mod key;
+mod look;
 mod masker;
+mod parts;
 mod pattern;
 mod text;
 mod unescape;
@@ -25,9 +28,13 @@ mod unescape;
 #[cfg(test)]
 mod tests;
 
-pub use detector::{Builtin, DetectorKind, DetectorSet, DetectorSpec};
+pub use detector::{Builtin, DetectorKind, DetectorSpec};
+pub use key::HashKey;
+pub use look::{DetectorSet, Look};
 pub use masker::{MaskStream, Masked, Masker, Style};
+pub use parts::{MaskedParts, Reading};
 pub use text::TextStream;
+pub use unescape::unescaped;
 
 /// What is wrong with a detector.
 #[derive(Clone, Debug, thiserror::Error)]

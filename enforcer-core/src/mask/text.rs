@@ -5,35 +5,44 @@
 //! are unescaped before detectors look at them, a masked string is escaped again, and a masked number
 //! becomes a string, so that what was JSON still is. From the first character on that JSON does not allow
 //! the rest is a plain text. Bytes that are not masked stay as they are, escapes too. A number longer
-//! than [`MASK_HOLD_BYTES_MAX`] is masked whole. Not followed: JSON in strings of JSON in text.
+//! than [`MASK_HOLD_BYTES_MAX`] is masked whole, whatever is looked for. Not followed: JSON in strings of JSON
+//! in text.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 
 use crate::model::limits::MASK_HOLD_BYTES_MAX;
 
-use super::engine::Engine;
-use super::masker::{Masked, Masker};
+use super::engine::{Engine, Hits, Sink};
+use super::masker::{Masked, Masker, Tally};
 use super::unescape::{Raw, Unescaped, unescape};
 
 /// Stands for a number that is too long to be looked at.
 const LONG_NUMBER: &str = "\"[masked]\"";
 
+/// Whether a text is followed as JSON.
+pub(super) fn is_followed(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
 impl Masker {
     /// Masks a whole text that may be JSON itself.
     #[must_use]
     pub fn mask_text<'t>(&self, text: &'t str) -> Masked<'t> {
-        if !text.trim_start().starts_with(['{', '[']) {
-            return self.mask(text);
+        let mut masked = String::new();
+        let tally = self.read_text(text, &mut masked);
+        Masked::of(text, masked, tally.count)
+    }
+
+    /// Reads a whole text that may be JSON itself. Where nothing is found the sink may have got nothing.
+    pub(super) fn read_text(&self, text: &str, sink: &mut impl Sink) -> Tally {
+        if self.is_empty() || !is_followed(text) {
+            return self.read_plain(text, sink);
         }
         let mut stream = self.text_stream();
-        let mut out = stream.push(text);
-        out.push_str(&stream.finish());
-        match stream.count() {
-            0 => Masked { text: Cow::Borrowed(text), count: 0 },
-            count => Masked { text: Cow::Owned(out), count },
-        }
+        stream.push_into(text, true, sink);
+        stream.finish_into(sink);
+        Tally { count: stream.count(), hits: stream.hits() }
     }
 
     /// Masks one text that may be JSON itself and arrives in pieces.
@@ -42,9 +51,9 @@ impl Masker {
         TextStream {
             masker: self.clone(),
             engine: self.engine(),
-            state: State::Start,
+            state: State::first(self),
             depth: 0,
-            numbers: 0,
+            numbers: Tally::default(),
             raw: Raw::default(),
         }
     }
@@ -60,7 +69,7 @@ pub struct TextStream {
     state: State,
     depth: usize,
     /// Numbers masked; the engine counts the rest.
-    numbers: u64,
+    numbers: Tally,
     raw: Raw,
 }
 
@@ -70,8 +79,8 @@ enum State {
     Start,
     /// Between the values of JSON.
     Between,
-    /// In a `true`, `false` or `null`, of which this is missing.
-    Literal(&'static str),
+    /// In a `true`, `false` or `null`, of which so many bytes are there.
+    Literal(&'static str, usize),
     /// In a number, or several with only whitespace between them.
     Number(String),
     /// In a number that is too long.
@@ -82,6 +91,12 @@ enum State {
     Escape(String),
     /// Not JSON, or not any more.
     Plain,
+}
+
+impl State {
+    fn first(masker: &Masker) -> Self {
+        if masker.is_empty() { Self::Plain } else { Self::Start }
+    }
 }
 
 impl fmt::Debug for TextStream {
@@ -96,11 +111,7 @@ impl TextStream {
     #[must_use]
     pub fn push(&mut self, chunk: &str) -> String {
         let mut out = String::new();
-        let mut rest = chunk;
-        while !rest.is_empty() {
-            rest = self.step(rest, &mut out);
-        }
-        self.raw.flush(&mut self.engine, &mut out);
+        self.push_into(chunk, false, &mut out);
         out
     }
 
@@ -108,56 +119,73 @@ impl TextStream {
     #[must_use]
     pub fn finish(&mut self) -> String {
         let mut out = String::new();
-        match mem::replace(&mut self.state, State::Start) {
-            State::Plain => self.engine.finish(&mut out),
-            State::Number(number) => self.close_number(&number, &mut out),
-            State::LongNumber => out.push_str(LONG_NUMBER),
-            State::Escape(escape) => {
-                self.raw.literal("\\");
-                self.raw.literal(&escape);
-                self.raw.finish(&mut self.engine, &mut out);
-            }
-            State::String => self.raw.finish(&mut self.engine, &mut out),
-            State::Start | State::Between | State::Literal(_) => {}
-        }
-        self.depth = 0;
+        self.finish_into(&mut out);
         out
     }
 
     /// Places masked so far.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.engine.count() + self.numbers
+        self.engine.count() + self.numbers.count
     }
 
-    /// Takes at least one character, and returns what is left.
-    fn step<'c>(&mut self, rest: &'c str, out: &mut String) -> &'c str {
+    fn hits(&self) -> Hits {
+        self.engine.hits().union(&self.numbers.hits).copied().collect()
+    }
+
+    /// Takes the next piece; what is the last one need not be decided before the end is there.
+    fn push_into(&mut self, chunk: &str, is_last: bool, out: &mut impl Sink) {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            rest = self.step(rest, out);
+        }
+        if !is_last {
+            self.raw.flush(&mut self.engine, out);
+        }
+    }
+
+    fn finish_into(&mut self, out: &mut impl Sink) {
+        match mem::replace(&mut self.state, State::first(&self.masker)) {
+            State::Plain => self.engine.finish("", out),
+            State::Number(number) => self.close_number(&number, out),
+            State::LongNumber => out.put(LONG_NUMBER),
+            State::Literal(word, length) if length == word.len() => out.keep(word),
+            // Not JSON after all.
+            State::Literal(word, length) => {
+                self.engine.finish(word.get(..length).unwrap_or(word), out);
+            }
+            State::Escape(escape) => {
+                self.raw.literal("\\");
+                self.raw.literal(&escape);
+                self.raw.finish(&mut self.engine, out);
+            }
+            State::String => self.raw.finish(&mut self.engine, out),
+            State::Start | State::Between => {}
+        }
+        self.depth = 0;
+    }
+
+    /// Takes at least one character, or changes the state, and returns what is left.
+    fn step<'c>(&mut self, rest: &'c str, out: &mut impl Sink) -> &'c str {
         let Some(first) = rest.chars().next() else { return "" };
-        let after = rest.get(first.len_utf8()..).unwrap_or_default();
+        let (it, after) = rest.split_at_checked(first.len_utf8()).unwrap_or((rest, ""));
         match mem::replace(&mut self.state, State::Between) {
             State::Start if first.is_whitespace() => {
                 self.state = State::Start;
-                out.push(first);
+                out.keep(it);
                 after
             }
             State::Start if !matches!(first, '{' | '[') => self.plain(rest, out),
-            State::Start | State::Between => self.between(first, rest, after, out),
-            State::Literal(missing) => match missing.strip_prefix(first) {
-                Some(missing) => {
-                    self.state = State::Literal(missing);
-                    out.push(first);
-                    after
-                }
-                None if missing.is_empty() => self.between(first, rest, after, out),
-                None => self.plain(rest, out),
-            },
+            State::Start | State::Between => self.between(rest, out),
+            State::Literal(word, length) => self.literal(word, length, rest, out),
             State::Number(number) => self.number(number, first, rest, out),
             State::LongNumber if is_structural(first) => {
-                out.push_str(LONG_NUMBER);
-                self.between(first, rest, after, out)
+                out.put(LONG_NUMBER);
+                rest
             }
             State::LongNumber => {
                 self.state = State::LongNumber;
+                out.hide(first.len_utf8());
                 after
             }
             State::String => self.string(rest, out),
@@ -166,29 +194,22 @@ impl TextStream {
         }
     }
 
-    fn plain<'c>(&mut self, rest: &'c str, out: &mut String) -> &'c str {
+    fn plain<'c>(&mut self, rest: &'c str, out: &mut impl Sink) -> &'c str {
         self.state = State::Plain;
         self.engine.push(rest, out);
         ""
     }
 
     /// A character between values; the state is `Between` already.
-    fn between<'c>(
-        &mut self,
-        first: char,
-        rest: &'c str,
-        after: &'c str,
-        out: &mut String,
-    ) -> &'c str {
+    fn between<'c>(&mut self, rest: &'c str, out: &mut impl Sink) -> &'c str {
+        let Some(first) = rest.chars().next() else { return "" };
+        let (it, after) = rest.split_at_checked(first.len_utf8()).unwrap_or((rest, ""));
         self.state = match first {
             '"' => State::String,
-            't' => State::Literal("rue"),
-            'f' => State::Literal("alse"),
-            'n' => State::Literal("ull"),
-            '-' | '0'..='9' => {
-                self.state = State::Number(String::new());
-                return rest;
-            }
+            't' => State::Literal("true", 0),
+            'f' => State::Literal("false", 0),
+            'n' => State::Literal("null", 0),
+            '-' | '0'..='9' => State::Number(String::new()),
             ' ' | '\t' | '\n' | '\r' | ',' | ':' => State::Between,
             '{' | '[' => {
                 self.depth += 1;
@@ -200,8 +221,35 @@ impl TextStream {
             }
             _ => return self.plain(rest, out),
         };
-        out.push(first);
+        if matches!(self.state, State::Literal(..) | State::Number(_)) {
+            // It takes its first character itself.
+            return rest;
+        }
+        out.keep(it);
         after
+    }
+
+    /// What begins like a literal and is none is a plain text from its first letter on.
+    fn literal<'c>(
+        &mut self,
+        word: &'static str,
+        length: usize,
+        rest: &'c str,
+        out: &mut impl Sink,
+    ) -> &'c str {
+        let (seen, missing) = word.split_at_checked(length).unwrap_or((word, ""));
+        if missing.is_empty() && rest.starts_with(is_expected) {
+            out.keep(word);
+            return rest;
+        }
+        let more =
+            missing.bytes().zip(rest.bytes()).take_while(|(word, text)| word == text).count();
+        if more > 0 {
+            self.state = State::Literal(word, length + more);
+            return rest.get(more..).unwrap_or_default();
+        }
+        self.engine.push(seen, out);
+        self.plain(rest, out)
     }
 
     fn number<'c>(
@@ -209,11 +257,10 @@ impl TextStream {
         mut number: String,
         first: char,
         rest: &'c str,
-        out: &mut String,
+        out: &mut impl Sink,
     ) -> &'c str {
-        let is_part = |c: &char| {
-            matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E' | ' ' | '\t' | '\n' | '\r')
-        };
+        let is_part =
+            |c: &char| matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E') || is_space(*c);
         if is_structural(first) {
             self.close_number(&number, out);
             return rest;
@@ -222,8 +269,11 @@ impl TextStream {
         let (part, after) = rest.split_at_checked(len).unwrap_or((rest, ""));
         number.push_str(part);
         if number.len() > MASK_HOLD_BYTES_MAX {
-            self.numbers += 1;
+            // Nobody knows what it hides, so every detector is said to have found something.
+            self.numbers.count += 1;
+            self.numbers.hits.extend(0..self.masker.layers.len());
             self.state = State::LongNumber;
+            out.hide(number.len());
         } else if part.is_empty() {
             // Not JSON after all.
             self.engine.push(&number, out);
@@ -234,21 +284,22 @@ impl TextStream {
         after
     }
 
-    fn close_number(&mut self, number: &str, out: &mut String) {
+    fn close_number(&mut self, number: &str, out: &mut impl Sink) {
         let trimmed = number.trim_end();
-        let masked = self.masker.mask_number(trimmed);
-        if masked.count > 0 {
-            self.numbers += masked.count;
-            out.push('"');
-            out.push_str(&masked.text);
-            out.push('"');
+        let mut masked = String::new();
+        let tally = self.masker.read_number(trimmed, &mut masked);
+        if tally.count > 0 {
+            self.numbers.count += tally.count;
+            self.numbers.hits.extend(tally.hits);
+            out.hide(trimmed.len());
+            out.put(&format!("\"{masked}\""));
         } else {
-            out.push_str(trimmed);
+            out.keep(trimmed);
         }
-        out.push_str(number.get(trimmed.len()..).unwrap_or_default());
+        out.keep(number.get(trimmed.len()..).unwrap_or_default());
     }
 
-    fn string<'c>(&mut self, rest: &'c str, out: &mut String) -> &'c str {
+    fn string<'c>(&mut self, rest: &'c str, out: &mut impl Sink) -> &'c str {
         let end = rest.find(['"', '\\']).unwrap_or(rest.len());
         let (text, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
         self.raw.literal(text);
@@ -259,7 +310,7 @@ impl TextStream {
         }
         let Some(rest) = rest.strip_prefix('"') else { return rest };
         self.raw.finish(&mut self.engine, out);
-        out.push('"');
+        out.keep("\"");
         self.state = State::Between;
         rest
     }
@@ -269,18 +320,16 @@ impl TextStream {
         mut escape: String,
         first: char,
         after: &'c str,
-        out: &mut String,
+        out: &mut impl Sink,
     ) -> &'c str {
         escape.push(first);
         self.state = State::String;
         match unescape(&escape) {
             Unescaped::Char(c) => self.raw.escaped(c, &escape),
             Unescaped::HalfPair => {
-                let (half, mut rest) = escape.split_at_checked(5).unwrap_or((&escape, ""));
+                let (half, rest) = escape.split_at_checked(5).unwrap_or((&escape, ""));
                 self.raw.escaped(char::REPLACEMENT_CHARACTER, half);
-                while !rest.is_empty() {
-                    rest = self.step(rest, out);
-                }
+                self.rest_of_pair(rest, out);
             }
             Unescaped::Invalid => {
                 self.raw.literal("\\");
@@ -290,8 +339,23 @@ impl TextStream {
         }
         after
     }
+
+    fn rest_of_pair(&mut self, mut rest: &str, out: &mut impl Sink) {
+        while !rest.is_empty() {
+            rest = self.step(rest, out);
+        }
+    }
 }
 
 fn is_structural(c: char) -> bool {
     matches!(c, ',' | ':' | '{' | '}' | '[' | ']')
+}
+
+/// What may stand between values, or begin one.
+fn is_expected(c: char) -> bool {
+    is_structural(c) || is_space(c) || matches!(c, '"' | 't' | 'f' | 'n' | '-' | '0'..='9')
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
 }

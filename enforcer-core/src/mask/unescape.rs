@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Strings of JSON inside text: unescaped for the engine, and given out as they were sent.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
 
@@ -50,6 +51,33 @@ pub(super) fn unescape(escape: &str) -> Unescaped {
         }
         Some(Ok(Some(_)) | Err(NotHex)) | None => Unescaped::HalfPair,
     }
+}
+
+/// A text as it reads if every escape in it is one of a string of JSON; what is no escape stays.
+#[must_use]
+pub fn unescaped(text: &str) -> Cow<'_, str> {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        let mut ends = after.char_indices().map(|(at, c)| at + c.len_utf8());
+        let (c, length) = loop {
+            let Some(end) = ends.next() else { break ('\\', 0) };
+            match unescape(after.get(..end).unwrap_or_default()) {
+                Unescaped::Char(c) => break (c, end),
+                Unescaped::HalfPair => break (char::REPLACEMENT_CHARACTER, "ud83d".len()),
+                Unescaped::Invalid => break ('\\', 0),
+                Unescaped::Partial => {}
+            }
+        };
+        plain.push(c);
+        rest = after.get(length..).unwrap_or_default();
+    }
+    if rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
 }
 
 struct NotHex;
@@ -102,19 +130,19 @@ impl Raw {
         self.text.push(c);
     }
 
-    pub(super) fn flush(&mut self, engine: &mut Engine, out: &mut String) {
+    pub(super) fn flush(&mut self, engine: &mut Engine, out: &mut impl Sink) {
         if !self.text.is_empty() {
             let text = mem::take(&mut self.text);
             self.run(out, |sink| engine.push(&text, sink));
         }
     }
 
-    pub(super) fn finish(&mut self, engine: &mut Engine, out: &mut String) {
-        self.flush(engine, out);
-        self.run(out, |sink| engine.finish(sink));
+    pub(super) fn finish(&mut self, engine: &mut Engine, out: &mut impl Sink) {
+        let text = mem::take(&mut self.text);
+        self.run(out, |sink| engine.finish(&text, sink));
     }
 
-    fn run(&mut self, out: &mut String, run: impl FnOnce(&mut RawSink<'_>)) {
+    fn run<S: Sink>(&mut self, out: &mut S, run: impl FnOnce(&mut RawSink<'_, S>)) {
         let mut sink = RawSink { raw: self, taken: 0, out };
         run(&mut sink);
         let taken = sink.taken;
@@ -123,14 +151,14 @@ impl Raw {
 }
 
 /// Gives out the bytes as sent for what the engine keeps.
-struct RawSink<'s> {
+struct RawSink<'s, S> {
     raw: &'s mut Raw,
     /// Bytes of `raw.sent` that are dealt with.
     taken: usize,
-    out: &'s mut String,
+    out: &'s mut S,
 }
 
-impl RawSink<'_> {
+impl<S> RawSink<'_, S> {
     /// Moves behind the next bytes of text. An escape is never split: matches end at characters.
     fn skip(&mut self, mut text: usize) {
         while text > 0 {
@@ -148,19 +176,21 @@ impl RawSink<'_> {
     }
 }
 
-impl Sink for RawSink<'_> {
+impl<S: Sink> Sink for RawSink<'_, S> {
     fn keep(&mut self, text: &str) {
         let from = self.taken;
         self.skip(text.len());
-        self.out.push_str(self.raw.sent.get(from..self.taken).unwrap_or_default());
+        self.out.keep(self.raw.sent.get(from..self.taken).unwrap_or_default());
     }
 
     fn hide(&mut self, bytes: usize) {
+        let from = self.taken;
         self.skip(bytes);
+        self.out.hide(self.taken - from);
     }
 
     fn put(&mut self, placeholder: &str) {
         let quoted = serde_json::Value::from(placeholder).to_string();
-        self.out.push_str(quoted.get(1..quoted.len() - 1).unwrap_or(placeholder));
+        self.out.put(quoted.get(1..quoted.len() - 1).unwrap_or(placeholder));
     }
 }

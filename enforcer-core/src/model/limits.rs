@@ -40,6 +40,8 @@ pub const CHOICES_MAX: u64 = 128;
 pub const STREAM_TEXTS_MAX: usize = 512;
 /// Bytes to remember where the texts of one streamed answer stand, names of members included.
 pub const STREAM_PLACES_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of text that the longest token stands for: no text has fewer tokens than one for so many bytes.
+pub const TEXT_BYTES_PER_TOKEN_MAX: usize = 8;
 /// Depth to which JSON is followed; deeper is not understood.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Bytes a streaming masker may hold back, waiting for the rest of a match.

@@ -10,7 +10,7 @@ use cedar_policy::{
     Authorizer, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, Schema,
 };
 
-use crate::mask::{DetectorSet, Masker};
+use crate::mask::{DetectorSet, HashKey, Masker};
 use crate::model::{
     AgentName, ApprovalName, BudgetName, Capture, CredentialName, Decision, DetectorName, Effect,
     EndpointName, Facts, LaunchMode, MaskName, Mode, Obligations, PolicyVersion, RuleId,
@@ -99,6 +99,18 @@ impl Policy {
             detectors,
             maskers,
         })
+    }
+
+    /// The same policy, whose masks hash with this key; without it they hash with the one that everybody knows.
+    #[must_use]
+    pub fn with_hash_key(self, key: HashKey) -> Self {
+        Self { maskers: self.maskers.with_key(key), ..self }
+    }
+
+    /// The key that its masks hash with.
+    #[must_use]
+    pub const fn hash_key(&self) -> HashKey {
+        self.maskers.key()
     }
 
     /// Hash of the sources; it goes into every record.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock};
 
-use crate::mask::{DetectorSet, Masker, Style};
+use crate::mask::{DetectorSet, HashKey, Masker, Style};
 use crate::model::{DetectorName, MaskName, limits};
 
 use super::inventory::{Inventory, chain};
@@ -17,6 +17,7 @@ use super::inventory::{Inventory, chain};
 #[derive(Debug)]
 pub(super) struct Maskers {
     everything: Masker,
+    key: HashKey,
     ready: RwLock<BTreeMap<BTreeSet<MaskName>, Masker>>,
 }
 
@@ -24,7 +25,17 @@ impl Maskers {
     pub(super) fn new(inventory: &Inventory) -> Result<Self, String> {
         let all: BTreeSet<MaskName> = inventory.masks.keys().cloned().collect();
         let everything = build(inventory, &all)?;
-        Ok(Self { everything, ready: RwLock::default() })
+        Ok(Self { everything, key: HashKey::default(), ready: RwLock::default() })
+    }
+
+    /// The same maskers with this key for their hashes.
+    pub(super) fn with_key(&self, key: HashKey) -> Self {
+        let everything = self.everything.with_key(key);
+        Self { everything, key, ready: RwLock::default() }
+    }
+
+    pub(super) const fn key(&self) -> HashKey {
+        self.key
     }
 
     pub(super) fn everything(&self) -> Masker {
@@ -38,6 +49,7 @@ impl Maskers {
         }
         drop(ready);
         let Ok(masker) = build(inventory, masks) else { return self.everything() };
+        let masker = masker.with_key(self.key);
         let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
         if ready.len() < limits::MASKERS_MAX {
             ready.insert(masks.clone(), masker.clone());

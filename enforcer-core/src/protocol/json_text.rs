@@ -47,23 +47,45 @@ pub trait Editor {
     fn is_dropped(&mut self, path: &[Step]) -> bool;
 }
 
-/// Rewrites a body.
+/// A body whose structure is known to be right; a walk only has to find the values.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<'b>(&'b str);
+
+impl<'b> Json<'b> {
+    /// Checks a body.
+    ///
+    /// # Errors
+    /// When the body is not JSON in UTF-8.
+    pub fn read(body: &'b [u8]) -> Result<Self, OpaqueCause> {
+        let text = str::from_utf8(body).map_err(|_not_utf8| OpaqueCause::NotJson)?;
+        serde_json::from_str::<IgnoredAny>(text).map_err(|_not_json| OpaqueCause::NotJson)?;
+        Ok(Self(text))
+    }
+
+    /// Rewrites the body. An editor that asks for the same every time sees the same values in the same order.
+    ///
+    /// # Errors
+    /// When the body is too deep, or holds half a surrogate pair.
+    pub fn rewrite(self, editor: &mut impl Editor) -> Result<Cow<'b, [u8]>, OpaqueCause> {
+        let text = self.0;
+        let mut walk = Walk { text, at: 0, copied: 0, out: String::new(), path: Vec::new() };
+        walk.value(editor)?;
+        Ok(match walk.copied {
+            0 => Cow::Borrowed(text.as_bytes()),
+            copied => {
+                walk.out.push_str(text.get(copied..).unwrap_or_default());
+                Cow::Owned(walk.out.into_bytes())
+            }
+        })
+    }
+}
+
+/// Rewrites a body in one walk.
 ///
 /// # Errors
 /// When the body is not JSON in UTF-8, is too deep, or holds half a surrogate pair.
 pub fn rewrite<'b>(body: &'b [u8], editor: &mut impl Editor) -> Result<Cow<'b, [u8]>, OpaqueCause> {
-    let text = str::from_utf8(body).map_err(|_not_utf8| OpaqueCause::NotJson)?;
-    // From here on the structure is known to be right; the walk only has to find the values.
-    serde_json::from_str::<IgnoredAny>(text).map_err(|_not_json| OpaqueCause::NotJson)?;
-    let mut walk = Walk { text, at: 0, copied: 0, out: String::new(), path: Vec::new() };
-    walk.value(editor)?;
-    Ok(match walk.copied {
-        0 => Cow::Borrowed(body),
-        copied => {
-            walk.out.push_str(text.get(copied..).unwrap_or_default());
-            Cow::Owned(walk.out.into_bytes())
-        }
-    })
+    Json::read(body)?.rewrite(editor)
 }
 
 struct Walk<'b> {

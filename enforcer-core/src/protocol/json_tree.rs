@@ -63,19 +63,6 @@ impl<'b> Node<'b> {
         let Self::Number(number) = self else { return None };
         number.as_u64()
     }
-
-    /// Calls back with every string, names of members included.
-    pub(crate) fn each_text(&self, back: &mut impl FnMut(&str)) {
-        match self {
-            Self::String(text) => back(text),
-            Self::Array(items) => items.iter().for_each(|item| item.each_text(back)),
-            Self::Object(members) => members.iter().for_each(|(name, node)| {
-                back(name);
-                node.each_text(back);
-            }),
-            Self::Number(_) | Self::Null | Self::Bool(_) => {}
-        }
-    }
 }
 
 struct Seed<'c> {

@@ -6,6 +6,7 @@
 
 mod endpoints;
 mod kernel_events;
+mod mask_key;
 mod namespaces;
 mod policy;
 mod programs;
@@ -143,6 +144,7 @@ impl Daemon {
         let store = Store::open(&crate::store::Config { dir: config.journal() }, clock.now())?;
         let ca = tls::Ca::open_or_create(&config.state)?;
         let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
+        let policy = policy.with_hash_key(mask_key::open_or_create(&config.state)?);
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let resolver = open_resolver(config, &policy)?;
         let anchors = Anchors::read(&config.upstream.roots)?;

@@ -134,6 +134,7 @@ fn look(
 
 fn swap(host: &Host, policy: Policy) {
     let cx = &host.enforcer;
+    let policy = policy.with_hash_key(cx.policy.load().hash_key());
     let policy_version = policy.version().clone();
     tracing::info!(policy = %policy_version, "bundle in force");
     cx.policy.store(Arc::new(policy));

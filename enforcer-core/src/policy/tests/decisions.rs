@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use super::super::{ACTIONS, FactKind, FactValue, Otherwise, Outcome, Protocol, Tls, operation};
 use super::super::{evaluate, rules, schema};
-use super::{chat, detected, facts, http, policy, sources};
+use super::{Policy, chat, detected, facts, http, policy, sources};
+use crate::mask::HashKey;
 use crate::model::{AgentName, Effect, Facts, MaskName, RecordDepth, RuleId};
 
 const RULES: &str = r#"
@@ -212,4 +213,23 @@ fn maskers_are_unions_and_an_unknown_mask_masks_everything() {
     let both: BTreeSet<MaskName> = mask("pii").union(&mask("staff")).cloned().collect();
     assert!(masked(&both).starts_with("[email] [employee-id:"), "{}", masked(&both));
     assert_eq!(masked(&mask("of another bundle")), masked(&both));
+}
+
+#[test]
+fn every_masker_of_a_policy_hashes_with_its_key() {
+    let staff = BTreeSet::from([MaskName::new("staff")]);
+    let hashes = |policy: &Policy| {
+        let maskers = [policy.masker(&staff), policy.masker(&staff), policy.masker_of_everything()];
+        let hashes = maskers.map(|masker| masker.mask("EMP-123456").text.into_owned());
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+        hashes[0].clone()
+    };
+    let key = |byte| HashKey::new([byte; HashKey::BYTES]);
+    let (plain, one, other) =
+        (policy(""), policy("").with_hash_key(key(1)), policy("").with_hash_key(key(2)));
+    assert_eq!(hashes(&one), hashes(&policy("").with_hash_key(one.hash_key())));
+    assert_ne!(hashes(&one), hashes(&other));
+    assert_ne!(hashes(&one), hashes(&plain));
+    // Also where maskers were asked for before.
+    assert_eq!(hashes(&plain.with_hash_key(key(1))), hashes(&one));
 }

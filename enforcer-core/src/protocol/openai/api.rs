@@ -13,7 +13,8 @@ use crate::model::{
 };
 use crate::protocol::json_tree::Node;
 
-use super::request::{chat_facts, detect, has_alias, name};
+use super::mask::detect_body;
+use super::request::{chat_facts, has_alias, name};
 use super::{Route, tokens};
 
 /// Where files are listed; what is below it is about one of them.
@@ -37,9 +38,8 @@ pub fn decode(
     body: &[u8],
     detectors: &DetectorSet,
 ) -> Result<Understood, OpaqueCause> {
-    let body = Node::read(body)?;
-    let operation = operation(route, &body).ok_or(OpaqueCause::Fields)?;
-    Ok(Understood { operation, detected: detect(&body, detectors) })
+    let operation = operation(route, &Node::read(body)?).ok_or(OpaqueCause::Fields)?;
+    Ok(Understood { operation, detected: detect_body(body, detectors)? })
 }
 
 /// What the head of a request says, where its body is not read; `size` as declared.

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Which strings of the API are text, and masking of a whole body.
+//! Which strings of the API are text, and one reading of a whole body: for masks, and for detectors.
 //!
 //! Everything is text, names of members too, except the words of the API that SDKs dispatch on (roles,
 //! types) and payloads in base64. Ids and names are masked by hash, whatever the style of the mask, so
 //! that what belonged together still does: the answer of a tool to its call, a call to its tool.
 //! Lists of token probabilities repeat the answer in pieces that no detector can join: they become `null`.
 //! A number that is masked becomes a string. Errs to masking. The content of files and images is not
-//! looked at.
+//! looked at. Detectors look at what masks read, and also at what masks leave alone.
 
-use crate::mask::{Masker, Style};
-use crate::model::OpaqueCause;
-use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use crate::mask::{DetectorSet, Look, Masker, Reading, Style};
+use crate::model::{DetectorName, OpaqueCause};
+use crate::protocol::json_text::{Edit, Editor, Step};
 
 use super::MaskedBody;
+use super::parts::read_body;
 
 /// Where words stand that the API and the SDKs dispatch on; `*` is any item of a list.
 const WORD_PLACES: [&str; 27] = [
@@ -236,9 +240,42 @@ pub(super) fn is_base64(text: &str) -> bool {
 
 /// Masks a whole body.
 pub(super) fn mask_body(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
-    let mut editor = MaskTexts { masker, count: 0 };
-    let bytes = rewrite(body, &mut editor)?.into_owned();
-    Ok(MaskedBody { bytes, count: editor.count })
+    let mut masking = MaskTexts { masker, count: 0 };
+    let bytes = read_body(body, &mut masking)?.into_owned();
+    Ok(MaskedBody { bytes, count: masking.count })
+}
+
+/// The detectors that find something in a whole body.
+pub(super) fn detect_body(
+    body: &[u8],
+    detectors: &DetectorSet,
+) -> Result<BTreeSet<DetectorName>, OpaqueCause> {
+    let mut look = detectors.look();
+    if !detectors.is_empty() {
+        read_body(body, &mut look)?;
+    }
+    Ok(look.names())
+}
+
+/// What is done with the texts that the one reading of a body comes upon.
+pub(super) trait Reader {
+    /// Whether what repeats the answer token by token becomes `null`.
+    const DROPS_TOKEN_LISTS: bool;
+
+    /// A text that may be JSON itself, or an id or a name; what it becomes if it changes.
+    fn text(&mut self, text: &str, is_name: bool) -> Option<String>;
+
+    /// A number as written; what it becomes if it changes.
+    fn number(&mut self, number: &str) -> Option<String>;
+
+    /// The parts of one text; what each becomes if it changes.
+    fn parts(&mut self, parts: &[&str], readings: &[Reading]) -> Vec<Option<String>>;
+
+    /// True if the media type of a payload changes; then the payload is a text.
+    fn is_touched(&self, media_type: &str) -> bool;
+
+    /// A text or a number that stays, whatever is in it.
+    fn exempt(&mut self, text: &str);
 }
 
 /// Masks every text as a whole.
@@ -248,37 +285,104 @@ pub(super) struct MaskTexts<'m> {
     pub(super) count: u64,
 }
 
-impl Editor for MaskTexts<'_> {
-    fn text(&mut self, path: &[Step], text: &str) -> Edit {
-        let is_payload = || {
-            let media_type = media_type(text).filter(|_| is_payload_place(path));
-            media_type.is_some_and(|media_type| self.masker.mask(media_type).count == 0)
-        };
-        if is_word(path, text) || is_payload() {
-            return Edit::Keep;
-        }
-        let masked = if is_name_place(path) {
+impl Reader for MaskTexts<'_> {
+    const DROPS_TOKEN_LISTS: bool = true;
+
+    fn text(&mut self, text: &str, is_name: bool) -> Option<String> {
+        let masked = if is_name {
             self.masker.with_style(Style::Hash).mask_text(text)
         } else {
             self.masker.mask_text(text)
         };
         self.count += masked.count;
-        if masked.count == 0 { Edit::Keep } else { Edit::Text(masked.text.into_owned()) }
+        (masked.count > 0).then(|| masked.text.into_owned())
+    }
+
+    fn number(&mut self, number: &str) -> Option<String> {
+        let masked = self.masker.mask_number(number);
+        self.count += masked.count;
+        (masked.count > 0).then(|| masked.text.into_owned())
+    }
+
+    fn parts(&mut self, parts: &[&str], readings: &[Reading]) -> Vec<Option<String>> {
+        let masked = self.masker.mask_readings(parts, readings);
+        self.count += masked.count;
+        let change = |text| if let Cow::Owned(text) = text { Some(text) } else { None };
+        masked.texts.into_iter().map(change).collect()
+    }
+
+    fn is_touched(&self, media_type: &str) -> bool {
+        self.masker.mask(media_type).count > 0
+    }
+
+    fn exempt(&mut self, _text: &str) {}
+}
+
+impl Reader for Look<'_> {
+    const DROPS_TOKEN_LISTS: bool = false;
+
+    fn text(&mut self, text: &str, _is_name: bool) -> Option<String> {
+        Look::text(self, text);
+        None
+    }
+
+    fn number(&mut self, number: &str) -> Option<String> {
+        Look::number(self, number);
+        None
+    }
+
+    fn parts(&mut self, parts: &[&str], readings: &[Reading]) -> Vec<Option<String>> {
+        Look::parts(self, parts, readings);
+        vec![None; parts.len()]
+    }
+
+    fn is_touched(&self, _media_type: &str) -> bool {
+        true
+    }
+
+    fn exempt(&mut self, text: &str) {
+        Look::text(self, text);
+    }
+}
+
+fn edit(change: Option<String>) -> Edit {
+    change.map_or(Edit::Keep, Edit::Text)
+}
+
+/// Reads a string at its path.
+pub(super) fn read_text(reader: &mut impl Reader, path: &[Step], text: &str) -> Edit {
+    let is_payload = || {
+        let media_type = media_type(text).filter(|_| is_payload_place(path));
+        media_type.is_some_and(|media_type| !reader.is_touched(media_type))
+    };
+    if is_word(path, text) || is_payload() {
+        reader.exempt(text);
+        return Edit::Keep;
+    }
+    edit(reader.text(text, is_name_place(path)))
+}
+
+/// Reads a number at its path.
+pub(super) fn read_number(reader: &mut impl Reader, path: &[Step], number: &str) -> Edit {
+    if is_plain_number(path, number) {
+        reader.exempt(number);
+        return Edit::Keep;
+    }
+    edit(reader.number(number))
+}
+
+/// Each text for itself.
+impl Editor for MaskTexts<'_> {
+    fn text(&mut self, path: &[Step], text: &str) -> Edit {
+        read_text(self, path, text)
     }
 
     fn number(&mut self, path: &[Step], number: &str) -> Edit {
-        if is_plain_number(path, number) {
-            return Edit::Keep;
-        }
-        let masked = self.masker.mask_number(number);
-        self.count += masked.count;
-        if masked.count == 0 { Edit::Keep } else { Edit::Text(masked.text.into_owned()) }
+        read_number(self, path, number)
     }
 
     fn name(&mut self, _path: &[Step], name: &str) -> Option<String> {
-        let masked = self.masker.mask(name);
-        self.count += masked.count;
-        (masked.count > 0).then(|| masked.text.into_owned())
+        Reader::text(self, name, false)
     }
 
     fn is_dropped(&mut self, path: &[Step]) -> bool {

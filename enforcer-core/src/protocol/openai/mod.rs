@@ -6,6 +6,7 @@ mod delta;
 mod error;
 mod mask;
 mod meter;
+mod parts;
 mod place;
 mod request;
 mod response;

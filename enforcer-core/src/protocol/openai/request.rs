@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::mask::{DetectorSet, Masker};
-use crate::model::{Chat, DetectorName, OpaqueCause};
+use crate::mask::Masker;
+use crate::model::{Chat, OpaqueCause};
 use crate::protocol::json_tree::Node;
 
 use super::mask::{PART_PAYLOADS, mask_body};
@@ -133,35 +133,4 @@ fn max_tokens(body: &Node<'_>) -> Option<Option<i64>> {
         }
     }
     Some(most)
-}
-
-/// Runs the detectors over every string and name, also those of JSON in a string, and over whole numbers.
-pub(super) fn detect(body: &Node<'_>, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
-    let mut found = BTreeSet::new();
-    if detectors.is_empty() {
-        return found;
-    }
-    detect_in(body, detectors, &mut found);
-    let is_json = |text: &str| text.trim_start().starts_with(['{', '[']);
-    body.each_text(&mut |text| {
-        if is_json(text)
-            && let Ok(inner) = Node::read(text.as_bytes())
-        {
-            detect_in(&inner, detectors, &mut found);
-        }
-    });
-    found
-}
-
-fn detect_in(node: &Node<'_>, detectors: &DetectorSet, found: &mut BTreeSet<DetectorName>) {
-    match node {
-        Node::String(text) => detectors.detect_into(text, found),
-        Node::Number(number) => detectors.detect_into(&number.to_string(), found),
-        Node::Array(items) => items.iter().for_each(|item| detect_in(item, detectors, found)),
-        Node::Object(members) => members.iter().for_each(|(name, node)| {
-            detectors.detect_into(name, found);
-            detect_in(node, detectors, found);
-        }),
-        Node::Null | Node::Bool(_) => {}
-    }
 }

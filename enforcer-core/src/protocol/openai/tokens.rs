@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Counts the tokens of a request before it is sent.
 //!
-//! Messages are counted as OpenAI documents it. Everything else counts with all its names, strings and
-//! numbers, known to the API or not, which errs to more: no text goes uncounted because of where it stands.
-//! Only the payloads of images, audio and files are not counted. For models without a public vocabulary it
-//! is an estimate. The provider's own `usage` is the only truth for accounting.
+//! Messages are counted as OpenAI documents it; neighboring text parts of one are one text. Everything else
+//! counts with all its names, strings, numbers and words of JSON, known to the API or not, which errs to
+//! more: no text goes uncounted because of where it stands, and no request has fewer tokens than one for
+//! [`TEXT_BYTES_PER_TOKEN_MAX`] bytes of these. Only the payloads of images, audio and files are not counted.
+//! For models without a public vocabulary it is an estimate. The provider's own `usage` is the only truth
+//! for accounting.
 
 use bpe_openai::Tokenizer;
 
+use crate::model::limits::TEXT_BYTES_PER_TOKEN_MAX;
 use crate::protocol::json_tree::Node;
 
 use super::mask::{PART_PAYLOADS, media_type};
@@ -17,11 +20,13 @@ const MESSAGE_TOKENS: usize = 3;
 /// Tokens before a name, and before the answer.
 const NAME_TOKENS: usize = 1;
 const ANSWER_TOKENS: usize = 3;
+/// Members of a content part that are its text.
+const TEXT_MEMBERS: [&str; 2] = ["text", "refusal"];
 /// Models that use the older vocabulary, unless a newer family has the same beginning.
 const OLD_MODELS: [&str; 3] = ["gpt-3.5", "gpt-35", "gpt-4"];
 const NEW_FAMILIES: [&str; 4] = ["gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-4-omni"];
 
-/// Tokens of a chat completion request that was found to be valid.
+/// Tokens of a request that was found to be valid.
 pub(super) fn count(model: &str, body: &Node<'_>) -> i64 {
     let tokenizer = tokenizer(model);
     let member = |name: &str, node: &Node<'_>| match (name, node) {
@@ -30,10 +35,35 @@ pub(super) fn count(model: &str, body: &Node<'_>) -> i64 {
             messages.iter().map(|message| message_tokens(tokenizer, message)).sum()
         }
         // Settings.
-        (_, Node::Number(_)) => tokenizer.count(name),
+        (_, Node::Number(_) | Node::Bool(_) | Node::Null) => tokenizer.count(name),
         _ => tokenizer.count(name) + text_tokens(tokenizer, node),
     };
-    i64::try_from(members(body, member) + ANSWER_TOKENS).unwrap_or(i64::MAX)
+    let tokens = members(body, member) + ANSWER_TOKENS;
+    let bytes = text_bytes(body).saturating_sub(payload_bytes(body));
+    i64::try_from(tokens.max(bytes.div_ceil(TEXT_BYTES_PER_TOKEN_MAX))).unwrap_or(i64::MAX)
+}
+
+/// Bytes of everything that is no bracket, sign or space.
+fn text_bytes(node: &Node<'_>) -> usize {
+    match node {
+        Node::String(text) => text.len(),
+        Node::Number(number) => number.to_string().len(),
+        Node::Array(items) => items.iter().map(text_bytes).sum(),
+        Node::Object(_) => members(node, |name, node| name.len() + text_bytes(node)),
+        Node::Null => "null".len(),
+        Node::Bool(is_true) => is_true.to_string().len(),
+    }
+}
+
+/// Bytes of the payloads in content parts.
+fn payload_bytes(body: &Node<'_>) -> usize {
+    let messages = body.at("messages").and_then(Node::items).unwrap_or_default();
+    let contents = messages.iter().filter_map(|message| message.at("content")?.items());
+    let payloads = contents.flatten().flat_map(|part| {
+        let held = |(kind, field): (&str, &str)| part.at(kind)?.at(field)?.text();
+        PART_PAYLOADS.into_iter().filter_map(held)
+    });
+    payloads.filter(|text| media_type(text).is_some()).map(str::len).sum()
 }
 
 /// The sum over all members of an object; what is no object has none.
@@ -54,10 +84,11 @@ fn tokenizer(model: &str) -> &'static Tokenizer {
 }
 
 fn message_tokens(tokenizer: &Tokenizer, message: &Node<'_>) -> usize {
-    let member = |name: &str, node: &Node<'_>| match name {
-        "content" => content_tokens(tokenizer, node),
-        "name" => text_tokens(tokenizer, node) + NAME_TOKENS,
-        "role" | "refusal" | "tool_calls" | "tool_call_id" | "function_call" | "audio" => {
+    let member = |name: &str, node: &Node<'_>| match (name, node) {
+        ("content" | "refusal" | "tool_calls" | "function_call" | "audio", Node::Null) => 0,
+        ("content", _) => content_tokens(tokenizer, node),
+        ("name", _) => text_tokens(tokenizer, node) + NAME_TOKENS,
+        ("role" | "refusal" | "tool_calls" | "tool_call_id" | "function_call" | "audio", _) => {
             text_tokens(tokenizer, node)
         }
         _ => tokenizer.count(name) + text_tokens(tokenizer, node),
@@ -67,16 +98,28 @@ fn message_tokens(tokenizer: &Tokenizer, message: &Node<'_>) -> usize {
 
 fn content_tokens(tokenizer: &Tokenizer, content: &Node<'_>) -> usize {
     let Some(parts) = content.items() else { return text_tokens(tokenizer, content) };
-    parts.iter().map(|part| part_tokens(tokenizer, part)).sum()
+    let (mut tokens, mut text) = (0, String::new());
+    for part in parts {
+        if PART_PAYLOADS.iter().any(|(kind, _)| part.at(kind).is_some()) {
+            tokens += tokenizer.count(text.as_str());
+            text.clear();
+        }
+        for name in TEXT_MEMBERS {
+            text.push_str(part.at(name).and_then(Node::text).unwrap_or_default());
+        }
+        tokens += part_tokens(tokenizer, part);
+    }
+    tokens + tokenizer.count(text.as_str())
 }
 
-/// An image is no text, however long it is; what stands beside it is.
+/// Tokens of a part, except of its text. An image is no text, however long it is; what stands beside it is.
 fn part_tokens(tokenizer: &Tokenizer, part: &Node<'_>) -> usize {
     let is_known = |kind: &str| {
-        matches!(kind, "text" | "refusal") || PART_PAYLOADS.iter().any(|part| part.0 == kind)
+        TEXT_MEMBERS.contains(&kind) || PART_PAYLOADS.iter().any(|part| part.0 == kind)
     };
     let member = |name: &str, node: &Node<'_>| match (name, node) {
         ("type", Node::String(kind)) if is_known(kind) => 0,
+        ("text" | "refusal", Node::String(_)) => 0,
         ("text" | "refusal", node) => text_tokens(tokenizer, node),
         (_, Node::Object(_)) => {
             tokenizer.count(name)
@@ -99,10 +142,14 @@ fn text_tokens(tokenizer: &Tokenizer, node: &Node<'_>) -> usize {
     match node {
         Node::String(text) => tokenizer.count(text.as_ref()),
         Node::Number(number) => tokenizer.count(&number.to_string()),
-        Node::Array(items) => items.iter().map(|item| text_tokens(tokenizer, item)).sum(),
-        Node::Object(_) => {
-            members(node, |name, node| tokenizer.count(name) + text_tokens(tokenizer, node))
+        Node::Array(items) => {
+            items.iter().map(|item| text_tokens(tokenizer, item)).sum::<usize>().max(1)
         }
-        Node::Null | Node::Bool(_) => 0,
+        Node::Object(_) => {
+            let member =
+                |name: &str, node: &Node<'_>| tokenizer.count(name) + text_tokens(tokenizer, node);
+            members(node, member).max(1)
+        }
+        Node::Null | Node::Bool(_) => 1,
     }
 }

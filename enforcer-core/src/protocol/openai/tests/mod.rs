@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 mod exempt;
+mod parts;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
+mod look;
+mod parts;
+
 use proptest::prelude::*;
 
 use super::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Error, Masker, Style};
@@ -220,6 +223,12 @@ fn what_only_begins_like_json_is_a_text() {
     check_text(r#"{"cut off": "ann@example.com"#, r#"{"cut off": "[email]"#);
     check_text(r#"{"half \ud83d\n \x ann@example.com\"#, r#"{"half \ud83d\n \x [email]\"#);
     check_text(r#"{"a": 1 and 4111111111111111"#, r#"{"a": 1 and [credit-card]"#);
+    // What begins like a literal and is none.
+    check_text("[n@example.com]", "[[email]]");
+    check_text("[tru@example.com, null@example.com]", "[[email], [email]]");
+    check_text("{false@example.com", "{[email]");
+    check_text("[nu", "[nu");
+    check_text(r#"[true1,"4111\u00201111 1111 1111"]"#, r#"[true1,"[credit-card]"]"#);
 }
 
 fn fragments() -> impl Strategy<Value = String> {
@@ -238,8 +247,9 @@ fn json_fragments() -> impl Strategy<Value = String> {
     let fragment = prop_oneof![
         3 => prop::sample::select(vec![
             "{", "}", "[", "]", "\"", "\"", "\"", ":", ",", " ", "\\", "\\n", "\\u00e9", "\\ud83d", "\\ude00",
-            "\\u0040", "true", "null", "12", "-1e3", "4111111111111111", "4111 1111 1111 1111",
-            "ann@example.com", "ann", "é", "\n",
+            "\\u0040", "true", "null", "nu", "12", "-1e3", "4111111111111111", "4111 1111 1111 1111",
+            "ann@example.com", "ann", "@example.com", "é", "\n", "4.111111111111111e15", "4111\\u00201111",
+            "\\u00201111\\u00201111", "\\t",
         ]).prop_map(str::to_owned),
         1 => fragments(),
     ];
