@@ -117,15 +117,6 @@ impl Operation {
         }
     }
 
-    /// Tokens of the answer that the request allows, where it says so.
-    #[must_use]
-    pub fn answer_tokens(&self) -> i64 {
-        match self {
-            Self::Chat(chat) => chat.max_tokens.unwrap_or(0),
-            _ => 0,
-        }
-    }
-
     /// Tokens that the provider is going to charge for the request, as far as they are known before.
     #[must_use]
     pub const fn request_tokens(&self) -> i64 {
