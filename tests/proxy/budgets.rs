@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use enforcer_core::budget::{Amount, Count};
+use http_body_util::BodyExt as _;
 use http_body_util::channel::Channel;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -103,7 +103,8 @@ impl Provider {
         self.seen.requests.lock().unwrap().push((head, body.clone()));
         let answered = answer(&self, number, &body);
         if let Some(waiting) = self.waiting.lock().unwrap().remove(&number) {
-            drop(waiting.send(()));
+            // Who asked may be gone.
+            let _gone = waiting.send(());
         }
         match answered {
             Some(answered) => Ok(answered),
@@ -190,7 +191,7 @@ async fn of_sixty_chats_at_once_without_a_bound_those_are_sent_whose_answers_hav
     let provider = Provider::start(&rig, HOST, |_, _, _| None).await;
     let mut agents = JoinSet::new();
     for number in 0..60 {
-        let (rig, provider) = (Arc::clone(&rig), provider.clone());
+        let rig = Arc::clone(&rig);
         agents.spawn(async move {
             let mut request = chat_request(&chat("gpt-4.1", false, "hi"));
             request.headers_mut().insert(NUMBER, number.into());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What an exchange may cost, as far as its request says.
 
-use crate::model::{Chat, Operation};
+use crate::model::Operation;
 use crate::policy::Budget;
 
 /// What an exchange may cost, as far as its request says.
@@ -32,7 +32,7 @@ impl Cost {
     #[must_use]
     pub fn of(operation: &Operation) -> Self {
         let answer = match operation {
-            Operation::Chat(chat) => Answer::of_chat(chat),
+            Operation::Chat(chat) => Answer::bound(chat.max_tokens, operation.answer_count()),
             Operation::Embed(_) | Operation::Image(_) | Operation::Speech(_) => Answer::Nothing,
             Operation::Batch(_)
             | Operation::Connect(_)
@@ -49,10 +49,9 @@ impl Cost {
 }
 
 impl Answer {
-    fn of_chat(chat: &Chat) -> Self {
-        let choices = 1_u64;
-        // Servers take a bound of nothing, or a negative one, for none.
-        match chat.max_tokens.filter(|most| *most > 0) {
+    /// By the bound that is named for each choice. Servers take nothing, or a negative one, for none.
+    pub(super) fn bound(named: Option<i64>, choices: u64) -> Self {
+        match named.filter(|most| *most > 0) {
             Some(most) => Self::AtMost(tokens(most).saturating_mul(choices)),
             None => Self::Open { choices },
         }

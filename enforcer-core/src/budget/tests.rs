@@ -57,6 +57,9 @@ fn a_chat_without_a_bound_is_open_and_an_embedding_answers_nothing() {
     for none in [None, Some(0), Some(-1), Some(i64::MIN)] {
         assert_eq!(Cost::of(&chat(none)), open(12, 1), "{none:?}");
     }
+    assert_eq!(Answer::bound(Some(500), 128), Answer::AtMost(64_000));
+    assert_eq!(Answer::bound(Some(i64::MAX), 128), Answer::AtMost(u64::MAX));
+    assert_eq!(Answer::bound(None, 128), Answer::Open { choices: 128 });
     let embed = Embed { model: "e".to_owned(), input_count: 1, input_tokens: 7 };
     assert_eq!(Cost::of(&Operation::Embed(embed)), cost(7));
 }

@@ -117,6 +117,12 @@ impl Operation {
         }
     }
 
+    /// How many answers the request asks for at once.
+    #[must_use]
+    pub const fn answer_count(&self) -> u64 {
+        1
+    }
+
     /// Tokens that the provider is going to charge for the request, as far as they are known before.
     #[must_use]
     pub const fn request_tokens(&self) -> i64 {
