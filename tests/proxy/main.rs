@@ -14,6 +14,7 @@ mod answers;
 mod approvals;
 mod around;
 mod authority;
+mod budgets;
 mod chats;
 mod client;
 mod connections;

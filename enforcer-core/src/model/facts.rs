@@ -117,13 +117,10 @@ impl Operation {
         }
     }
 
-    /// Tokens of the answer that the request allows, where it says so.
+    /// How many answers the request asks for at once.
     #[must_use]
-    pub fn answer_tokens(&self) -> i64 {
-        match self {
-            Self::Chat(chat) => chat.max_tokens.unwrap_or(0),
-            _ => 0,
-        }
+    pub const fn answer_count(&self) -> u64 {
+        1
     }
 
     /// How many answers the request asks for at once.

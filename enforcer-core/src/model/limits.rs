@@ -188,8 +188,17 @@ pub const BUDGET_WINDOW_MIN: Duration = Duration::from_secs(60);
 pub const BUDGET_WINDOW_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Bytes of a plain answer that count as a token where nobody says how many it has; English text has about four.
 pub const BYTES_PER_TOKEN: u64 = 4;
-/// Events of a streamed answer that hold no token of it: its role, its end, its usage, the end marker.
-pub const STREAM_FRAME_PIECES: u64 = 4;
+/// Bytes of text that a token has at most on average; by it an answer has more tokens than a provider reports.
+pub const TEXT_BYTES_PER_TOKEN_MAX: u64 = 8;
+/// How many times more tokens a request may count for us than for a provider, whose vocabulary and template differ.
+pub const REQUEST_TOKENS_EXCESS_MAX: u64 = 4;
+/// Tokens that a token budget reserves for the answer of a request that names no bound, unless the bundle says
+/// otherwise.
+pub const ANSWER_TOKENS_DEFAULT: u64 = 16_384;
+/// How many times more tokens than were counted a provider reports where the record says so.
+pub const USAGE_FAR_FACTOR: u64 = 10;
+/// How many tokens more than were counted a provider reports where the record says so.
+pub const USAGE_FAR_TOKENS: u64 = 1000;
 /// Time between a charge and its being written down.
 pub const BUDGET_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of the file of the counters.

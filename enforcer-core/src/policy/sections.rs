@@ -46,6 +46,8 @@ pub struct Budget {
     pub tokens: Option<u64>,
     /// Requests, if they are counted.
     pub requests: Option<u64>,
+    /// Tokens that are reserved for the answer of a request that names no bound, for each choice.
+    pub answer_tokens: u64,
     /// Length of a window; windows begin at whole multiples of it since the Unix epoch (UTC).
     pub window: Duration,
 }
@@ -104,7 +106,7 @@ const SECRET: &str = "{secret}";
 
 pub(super) fn read(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
     for (name, section) in sheet.named(top, "budgets") {
-        sheet.only(&section, &["per", "tokens", "requests", "window"]);
+        sheet.only(&section, &["per", "tokens", "requests", "answer_tokens", "window"]);
         let value = read_budget(sheet, &name, &section);
         let span = name.span;
         inventory.budgets.insert(BudgetName::new(name.text), Entry { value, span });
@@ -131,9 +133,17 @@ fn read_budget(sheet: &mut Sheet<'_>, name: &Word, section: &Section<'_>) -> Bud
         sheet.error(name.span.clone(), message).help =
             Some("give it `tokens`, `requests` or both".to_owned());
     }
+    let answer_tokens = amount(sheet, section, "answer_tokens");
+    if let Some(span) = sheet.value_span(section, "answer_tokens")
+        && !section.table.contains_key("tokens")
+    {
+        let message = format!("budget `{}` counts no tokens, so it reserves none", name.text);
+        sheet.error(span, message).help = Some("give it `tokens`, too".to_owned());
+    }
+    let answer_tokens = answer_tokens.unwrap_or(limits::ANSWER_TOKENS_DEFAULT);
     let range = (limits::BUDGET_WINDOW_MIN, limits::BUDGET_WINDOW_MAX);
     let window = required_duration(sheet, section, "window", range);
-    Budget { per, tokens, requests, window }
+    Budget { per, tokens, requests, answer_tokens, window }
 }
 
 fn read_per(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Per {

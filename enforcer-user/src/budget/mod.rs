@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use enforcer_core::budget::{Account, Amount, Count, Ledger, Reserved, Spent};
+use enforcer_core::budget::{Account, Cost, Count, End, Ledger, Outcome, Reserved, Spent};
 use enforcer_core::model::{UnixMillis, limits};
 use enforcer_core::policy::Budget;
 use tokio::sync::Notify;
@@ -54,27 +54,11 @@ struct Shared {
     changed: Notify,
 }
 
-/// Tokens that an exchange is going to cost, as far as they are known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cost {
-    /// Those of the request.
-    pub request: u64,
-    /// Those of the answer.
-    pub answer: u64,
-}
-
-impl Cost {
-    const fn tokens(self) -> u64 {
-        self.request.saturating_add(self.answer)
-    }
-}
-
 /// What an exchange reserved; dropped without [`Self::settle`], all of it counts as used.
 #[derive(Debug)]
 pub struct Reservation {
     budgets: Budgets,
     reserved: Vec<(Reserved, Budget)>,
-    cost: Cost,
 }
 
 impl Budgets {
@@ -106,14 +90,14 @@ impl Budgets {
         cost: Cost,
         now: UnixMillis,
     ) -> Result<Reservation, Spent> {
-        let mut reservation = Reservation { budgets: self.clone(), reserved: Vec::new(), cost };
+        let mut reservation = Reservation { budgets: self.clone(), reserved: Vec::new() };
         let mut ledger = self.ledger();
         for (account, budget) in budgets {
-            match ledger.reserve(&account, budget, cost.tokens(), now) {
+            match ledger.reserve(&account, budget, cost, now) {
                 Ok(reserved) => reservation.reserved.push((reserved, *budget)),
                 Err(spent) => {
                     for (reserved, _) in std::mem::take(&mut reservation.reserved) {
-                        ledger.settle(reserved, None);
+                        ledger.give_back(reserved);
                     }
                     return Err(spent);
                 }
@@ -175,43 +159,35 @@ impl Budgets {
 }
 
 impl Reservation {
-    /// Ends it: `used` is what the exchange did cost, and nothing if it never was sent.
-    pub fn settle(mut self, used: Option<Amount>) {
-        self.end(used);
+    /// Ends it, and charges what the exchange did cost.
+    pub fn settle(mut self, outcome: &Outcome) {
+        self.end(outcome);
     }
 
-    /// Reserves for an answer that is longer than was known.
+    /// Ends it for a request that is not sent.
+    pub fn give_back(self) {
+        self.settle(&Outcome::UNSENT);
+    }
+
+    /// Reserves for an answer that is known to have this many tokens by now.
     ///
     /// # Errors
     /// The first budget that has no room for it.
     pub fn cover(&mut self, answer: u64) -> Result<(), Spent> {
-        let more = answer.saturating_sub(self.cost.answer);
-        if more == 0 {
-            return Ok(());
-        }
         let mut ledger = self.budgets.ledger();
-        // What grew before one has no room is given back with the rest: the answer ends here.
-        for (reserved, budget) in &mut self.reserved {
-            ledger.grow(reserved, budget, more)?;
-        }
-        self.cost.answer = answer;
-        Ok(())
+        // What grew before one has no room ends with the rest: the answer is cut.
+        self.reserved
+            .iter_mut()
+            .try_for_each(|(reserved, budget)| ledger.cover(reserved, budget, answer))
     }
 
-    /// Tokens that an answer of this length costs with its request: what was reserved at least.
-    #[must_use]
-    pub const fn tokens_with(&self, answer: u64) -> u64 {
-        let answer = if answer > self.cost.answer { answer } else { self.cost.answer };
-        Cost { request: self.cost.request, answer }.tokens()
-    }
-
-    fn end(&mut self, used: Option<Amount>) {
+    fn end(&mut self, outcome: &Outcome) {
         if self.reserved.is_empty() {
             return;
         }
         let mut ledger = self.budgets.ledger();
         for (reserved, _) in self.reserved.drain(..) {
-            ledger.settle(reserved, used);
+            ledger.settle(reserved, outcome);
         }
         drop(ledger);
         self.budgets.0.changed.notify_one();
@@ -220,7 +196,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.end(Some(Amount { tokens: self.cost.tokens(), requests: 1 }));
+        self.end(&Outcome { end: End::Broken, ..Outcome::UNSENT });
     }
 }
 
@@ -247,11 +223,14 @@ mod tests {
     use enforcer_core::model::{AgentName, BudgetName, EndpointName};
     use enforcer_core::policy::Per;
 
+    use enforcer_core::budget::{Amount, Answer};
+    use enforcer_core::model::{Passed, Usage};
+
     use super::*;
 
     fn budget(tokens: u64) -> Budget {
         let window = Duration::from_secs(86_400);
-        Budget { per: Per::Agent, tokens: Some(tokens), requests: None, window }
+        Budget { per: Per::Agent, tokens: Some(tokens), requests: None, answer_tokens: 50, window }
     }
 
     fn account(name: &str) -> Account {
@@ -262,7 +241,12 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1);
 
     const fn cost(request: u64) -> Cost {
-        Cost { request, answer: 0 }
+        Cost { request, answer: Answer::Nothing }
+    }
+
+    const fn reported(input_tokens: u64, output_tokens: u64) -> Outcome {
+        let usage = Some(Usage { input_tokens, output_tokens });
+        Outcome { end: End::Whole { is_error: false }, usage, ..Outcome::UNSENT }
     }
 
     #[test]
@@ -281,7 +265,7 @@ mod tests {
         let limit = budget(100);
         drop(budgets.reserve([(account("b"), &limit)], cost(60), NOW).unwrap());
         assert!(budgets.reserve([(account("b"), &limit)], cost(41), NOW).is_err());
-        budgets.reserve([(account("b"), &limit)], cost(40), NOW).unwrap().settle(None);
+        budgets.reserve([(account("b"), &limit)], cost(40), NOW).unwrap().give_back();
         assert!(budgets.reserve([(account("b"), &limit)], cost(40), NOW).is_ok());
     }
 
@@ -290,16 +274,30 @@ mod tests {
         let budgets = Budgets::default();
         let (wide, narrow) = (budget(100), budget(10));
         let both = [(account("wide"), &wide), (account("narrow"), &narrow)];
-        let known = Cost { request: 2, answer: 3 };
+        let known = Cost { request: 2, answer: Answer::AtMost(3) };
         let mut reservation = budgets.reserve(both, known, NOW).unwrap();
-        assert_eq!((reservation.tokens_with(0), reservation.tokens_with(4)), (5, 6));
         reservation.cover(3).unwrap();
         reservation.cover(8).unwrap();
         let spent = reservation.cover(9).unwrap_err();
         assert_eq!(spent.account, account("narrow"));
-        reservation.settle(Some(Amount { tokens: 10, requests: 1 }));
+        reservation.settle(&reported(2, 8));
         assert!(budgets.reserve([(account("wide"), &wide)], cost(90), NOW).is_ok());
         assert!(budgets.reserve([(account("narrow"), &narrow)], cost(1), NOW).is_err());
+    }
+
+    #[test]
+    fn each_budget_is_charged_for_what_it_reserved_itself() {
+        let budgets = Budgets::default();
+        let (much, little) = (budget(1_000), Budget { answer_tokens: 7, ..budget(1_000) });
+        let both = [(account("much"), &much), (account("little"), &little)];
+        let open = Cost { request: 2, answer: Answer::Open { choices: 3 } };
+        drop(budgets.reserve(both.clone(), open, NOW).unwrap());
+        let used = |number: usize| budgets.counts(NOW)[number].1.used;
+        assert_eq!((used(0).tokens, used(1).tokens), (2 + 21, 2 + 150), "little, much");
+        let passed = Passed { pieces: 60, text_bytes: 0 };
+        let left = Outcome { end: End::Broken, passed, usage: None };
+        budgets.reserve(both, open, NOW).unwrap().settle(&left);
+        assert_eq!((used(0).tokens, used(1).tokens), (23 + 2 + 60, 152 + 2 + 150));
     }
 
     #[test]
@@ -308,11 +306,10 @@ mod tests {
         let path = folder.path().join("budgets.json");
         let limit = budget(100);
         let budgets = Budgets::open(&path).unwrap();
-        let used = Amount { tokens: 90, requests: 1 };
-        budgets.reserve([(account("b"), &limit)], cost(50), NOW).unwrap().settle(Some(used));
+        budgets.reserve([(account("b"), &limit)], cost(50), NOW).unwrap().settle(&reported(90, 0));
         budgets.save().unwrap();
         let again = Budgets::open(&path).unwrap();
-        assert_eq!(again.counts(NOW)[0].1.used, used);
+        assert_eq!(again.counts(NOW)[0].1.used, Amount { tokens: 90, requests: 1 });
         assert!(again.reserve([(account("b"), &limit)], cost(11), NOW).is_err());
         fs::write(&path, "{").unwrap();
         assert!(matches!(Budgets::open(&path), Err(Error::Damaged { .. })));

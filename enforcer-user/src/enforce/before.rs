@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use enforcer_core::budget::{Account, Spent};
+use enforcer_core::budget::{Account, Cost, Spent};
 use enforcer_core::model::{Denied, DenyReason, Facts, Obligations};
 use enforcer_core::policy::{Budget, Policy};
 
 use super::content::Content;
 use super::credential::{self, Credentials};
 use super::{Conn, Enforcer, mask};
-use crate::budget::{Cost, Reservation};
+use crate::budget::Reservation;
 
 /// What was done.
 pub(super) struct Before {
@@ -38,7 +38,7 @@ pub(super) async fn before(
         Ok(credentials) => Ok(Before { reservation, credentials }),
         Err(denied) => {
             if let Some(reservation) = reservation {
-                reservation.settle(None);
+                reservation.give_back();
             }
             Err(denied)
         }
@@ -48,7 +48,7 @@ pub(super) async fn before(
 /// Gives back what was done for a request that is not sent.
 pub(super) fn undo(before: Result<Before, Denied>) {
     if let Ok(Before { reservation: Some(reservation), .. }) = before {
-        reservation.settle(None);
+        reservation.give_back();
     }
 }
 
@@ -72,13 +72,7 @@ fn reserve(
         let budget = policy.budget(name).ok_or_else(|| Denied::because(DenyReason::Internal))?;
         charged.push((account(name, budget), budget));
     }
-    let tokens = |tokens: i64| u64::try_from(tokens).unwrap_or(u64::MAX);
-    let operation = &facts.operation;
-    let cost = Cost {
-        request: tokens(operation.request_tokens()),
-        answer: tokens(operation.answer_tokens()),
-    };
-    match cx.budgets.reserve(charged, cost, cx.clock.now()) {
+    match cx.budgets.reserve(charged, Cost::of(&facts.operation), cx.clock.now()) {
         Ok(reservation) => Ok(Some(reservation)),
         Err(spent) => {
             tracing::info!(

@@ -2,6 +2,7 @@
 //! Sends an allowed request upstream and prepares its answer.
 
 use std::error::Error as _;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use enforcer_core::model::{Denied, Mode, Obligations};
@@ -18,7 +19,7 @@ use super::content::{Body, Content};
 use super::credential::Credentials;
 use super::record::OpenRecord;
 use super::{Conn, Enforcer};
-use crate::upstream::RequestBody;
+use crate::upstream::{self, RequestBody};
 
 /// How a request goes out.
 pub(super) struct Outgoing<'o> {
@@ -46,8 +47,14 @@ pub(super) async fn forward(
     let Outgoing { owed, credentials, mode, endpoint, choices } = outgoing;
     let mut request = request(content, mode, record);
     credentials.put_into(request.headers_mut());
+    record.sent().store(true, Ordering::Release);
     let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
     let (response, lease) = sent.map_err(|error| {
+        use upstream::Error::{Certificate, Name, Unreachable};
+        if matches!(error, Certificate { .. } | Name { .. } | Unreachable { .. }) {
+            // There never was a connection that it could have gone out on.
+            record.sent().store(false, Ordering::Release);
+        }
         record.detail(match error.source() {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),

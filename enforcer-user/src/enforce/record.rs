@@ -6,12 +6,12 @@
 //! stored only where the bundle has no masks, and counted otherwise.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use enforcer_core::budget::Amount;
+use enforcer_core::budget::{Cost, End, Outcome};
 use enforcer_core::facts::masked as masked_text;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
@@ -52,14 +52,16 @@ pub(super) struct OpenRecord {
     request: Option<Arc<Mutex<BodyWriter>>>,
     response: Option<BodyWriter>,
     /// Bytes of the request that went upstream.
-    sent: Arc<AtomicU64>,
+    bytes_up: Arc<AtomicU64>,
+    /// A byte of it may have reached the provider.
+    sent: Arc<AtomicBool>,
     /// Why the agent's own body did not come to its end.
     request_fault: Arc<OnceLock<DenyReason>>,
-    /// What it may cost, until it is over.
+    /// What it may cost, as its request says.
+    cost: Cost,
+    /// What is reserved for it, until it is over.
     reservation: Option<Reservation>,
-    /// The provider answered, so that it is charged.
-    is_answered: bool,
-    /// What was seen of the answer, in place of a usage that nobody reported.
+    /// What was seen of the answer.
     passed: Passed,
     closed: ExchangeClosed,
 }
@@ -92,6 +94,7 @@ impl OpenRecord {
         };
         let id = cx.journal.next_exchange(session);
         let started = cx.clock.now();
+        let cost = Cost::of(&facts.operation);
         let mask = |text: &str| masked_text(text, &everything);
         let opened = ExchangeOpened {
             exchange: id,
@@ -119,10 +122,11 @@ impl OpenRecord {
             keeps_raw_bodies: keeps_bodies && everything.is_empty(),
             request: None,
             response: None,
+            bytes_up: Arc::default(),
             sent: Arc::default(),
             request_fault: Arc::default(),
+            cost,
             reservation: None,
-            is_answered: false,
             passed: Passed::default(),
             closed: closed(id),
         };
@@ -160,9 +164,13 @@ impl OpenRecord {
         self.reservation.is_some()
     }
 
+    /// True from the moment on at which a byte of the request may have reached the provider; whoever sends sets it.
+    pub(super) fn sent(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.sent)
+    }
+
     /// The provider answered.
     pub(super) fn is_answered(&mut self, status: StatusCode) {
-        self.is_answered = true;
         self.status(status);
     }
 
@@ -170,8 +178,7 @@ impl OpenRecord {
     pub(super) fn passed(&mut self, passed: Passed) -> Result<(), Denied> {
         self.passed = passed;
         let Some(reservation) = &mut self.reservation else { return Ok(()) };
-        let tokens = passed.pieces.saturating_sub(limits::STREAM_FRAME_PIECES);
-        reservation.cover(tokens).map_err(|spent| {
+        reservation.cover(passed.tokens()).map_err(|spent| {
             tracing::info!(
                 exchange = %self.id, account = spent.account.as_str(), "answer cut: budget spent"
             );
@@ -196,21 +203,27 @@ impl OpenRecord {
         }
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, is_whole: bool) {
         let Some(reservation) = self.reservation.take() else { return };
-        let tokens = match self.closed.usage {
-            Some(usage) => usage.input_tokens.saturating_add(usage.output_tokens),
-            // An agent that leaves before the last byte has the answer all the same.
-            None => {
-                let by_bytes = self.closed.bytes_down / limits::BYTES_PER_TOKEN;
-                reservation.tokens_with(if self.passed.pieces > 0 {
-                    self.passed.pieces
-                } else {
-                    by_bytes
-                })
-            }
+        let is_error = self.closed.status.is_some_and(|status| status >= 400);
+        let end = match self.sent.load(Ordering::Acquire) {
+            false => End::Unsent,
+            true if is_whole => End::Whole { is_error },
+            true => End::Broken,
         };
-        reservation.settle(self.is_answered.then_some(Amount { tokens, requests: 1 }));
+        let usage = self.closed.usage;
+        let mut passed = self.passed;
+        if passed == Passed::default() && usage.is_none() {
+            // Nobody read it, so all of it may be text.
+            passed.text_bytes = self.closed.bytes_down;
+        }
+        let outcome = Outcome { end, passed, usage };
+        if let Some((reported, counted)) = outcome.far_above(self.cost) {
+            let said = format!("the provider reports {reported} tokens; {counted} were counted");
+            let before = self.closed.detail.take().map(|detail| format!("{detail}; "));
+            self.detail(before.unwrap_or_default() + &said);
+        }
+        reservation.settle(&outcome);
     }
 
     fn status(&mut self, status: StatusCode) {
@@ -246,7 +259,7 @@ impl OpenRecord {
 
     /// Counts what goes upstream at once.
     pub(super) fn sends(&self, bytes: &Bytes) {
-        self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.bytes_up.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 
     /// Counts what goes to the agent.
@@ -266,7 +279,7 @@ impl OpenRecord {
         let seen = (!seen.is_empty()).then(|| Full::new(seen));
         let idle = Box::pin(tokio::time::sleep(limits::BODY_IDLE_TIMEOUT));
         let fault = Arc::clone(&self.request_fault);
-        let passed = Arc::clone(&self.sent);
+        let passed = Arc::clone(&self.bytes_up);
         Tee { seen, rest, kept, idle, fault, passed }.boxed_unsync()
     }
 
@@ -292,12 +305,12 @@ impl OpenRecord {
     }
 
     fn close(&mut self, outcome: ExchangeOutcome) {
-        self.settle();
+        self.settle(outcome == ExchangeOutcome::Completed);
         let Some(place) = self.place.take() else { return };
         let now = self.clock.now();
         let mut closed = std::mem::replace(&mut self.closed, closed(self.id));
         closed.outcome = outcome;
-        closed.bytes_up = self.sent.load(Ordering::Relaxed);
+        closed.bytes_up = self.bytes_up.load(Ordering::Relaxed);
         closed.took_ms = now.0.saturating_sub(self.started.0);
         let has_request = self.request.is_some();
         let request = self.request.take().map(|shared| {

@@ -40,6 +40,7 @@ style = "hash"
 per = "agent"
 tokens = 10
 requests = 10
+answer_tokens = 10
 window = "1d"
 [approvals.leads]
 by = ["group:leads"]

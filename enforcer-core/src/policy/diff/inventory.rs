@@ -26,6 +26,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("mode", "\"enforce\""),
     ("agents.capture", "\"all\""),
     ("agents.launch", "\"confined\""),
+    ("budgets.answer_tokens", "16384"),
     ("endpoints.ports", "[443]"),
     ("endpoints.protocol", "\"http\""),
     ("endpoints.tls", "\"inspect\""),
