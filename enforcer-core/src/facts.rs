@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use crate::mask::{DetectorSet, Masker};
 use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
 use crate::policy::{Endpoint, Policy, Protocol};
+use crate::protocol::codec;
 use crate::protocol::openai::{self, Route, Understood};
 
 /// Headers whose values are secrets of the agent for this very provider; nothing is looked for in them.
@@ -86,6 +87,9 @@ pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
         Some(route) if !route.reads_body() => Need::Nothing(Some(route)),
         Some(route) if head.is_encoded() || !head.is_json() => {
             Need::Undecodable(route, OpaqueCause::Encoding)
+        }
+        Some(route) if !codec::knows_query(route, head.query.unwrap_or_default()) => {
+            Need::Undecodable(route, OpaqueCause::Query)
         }
         Some(route) => Need::Whole(route),
     }

@@ -126,6 +126,26 @@ impl Operation {
         }
     }
 
+    /// Number of answers that the request asks for, each of which may have [`Self::answer_tokens`].
+    #[must_use]
+    pub const fn answer_count(&self) -> i64 {
+        match self {
+            Self::Chat(chat) => chat.n,
+            Self::Batch(_)
+            | Self::Connect(_)
+            | Self::Embed(_)
+            | Self::FileRead(_)
+            | Self::FileUpload(_)
+            | Self::FineTune(_)
+            | Self::Http(_)
+            | Self::Image(_)
+            | Self::Opaque(_)
+            | Self::Speech(_)
+            | Self::TraceExport(_)
+            | Self::Transcribe(_) => 1,
+        }
+    }
+
     /// Tokens that the provider is going to charge for the request, as far as they are known before.
     #[must_use]
     pub const fn request_tokens(&self) -> i64 {
@@ -185,6 +205,16 @@ pub struct Chat {
     pub max_tokens: Option<i64>,
     /// Tokens of the request, counted before sending; an estimate for models without a public vocabulary.
     pub input_tokens: i64,
+    /// Number of answers asked for. Records of before this fact was known have one.
+    #[serde(default = "one")]
+    pub n: i64,
+    /// True if the provider is asked to keep the chat.
+    #[serde(default)]
+    pub store: bool,
+}
+
+const fn one() -> i64 {
+    1
 }
 
 /// Facts of the action `connect`.
@@ -232,6 +262,8 @@ pub enum OpaqueCause {
     Fields,
     /// It is not JSON.
     NotJson,
+    /// Its query names something that the API does not have there: the body may not be all that is asked.
+    Query,
     /// It is larger than the limit.
     TooLarge,
     /// It ended before its declared length.
@@ -246,6 +278,7 @@ impl OpaqueCause {
             Self::Encoding => "encoding",
             Self::Fields => "fields",
             Self::NotJson => "not_json",
+            Self::Query => "query",
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
         }

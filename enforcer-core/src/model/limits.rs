@@ -202,6 +202,8 @@ pub const APPROVAL_HOLD_MAX: Duration = Duration::from_secs(540);
 pub const APPROVALS_MAX: usize = 256;
 /// Questions of one agent that stand at once: one that asks all the time leaves room for others.
 pub const APPROVALS_OF_AGENT_MAX: usize = 64;
+/// Characters of the name of a header that a refusal repeats.
+pub const HEADER_NAME_SHOWN_CHARS: usize = 64;
 /// Bytes of a body that is shown to whoever approves it.
 pub const APPROVAL_SHOWN_BYTES_MAX: usize = 64 * 1024;
 /// Time a question stands, unless the bundle says otherwise.

@@ -5,6 +5,7 @@
 //! passes a guess on.
 
 pub mod codec;
+pub mod headers;
 pub mod http;
 pub mod json_text;
 mod json_tree;

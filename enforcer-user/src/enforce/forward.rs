@@ -3,31 +3,18 @@
 
 use std::error::Error as _;
 
-use bytes::Bytes;
-use enforcer_core::model::{Denied, DenyReason, Mode, Obligations};
+use enforcer_core::model::{Denied, DenyReason, Mode};
 use enforcer_core::policy::Policy;
 use enforcer_core::protocol::codec::Route;
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue};
+use enforcer_core::protocol::headers::HOP_BY_HOP;
+use hyper::header::{HeaderMap, HeaderName};
 use hyper::http::response::Parts;
 
 use super::answer::{self, Prepared};
-use super::content::{Body, Content};
-use super::credential::Credentials;
+use super::content::Content;
+use super::outgoing::{self, Outgoing};
 use super::record::OpenRecord;
 use super::{Conn, Enforcer, deny};
-use crate::upstream::RequestBody;
-
-/// How a request goes out.
-pub(super) struct Outgoing<'o> {
-    /// What the answer is under.
-    pub(super) owed: &'o Obligations,
-    /// What is put in.
-    pub(super) credentials: Credentials,
-    /// In observe mode nothing is changed that the agent or the provider could tell.
-    pub(super) mode: Mode,
-}
 
 /// Forwards the content; the head and the prepared body come back.
 pub(super) async fn forward(
@@ -39,9 +26,8 @@ pub(super) async fn forward(
     record: &mut OpenRecord,
 ) -> Result<(Parts, Prepared), Denied> {
     let has_codec = content.route.is_some_and(Route::reads_body);
-    let Outgoing { owed, credentials, mode } = outgoing;
-    let mut request = request(content, mode, record);
-    credentials.put_into(request.headers_mut());
+    let Outgoing { owed, headers, credentials, mode } = outgoing;
+    let request = outgoing::request(content, headers, credentials, record);
     let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
     let (response, lease) = sent.map_err(|error| {
         record.detail(match error.source() {
@@ -70,42 +56,6 @@ pub(super) async fn forward(
     }
 }
 
-fn request(content: Content, mode: Mode, record: &mut OpenRecord) -> Request<RequestBody> {
-    let Content { mut head, route, body, room, .. } = content;
-    clean(&mut head.headers);
-    // The carrier frames the body anew; a masked one has another length.
-    head.headers.remove(CONTENT_LENGTH);
-    // Our carrier answers the expectation by itself (RFC 9110 section 10.1.1).
-    head.headers.remove(EXPECT);
-    if mode == Mode::Enforce {
-        for name in OVERRIDES {
-            head.headers.remove(name);
-        }
-    }
-    if mode == Mode::Enforce && route.is_some_and(Route::reads_body) {
-        // What must be read cannot come compressed.
-        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
-    let body = match body {
-        Body::Whole(bytes) => {
-            record.sends(&bytes);
-            whole(room.hold(bytes))
-        }
-        Body::Stream(stream) => record.tee(stream),
-        Body::Opaque { seen, rest: Some(rest), .. } => record.tee_after(room.hold(seen), rest),
-        Body::Opaque { seen, rest: None, .. } => {
-            record.sends(&seen);
-            whole(room.hold(seen))
-        }
-        Body::NoRoom => whole(Bytes::new()),
-    };
-    Request::from_parts(head, body)
-}
-
-fn whole(bytes: Bytes) -> RequestBody {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
-
 /// Removes what belongs to one hop only (RFC 9110 section 7.6.1).
 fn clean(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -123,25 +73,6 @@ fn clean(headers: &mut HeaderMap) {
     }
 }
 
-/// SECURITY: by these, servers and what stands before them serve another host, path or method than the
-/// ones that were judged. No client of a provider has a reason to send them.
-const OVERRIDES: [&str; 14] = [
-    "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-path",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-host",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-host",
-    "x-original-url",
-    "x-rewrite-url",
-];
-
 /// SECURITY: only we say what we refused; a provider that could would pass its own failure off as ours.
 fn remove_marks(headers: &mut HeaderMap) {
     let marks: Vec<HeaderName> =
@@ -151,20 +82,10 @@ fn remove_marks(headers: &mut HeaderMap) {
     }
 }
 
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     #[test]

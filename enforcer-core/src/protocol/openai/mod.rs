@@ -4,6 +4,8 @@
 mod api;
 mod delta;
 mod error;
+mod fields;
+mod headers;
 mod mask;
 mod request;
 mod response;
@@ -15,6 +17,8 @@ mod tests;
 
 pub use api::{Understood, decode, understood_by_head};
 pub use error::{error_body, error_event};
+pub use fields::knows_query;
+pub use headers::knows_header;
 pub use request::mask_request;
 pub use response::{mask_chat_response, usage};
 pub use stream::{ChatStream, StreamError};
