@@ -204,8 +204,16 @@ pub const APPROVALS_MAX: usize = 256;
 pub const APPROVALS_OF_AGENT_MAX: usize = 64;
 /// Characters of the name of a header that a refusal repeats.
 pub const HEADER_NAME_SHOWN_CHARS: usize = 64;
-/// Bytes of a body that is shown to whoever approves it.
-pub const APPROVAL_SHOWN_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a body that is shown to whoever approves it; one that is longer cannot be approved.
+pub const APPROVAL_SHOWN_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of all questions that stand, with the bodies that they show.
+pub const APPROVALS_SHOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of the questions of one agent that stand, with the bodies that they show.
+pub const APPROVALS_OF_AGENT_SHOWN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Characters of a digest that an answer must repeat: enough that nobody finds another request with them.
+pub const APPROVAL_DIGEST_CHARS: usize = 16;
+/// Characters of the fingerprint of a header.
+pub const APPROVAL_FINGERPRINT_CHARS: usize = 12;
 /// Time a question stands, unless the bundle says otherwise.
 pub const APPROVAL_EXPIRE: Duration = Duration::from_secs(1800);
 /// Longest time a question stands.

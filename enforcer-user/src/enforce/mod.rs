@@ -145,7 +145,7 @@ async fn judged(
             record.charge(reservation);
             let headers = outgoing::headers(&content, endpoint.protocol, decision.mode);
             let outgoing = Outgoing { owed: &owed, headers, credentials, mode: decision.mode };
-            match approval::wait(cx, conn, policy, &owed, shown, &mut content, &record).await {
+            match approval::wait(cx, conn, policy, &outgoing, shown, &mut content, &record).await {
                 Ok(()) => forward(cx, conn, policy, outgoing, content, &mut record).await,
                 Err(denied) => {
                     content.drain().await;
