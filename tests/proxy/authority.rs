@@ -204,25 +204,31 @@ async fn in_observe_mode_a_header_that_servers_take_for_another_one_goes_through
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_option_takes_away_no_header_that_was_judged() {
-    let rig = Rig::start(HTTP).await;
-    let seen = rig.provider(H1, |_, _| full("text/plain", "ok")).await;
-    let head = format!(
-        "POST /v1/other HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\n\
-         content-encoding: identity\r\nauthorization: Bearer k\r\naccept: text/plain\r\n\
-         openai-project: p\r\nx-secret-hop: 1\r\ncontent-length: 2\r\n\
-         connection: close, Content-Type, content-encoding, authorization, host, accept\r\n\
-         connection: content-length, openai-project, X-Secret-Hop\r\n\r\n{{}}"
-    );
-    let answer = rig.raw(head.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let (head, body) = seen.requests().remove(0);
-    assert_eq!(body, "{}");
-    for name in
-        ["content-type", "content-encoding", "authorization", "host", "accept", "openai-project"]
-    {
-        assert!(head.headers.contains_key(name), "{name} is gone");
+    for (host, known) in [(HOST, "openai-project"), ("files.example.com", "range")] {
+        let rig = Rig::start(HTTP).await;
+        let seen = rig.provider_of(host, H1, |_, _| full("text/plain", "ok")).await;
+        let judged = ["content-type", "content-encoding", "authorization", "host", "accept", known];
+        let mut request = request_to(host, "POST", "/v1/other", "{}");
+        for (name, value) in [
+            ("content-encoding", "identity"),
+            ("accept", "text/plain"),
+            (known, "x"),
+            ("x-secret-hop", "1"),
+            ("connection", &judged.join(", ")),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let more = "content-length, X-Secret-Hop, keep-alive";
+        request.headers_mut().append("connection", more.parse().unwrap());
+        let (head, answer) = rig.client_of(host, H1).await.whole(request).await;
+        assert_eq!(head.status, 200, "{answer}");
+        let (head, body) = seen.requests().remove(0);
+        assert_eq!(body, "{}");
+        assert!(judged.iter().all(|name| head.headers.contains_key(*name)), "{:?}", head.headers);
+        for name in ["x-secret-hop", "connection"] {
+            assert!(!head.headers.contains_key(name), "{:?}", head.headers);
+        }
     }
-    assert!(!head.headers.contains_key("x-secret-hop") && !head.headers.contains_key("connection"));
 }
 
 /// Sends one head that two readers could frame differently, with a second request hidden in its body.

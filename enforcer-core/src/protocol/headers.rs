@@ -311,7 +311,9 @@ mod tests {
 
     #[test]
     fn what_every_recipient_reads_and_what_only_describes_the_client_is_told_apart() {
-        assert!(is_end_to_end("content-type") && is_end_to_end("if-match") && is_end_to_end("host"));
+        assert!(
+            is_end_to_end("content-type") && is_end_to_end("if-match") && is_end_to_end("host")
+        );
         assert!(!is_end_to_end("x-secret-hop") && !is_end_to_end("keep-alive"));
         assert!(is_volatile("x-stainless-retry-count") && is_volatile("traceparent"));
         for name in ["authorization", "content-type", "cookie", "openai-organization", "x-note"] {

@@ -152,7 +152,8 @@ async fn a_question_that_is_taken_back_cannot_be_answered() {
 async fn what_was_not_shown_to_a_person_is_not_granted_by_that_person() {
     let approvals = Approvals::new([7; 32]);
     let asked = ask(&approvals, "d", &["leads"]);
-    let (id, ann, bob) = (asked.id, person("ann", &["leads-group"]), person("bob", &["leads-group"]));
+    let (id, ann, bob) =
+        (asked.id, person("ann", &["leads-group"]), person("bob", &["leads-group"]));
     assert_eq!(approvals.all().len(), 1, "a list shows no body");
     assert_eq!(approvals.answer(id, &ann, true), Err(NotTaken::NotShown(id)));
     let shown = approvals.show(id, &bob).unwrap();

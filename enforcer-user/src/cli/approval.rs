@@ -172,7 +172,10 @@ fn user(found: &OpenQuestion) -> String {
 fn headers(found: &OpenQuestion, indent: &str) -> String {
     let line = |header: &BoundHeader| match &header.fingerprint {
         Some(fingerprint) => {
-            format!("{indent}header {}, value by fingerprint {fingerprint}\n", visible(&header.name))
+            format!(
+                "{indent}header {}, value by fingerprint {fingerprint}\n",
+                visible(&header.name)
+            )
         }
         None => format!("{indent}header {}, put in by the policy\n", visible(&header.name)),
     };

@@ -253,7 +253,8 @@ pub(super) fn refused_names(
 /// There is no random source.
 pub(super) fn key() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| anyhow::anyhow!("no random source"))?;
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_unspecified| anyhow::anyhow!("no random source"))?;
     Ok(bytes)
 }
 

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use enforcer_core::facts::masked;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
-    ApprovalName, Denied, DenyReason, ExchangeId, Facts, Obligations, OpaqueCause, UnixMillis, limits,
+    ApprovalName, Denied, DenyReason, ExchangeId, Facts, Obligations, OpaqueCause, UnixMillis,
+    limits,
 };
 use enforcer_core::policy::{Approver, Policy};
 use enforcer_core::protocol::codec;
