@@ -341,6 +341,14 @@ mod tests {
         assert_eq!(opaque("text/plain", body), ("encoding", 70));
         assert_eq!(opaque(json, "{"), ("not_json", 1));
         assert_eq!(opaque(json, "{}"), ("fields", 2));
+        let asked = |path: &str| match check("openai", path, json, body).operation {
+            Operation::Opaque(opaque) => opaque.cause.as_str(),
+            other => other.action(),
+        };
+        assert_eq!(asked("/v1/chat/completions?model=o3"), "query");
+        assert_eq!(asked("/v1/chat/completions?api-version=2024-10-21"), "chat");
+        assert_eq!(asked("/v1/files?model=o3"), "file_upload", "what has no body to hold against");
+        assert_eq!(asked("/v1/other?model=o3"), "http", "the query is a fact");
         let large = " ".repeat(limits::REQUEST_BODY_BYTES_MAX + 1);
         assert_eq!(opaque(json, &large).0, "too_large");
     }

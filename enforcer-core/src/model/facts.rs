@@ -318,6 +318,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_record_of_before_a_fact_was_known_has_what_was_so_then() {
+        let old = r#"{"action":"chat","model":"m","stream":false,"message_count":1,"tools":[],"parts":[],"input_tokens":1}"#;
+        let operation: Operation = serde_json::from_str(old).unwrap();
+        assert_eq!(operation.answer_count(), 1);
+        let Operation::Chat(chat) = operation else { panic!("a chat") };
+        assert!(!chat.store);
+        let many = Operation::Chat(Chat { n: 5, ..chat });
+        assert_eq!(many.answer_count(), 5);
+    }
+
+    #[test]
     fn every_text_that_the_agent_chose_is_masked_for_the_record() {
         let http = Http {
             method: "GET".to_owned(),
