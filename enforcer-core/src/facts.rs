@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use crate::mask::{DetectorSet, Masker, unescaped};
 use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
 use crate::policy::{Endpoint, Policy, Protocol};
+use crate::protocol::codec;
 use crate::protocol::openai::{self, Route, Understood};
 
 /// Headers whose values are secrets of the agent for this very provider; nothing is looked for in them.
@@ -86,6 +87,9 @@ pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
         Some(route) if !route.reads_body() => Need::Nothing(Some(route)),
         Some(route) if head.is_encoded() || !head.is_json() => {
             Need::Undecodable(route, OpaqueCause::Encoding)
+        }
+        Some(route) if !codec::knows_query(route, head.query.unwrap_or_default()) => {
+            Need::Undecodable(route, OpaqueCause::Query)
         }
         Some(route) => Need::Whole(route),
     }
@@ -388,6 +392,14 @@ mod tests {
         assert_eq!(opaque("text/plain", body), ("encoding", 70));
         assert_eq!(opaque(json, "{"), ("not_json", 1));
         assert_eq!(opaque(json, "{}"), ("fields", 2));
+        let asked = |path: &str| match check("openai", path, json, body).operation {
+            Operation::Opaque(opaque) => opaque.cause.as_str(),
+            other => other.action(),
+        };
+        assert_eq!(asked("/v1/chat/completions?model=o3"), "query");
+        assert_eq!(asked("/v1/chat/completions?api-version=2024-10-21"), "chat");
+        assert_eq!(asked("/v1/files?model=o3"), "file_upload", "what has no body to hold against");
+        assert_eq!(asked("/v1/other?model=o3"), "http", "the query is a fact");
         let large = " ".repeat(limits::REQUEST_BODY_BYTES_MAX + 1);
         assert_eq!(opaque(json, &large).0, "too_large");
     }

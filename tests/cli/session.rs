@@ -124,6 +124,8 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
                 tools: BTreeSet::new(),
                 parts: BTreeSet::new(),
                 max_tokens: None,
+                n: 1,
+                store: false,
                 input_tokens: 5,
             }),
         },

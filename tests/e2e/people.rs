@@ -66,16 +66,19 @@ fn a_person_sees_and_grants_what_waits_and_a_spent_budget_is_reset() {
 
     guest.send(&ask);
     let (id, digest) = question(&scene);
+    let digest = digest.get(..16).unwrap();
+    assert_eq!(scene.json(&["approval", "list"])[0]["body"], Value::Null, "a summary");
+    let blind = scene.cli(&["approval", "grant", &id, "--digest", digest]);
+    assert_ne!(blind.code, Some(0));
+    expect_words(&blind.stderr, &["was not shown", "approval show"]);
     let shown = scene.cli(&["approval", "show", &id]).stdout;
-    expect_words(
-        &shown,
-        &["support wants chat", "POST /v1/chat/completions", "[email]", digest.get(..16).unwrap()],
-    );
-    assert!(!shown.contains("ann@example.com"), "{shown}");
+    expect_words(&shown, &["support wants chat", "POST /v1/chat/completions", "[email]", digest]);
+    expect_words(&shown, &["as user root (0) in session", "header authorization", "fingerprint"]);
+    assert!(!shown.contains("ann@example.com") && !shown.contains("Bearer"), "{shown}");
     let wrong = scene.cli(&["approval", "grant", &id, "--digest", "0000"]);
     assert_ne!(wrong.code, Some(0));
     expect_words(&wrong.stderr, &["something else", "hint"]);
-    let granted = scene.cli(&["approval", "grant", &id, "--digest", digest.get(..16).unwrap()]);
+    let granted = scene.cli(&["approval", "grant", &id, "--digest", digest]);
     expect_words(&granted.stdout, &["granted"]);
     assert_eq!(guest.next()["exception"], Value::Null);
     assert_ne!(scene.cli(&["approval", "show", &id]).code, Some(0), "it is used");

@@ -17,7 +17,7 @@ async fn chats_ask_the_provider_for_an_answer_that_can_be_read() {
     }
     let encodings: Vec<_> =
         seen.requests().iter().map(|(head, _)| head.headers["accept-encoding"].clone()).collect();
-    assert_eq!(encodings, ["identity", "gzip, br, zstd"]);
+    assert_eq!(encodings, ["identity", "identity"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,11 +88,7 @@ async fn what_belongs_to_one_hop_or_leads_elsewhere_is_dropped() {
         let (head, _) = seen.requests().remove(0);
         let mut names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
-        let expected = match downstream {
-            H1 => vec!["authorization", "content-type", "host"],
-            _ => vec!["authorization", "content-type", "host", "x-secret"],
-        };
-        assert_eq!(names, expected);
+        assert_eq!(names, ["authorization", "content-type", "host"]);
     }
 }
 

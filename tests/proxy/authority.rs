@@ -3,7 +3,7 @@
 
 use crate::client::{H1, H2, chat, chat_request, request, request_to};
 use crate::provider::full;
-use crate::rig::{CHATS, HTTP, LIMIT, Rig};
+use crate::rig::{CHATS, HOST, HTTP, LIMIT, Rig, policy_with};
 
 /// Sends a head and expects a refusal with this status and reason code, recorded once.
 async fn check(lines: &str, status: &str, reason: &str) {
@@ -76,28 +76,159 @@ async fn a_host_of_another_case_or_with_the_default_port_is_the_same_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_that_name_another_host_path_or_method_do_not_reach_the_provider() {
-    let rig = Rig::start(HTTP).await;
-    let seen = rig.provider(H1, |_, _| full("text/plain", "ok")).await;
-    let mut request = request("GET", "/v1/models", "");
-    for (name, value) in [
-        ("forwarded", "host=evil.example"),
-        ("x-forwarded-host", "evil.example"),
-        ("x-original-host", "evil.example"),
-        ("x-host", "evil.example"),
-        ("x-http-method-override", "DELETE"),
-        ("x-method-override", "DELETE"),
-        ("x-original-url", "/v1/files"),
-        ("x-rewrite-url", "/v1/files"),
-    ] {
-        request.headers_mut().insert(name, value.parse().unwrap());
+    // One of a known family, and one of which only the protocol is known.
+    for host in [HOST, "files.example.com"] {
+        let rig = Rig::start(HTTP).await;
+        let seen = rig.provider_of(host, H1, |_, _| full("text/plain", "ok")).await;
+        let mut request = request_to(host, "GET", "/v1/models", "");
+        for (name, value) in OVERRIDES {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let (head, answer) = rig.client_of(host, H1).await.whole(request).await;
+        assert_eq!(head.status, 200, "{answer}");
+        let (head, _) = seen.requests().remove(0);
+        assert_eq!(head.headers["host"], host);
+        assert_eq!(head.uri, "/v1/models");
+        let mut names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["authorization", "content-type", "host"]);
     }
-    assert_eq!(rig.ask(request).await.0.status, 200);
+}
+
+const OVERRIDES: [(&str, &str); 22] = [
+    ("forwarded", "host=evil.example"),
+    ("proxy", "http://evil.example"),
+    ("x-backend-host", "evil.example"),
+    ("x-envoy-original-path", "/v1/files"),
+    ("x-forwarded-host", "evil.example"),
+    ("x-forwarded-uri", "/v1/files"),
+    ("x-host", "evil.example"),
+    ("x-http-host-override", "evil.example"),
+    ("x-http-method", "DELETE"),
+    ("x-http-method-override", "DELETE"),
+    ("x-matched-path", "/v1/files"),
+    ("x-method-override", "DELETE"),
+    ("x-middleware-subrequest", "middleware"),
+    ("x-ms-original-url", "/v1/files"),
+    ("x-original-host", "evil.example"),
+    ("x-original-method", "DELETE"),
+    ("x-original-uri", "/v1/files"),
+    ("x-original-url", "/v1/files"),
+    ("x-override-url", "/v1/files"),
+    ("x-replaced-path", "/v1/files"),
+    ("x-rewrite-url", "/v1/files"),
+    ("x-waws-unencoded-url", "/v1/files"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_family_gets_the_headers_that_its_apis_know_and_no_other() {
+    let known = [
+        ("openai-organization", "org-1"),
+        ("openai-beta", "assistants=v2"),
+        ("x-stainless-retry-count", "0"),
+        ("idempotency-key", "k"),
+        ("session_id", "s"),
+        ("user-agent", "OpenAI/Python"),
+    ];
+    let unknown = [
+        ("x-portkey-config", "{}"),
+        ("helicone-target-url", "https://evil.example"),
+        ("x-note", "hello"),
+        ("cookie", "a=b"),
+    ];
+    let sent = |mode: &'static str, host: &'static str| async move {
+        let rig = Rig::start(HTTP).await;
+        rig.enforce(policy_with(mode, "", HTTP));
+        let seen = rig.provider_of(host, H1, |_, _| full("text/plain", "ok")).await;
+        let mut request = request_to(host, "POST", "/v1/other", "x");
+        for (name, value) in known.into_iter().chain(unknown) {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let (head, answer) = rig.client_of(host, H1).await.whole(request).await;
+        assert_eq!(head.status, 200, "{answer}");
+        seen.requests().remove(0).0.headers
+    };
+    let headers = sent("enforce", HOST).await;
+    assert!(known.iter().all(|(name, value)| headers[*name] == *value), "{headers:?}");
+    assert!(!unknown.iter().any(|(name, _)| headers.contains_key(*name)), "{headers:?}");
+    for (mode, host) in [("observe", HOST), ("enforce", "files.example.com")] {
+        let headers = sent(mode, host).await;
+        let all = known.iter().chain(&unknown);
+        assert!(all.clone().all(|(name, value)| headers[*name] == *value), "{mode}: {headers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_servers_take_for_another_one_is_refused_and_recorded_without_its_value() {
+    for (name, value, kind) in [
+        ("X_HTTP_Method_Override", "DELETE", "another host, path or method"),
+        ("X_Original_URL", "/v1/files", "another host, path or method"),
+        ("X-Original_URL", "/v1/files", "another host, path or method"),
+        ("X.Original.URL", "/v1/files", "another host, path or method"),
+        ("Transfer_Encoding", "chunked", "the framing of the body"),
+        ("Content_Length", "4111111111111111", "the framing of the body"),
+        ("Content_Type", "text/plain", "the kind of the body"),
+        ("X_Note", "4111111111111111", "some other header"),
+    ] {
+        let (rig, provider) = Rig::with_stand_in(HTTP).await;
+        let head = format!(
+            "GET /v1/models HTTP/1.1\r\nhost: {HOST}\r\n{name}: {value}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = rig.raw(head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{name}: {answer}");
+        assert!(answer.contains("x-enforcer-denied: protocol_error"), "{name}: {answer}");
+        let told = format!("the header `{}` has a character", name.to_lowercase());
+        assert!(answer.contains(&told) && !answer.contains(value), "{answer}");
+        let (_, reason, detail) = rig.refused().await;
+        assert_eq!(reason, "protocol_error");
+        assert!(detail.ends_with(kind), "{name}: {detail}");
+        assert!(!rig.stores(value).await, "{name}");
+        assert_eq!(provider.log().connections(), 0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_observe_mode_a_header_that_servers_take_for_another_one_goes_through() {
+    let rig = Rig::start(HTTP).await;
+    rig.enforce(policy_with("observe", "", HTTP));
+    let seen = rig.provider(H1, |_, _| full("text/plain", "ok")).await;
+    let mut asked = request("GET", "/v1/models", "");
+    for (name, value) in [("x_original_url", "/v1/files"), ("x-original-url", "/v1/files")] {
+        asked.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(rig.ask(asked).await.0.status, 200);
     let (head, _) = seen.requests().remove(0);
-    assert_eq!(head.headers["host"], "api.openai.com");
-    assert_eq!(head.uri, "/v1/models");
-    let mut names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
-    names.sort_unstable();
-    assert_eq!(names, ["authorization", "content-type", "host"]);
+    assert_eq!(head.headers["x_original_url"], "/v1/files");
+    assert_eq!(head.headers["x-original-url"], "/v1/files");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_option_takes_away_no_header_that_was_judged() {
+    for (host, known) in [(HOST, "openai-project"), ("files.example.com", "range")] {
+        let rig = Rig::start(HTTP).await;
+        let seen = rig.provider_of(host, H1, |_, _| full("text/plain", "ok")).await;
+        let judged = ["content-type", "content-encoding", "authorization", "host", "accept", known];
+        let mut request = request_to(host, "POST", "/v1/other", "{}");
+        for (name, value) in [
+            ("content-encoding", "identity"),
+            ("accept", "text/plain"),
+            (known, "x"),
+            ("x-secret-hop", "1"),
+            ("connection", &judged.join(", ")),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let more = "content-length, X-Secret-Hop, keep-alive";
+        request.headers_mut().append("connection", more.parse().unwrap());
+        let (head, answer) = rig.client_of(host, H1).await.whole(request).await;
+        assert_eq!(head.status, 200, "{answer}");
+        let (head, body) = seen.requests().remove(0);
+        assert_eq!(body, "{}");
+        assert!(judged.iter().all(|name| head.headers.contains_key(*name)), "{:?}", head.headers);
+        for name in ["x-secret-hop", "connection"] {
+            assert!(!head.headers.contains_key(name), "{:?}", head.headers);
+        }
+    }
 }
 
 /// Sends one head that two readers could frame differently, with a second request hidden in its body.
@@ -106,7 +237,7 @@ async fn smuggle(framing: &str, content: &str) -> (String, usize, Rig) {
     let seen = rig.provider(H1, |_, _| full("text/plain", "ok")).await;
     let text =
         format!("POST /v1/files HTTP/1.1\r\nhost: api.openai.com\r\n{framing}\r\n\r\n{content}");
-    let mut stream = rig.tls(crate::rig::HOST, H1).await;
+    let mut stream = rig.tls(HOST, H1).await;
     {
         use tokio::io::AsyncWriteExt as _;
         stream.write_all(text.as_bytes()).await.unwrap();

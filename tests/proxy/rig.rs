@@ -167,7 +167,7 @@ impl Rig {
             alarms: Alarms::new(clock.clone()),
             attempts: Attempts::default(),
             budgets: Budgets::default(),
-            approvals: Approvals::default(),
+            approvals: Approvals::new([7; 32]),
             clock,
             buffers: Buffers::default(),
         });

@@ -41,6 +41,8 @@ const fn reported(input_tokens: u64, output_tokens: u64) -> Outcome {
 
 fn chat(max_tokens: Option<i64>) -> Operation {
     Operation::Chat(Chat {
+        n: 1,
+        store: false,
         model: "gpt-4.1".to_owned(),
         stream: false,
         message_count: 1,

@@ -10,6 +10,8 @@ use super::RuleId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DenyReason {
+    /// A person would have to approve the request and cannot be shown all of it.
+    ApprovalNotShowable,
     /// A person has to approve the request, and nobody did yet.
     ApprovalPending,
     /// A person refused the request.
@@ -59,6 +61,7 @@ impl DenyReason {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
+            Self::ApprovalNotShowable => "approval_not_showable",
             Self::ApprovalPending => "approval_pending",
             Self::ApprovalRefused => "approval_refused",
             Self::AuthorityMismatch => "authority_mismatch",
@@ -100,7 +103,8 @@ impl DenyReason {
             | Self::UpstreamName
             | Self::UpstreamUnreachable => 502,
             Self::UpgradeUnsupported => 501,
-            Self::ApprovalPending
+            Self::ApprovalNotShowable
+            | Self::ApprovalPending
             | Self::ApprovalRefused
             | Self::CaUntrusted
             | Self::NotAnEndpoint
@@ -114,6 +118,9 @@ impl DenyReason {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
+            Self::ApprovalNotShowable => {
+                "a person would have to approve this request and cannot be shown all of it"
+            }
             Self::ApprovalPending => "a person has to approve this request first",
             Self::ApprovalRefused => "a person refused this request",
             Self::AuthorityMismatch => {

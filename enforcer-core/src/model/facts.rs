@@ -117,16 +117,24 @@ impl Operation {
         }
     }
 
-    /// How many answers the request asks for at once.
+    /// Number of answers that the request asks for, each of which may have [`Self::answer_tokens`].
     #[must_use]
-    pub const fn answer_count(&self) -> u64 {
-        1
-    }
-
-    /// How many answers the request asks for at once.
-    #[must_use]
-    pub const fn answer_count(&self) -> u64 {
-        1
+    pub fn answer_count(&self) -> u64 {
+        match self {
+            Self::Chat(chat) => u64::try_from(chat.n).unwrap_or(1),
+            Self::Batch(_)
+            | Self::Connect(_)
+            | Self::Embed(_)
+            | Self::FileRead(_)
+            | Self::FileUpload(_)
+            | Self::FineTune(_)
+            | Self::Http(_)
+            | Self::Image(_)
+            | Self::Opaque(_)
+            | Self::Speech(_)
+            | Self::TraceExport(_)
+            | Self::Transcribe(_) => 1,
+        }
     }
 
     /// Tokens that the provider is going to charge for the request, as far as they are known before.
@@ -188,6 +196,16 @@ pub struct Chat {
     pub max_tokens: Option<i64>,
     /// Tokens of the request, counted before sending; an estimate for models without a public vocabulary.
     pub input_tokens: i64,
+    /// Number of answers asked for. Records of before this fact was known have one.
+    #[serde(default = "one")]
+    pub n: i64,
+    /// True if the provider is asked to keep the chat.
+    #[serde(default)]
+    pub store: bool,
+}
+
+const fn one() -> i64 {
+    1
 }
 
 /// Facts of the action `connect`.
@@ -235,6 +253,8 @@ pub enum OpaqueCause {
     Fields,
     /// It is not JSON.
     NotJson,
+    /// Its query names something that the API does not have there: the body may not be all that is asked.
+    Query,
     /// It is larger than the limit.
     TooLarge,
     /// It ended before its declared length.
@@ -249,6 +269,7 @@ impl OpaqueCause {
             Self::Encoding => "encoding",
             Self::Fields => "fields",
             Self::NotJson => "not_json",
+            Self::Query => "query",
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
         }
@@ -286,6 +307,17 @@ pub struct Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_of_before_a_fact_was_known_has_what_was_so_then() {
+        let old = r#"{"action":"chat","model":"m","stream":false,"message_count":1,"tools":[],"parts":[],"input_tokens":1}"#;
+        let operation: Operation = serde_json::from_str(old).unwrap();
+        assert_eq!(operation.answer_count(), 1);
+        let Operation::Chat(chat) = operation else { panic!("a chat") };
+        assert!(!chat.store);
+        let many = Operation::Chat(Chat { n: 5, ..chat });
+        assert_eq!(many.answer_count(), 5);
+    }
 
     #[test]
     fn every_text_that_the_agent_chose_is_masked_for_the_record() {

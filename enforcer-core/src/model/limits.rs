@@ -40,8 +40,9 @@ pub const CHOICES_MAX: u64 = 128;
 pub const STREAM_TEXTS_MAX: usize = 512;
 /// Bytes to remember where the texts of one streamed answer stand, names of members included.
 pub const STREAM_PLACES_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of text that the longest token stands for: no text has fewer tokens than one for so many bytes.
-pub const TEXT_BYTES_PER_TOKEN_MAX: usize = 8;
+/// Bytes of text for one token at most, on average: no request and no answer has fewer tokens than that,
+/// whatever a count or a provider says.
+pub const TEXT_BYTES_PER_TOKEN_MAX: u64 = 8;
 /// Depth to which JSON is followed; deeper is not understood.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Bytes a streaming masker may hold back, waiting for the rest of a match.
@@ -188,8 +189,6 @@ pub const BUDGET_WINDOW_MIN: Duration = Duration::from_secs(60);
 pub const BUDGET_WINDOW_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Bytes of a plain answer that count as a token where nobody says how many it has; English text has about four.
 pub const BYTES_PER_TOKEN: u64 = 4;
-/// Bytes of text that a token has at most on average; by it an answer has more tokens than a provider reports.
-pub const TEXT_BYTES_PER_TOKEN_MAX: u64 = 8;
 /// How many times more tokens a request may count for us than for a provider, whose vocabulary and template differ.
 pub const REQUEST_TOKENS_EXCESS_MAX: u64 = 4;
 /// Tokens that a token budget reserves for the answer of a request that names no bound, unless the bundle says
@@ -217,8 +216,18 @@ pub const APPROVAL_HOLD_MAX: Duration = Duration::from_secs(540);
 pub const APPROVALS_MAX: usize = 256;
 /// Questions of one agent that stand at once: one that asks all the time leaves room for others.
 pub const APPROVALS_OF_AGENT_MAX: usize = 64;
-/// Bytes of a body that is shown to whoever approves it.
-pub const APPROVAL_SHOWN_BYTES_MAX: usize = 64 * 1024;
+/// Characters of the name of a header that a refusal repeats.
+pub const HEADER_NAME_SHOWN_CHARS: usize = 64;
+/// Bytes of a body that is shown to whoever approves it; one that is longer cannot be approved.
+pub const APPROVAL_SHOWN_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of all questions that stand, with the bodies that they show.
+pub const APPROVALS_SHOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of the questions of one agent that stand, with the bodies that they show.
+pub const APPROVALS_OF_AGENT_SHOWN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Characters of a digest that an answer must repeat: enough that nobody finds another request with them.
+pub const APPROVAL_DIGEST_CHARS: usize = 16;
+/// Characters of the fingerprint of a header.
+pub const APPROVAL_FINGERPRINT_CHARS: usize = 12;
 /// Time a question stands, unless the bundle says otherwise.
 pub const APPROVAL_EXPIRE: Duration = Duration::from_secs(1800);
 /// Longest time a question stands.

@@ -89,6 +89,8 @@ pub const ACTIONS: &[ActionSpec] = &[
             fact("parts", FactKind::StringSet, Otherwise::Default(0)),
             fact("max_tokens", FactKind::Long, Otherwise::Absent),
             fact("input_tokens", FactKind::Long, Otherwise::Required),
+            fact("n", FactKind::Long, Otherwise::Default(1)),
+            fact("store", FactKind::Bool, Otherwise::Default(0)),
         ],
     },
     ActionSpec {
@@ -209,6 +211,7 @@ pub(super) const CAUSES: &[&str] = &[
     OpaqueCause::Encoding.as_str(),
     OpaqueCause::Fields.as_str(),
     OpaqueCause::NotJson.as_str(),
+    OpaqueCause::Query.as_str(),
     OpaqueCause::TooLarge.as_str(),
     OpaqueCause::Truncated.as_str(),
 ];
@@ -307,6 +310,8 @@ pub(super) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fact<'f>> {
         (Operation::Chat(chat), "parts") => Fact::Texts(&chat.parts),
         (Operation::Chat(chat), "max_tokens") => Fact::Long(chat.max_tokens?),
         (Operation::Chat(chat), "input_tokens") => Fact::Long(chat.input_tokens),
+        (Operation::Chat(chat), "n") => Fact::Long(chat.n),
+        (Operation::Chat(chat), "store") => Fact::Bool(chat.store),
         (Operation::Connect(connect), "host") => Fact::Text(&connect.host),
         (Operation::Connect(connect), "port") => Fact::Long(i64::from(connect.port)),
         (Operation::Embed(embed), "model") => Fact::Text(&embed.model),

@@ -12,7 +12,7 @@ use crate::mask::Masker;
 use crate::model::{Denied, ExchangeId, OpaqueCause};
 use crate::policy::Protocol;
 
-use super::{http, openai};
+use super::{headers, http, openai};
 
 pub use openai::{
     Answer, ChatStream, Keep, MaskedBody, Pieces, Route, StreamError, Understood, Wants,
@@ -25,6 +25,32 @@ pub fn route(protocol: Protocol, method: &str, path: &str) -> Option<Route> {
         Protocol::Http => None,
         Protocol::OpenAi => openai::route(method, path),
     }
+}
+
+/// Whether what a request asks can depend on its query beyond what the facts say: another name than those
+/// that the API has for a request whose facts are in its body.
+#[must_use]
+pub fn knows_query(route: Route, query: &str) -> bool {
+    !route.reads_body() || openai::knows_query(query)
+}
+
+/// Whether a header of an agent, in lower case, is sent on to an endpoint of this protocol.
+#[must_use]
+pub fn sends_header(protocol: Protocol, name: &str) -> bool {
+    match protocol {
+        Protocol::Http => !headers::is_override(name),
+        Protocol::OpenAi => openai::knows_header(name),
+    }
+}
+
+/// Whether a header, in lower case, is meant for the provider whatever a connection option says.
+#[must_use]
+pub fn is_end_to_end(protocol: Protocol, name: &str) -> bool {
+    headers::is_end_to_end(name)
+        || match protocol {
+            Protocol::Http => false,
+            Protocol::OpenAi => openai::knows_header(name),
+        }
 }
 
 /// Masks the texts of a request body.

@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod disown;
+pub mod headers;
 pub mod http;
 pub mod json_text;
 mod json_tree;

@@ -11,6 +11,7 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use enforcer_core::budget::Amount;
 use enforcer_core::model::{AgentName, Alarm, Launch, Mode, PolicyVersion, SessionId, UnixMillis};
@@ -132,23 +133,37 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-/// `GET /v1/approvals`: a question that stands.
+/// `GET /v1/approvals`: a question that stands, without the body.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OpenQuestion {
     /// Its number.
     pub id: QuestionId,
+    /// Name of the user of the process that asked, where this host has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// What is asked.
     #[serde(flatten)]
     pub question: Question,
 }
 
-/// `POST /v1/approvals/{id}`: the answer of the asking user.
+/// `GET /v1/approvals/{id}`: all of one; from then on the asking user may grant it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShownQuestion {
+    /// What lists show.
+    #[serde(flatten)]
+    pub open: OpenQuestion,
+    /// The whole body, with everything masked that the bundle masks.
+    pub body: Arc<str>,
+}
+
+/// `POST /v1/approvals/{id}`: the answer of the asking user, who can only grant what was shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// True if it may be sent.
     pub grants: bool,
-    /// The digest, or its beginning, of what was shown.
+    /// The digest of what was shown, or its beginning: at least
+    /// [`APPROVAL_DIGEST_CHARS`](enforcer_core::model::limits::APPROVAL_DIGEST_CHARS) of it.
     pub digest: String,
 }
 

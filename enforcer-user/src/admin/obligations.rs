@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Budgets and approvals over the admin API: who asks is who the kernel says, by the connection.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
-use enforcer_core::model::SessionId;
+use enforcer_core::model::{SessionId, limits};
 use enforcer_core::record::EventBody;
 use nix::unistd::{Group, Uid, User, getgrouplist};
 
 use super::routes::{Host, Refusal, blocking};
 use super::server::Peer;
-use super::{AccountStatus, Answer, Answered, OpenQuestion};
-use crate::approval::{NotTaken, Person, QuestionId, Standing};
+use super::{AccountStatus, Answer, Answered, OpenQuestion, ShownQuestion};
+use crate::approval::{NotTaken, Person, QuestionId, Shown, Standing};
 
 /// Groups of one user that are looked at.
 const GROUPS_MAX: usize = 1024;
@@ -50,18 +51,29 @@ pub(super) async fn reset(
     Ok(Json(()))
 }
 
-pub(super) async fn questions(State(host): State<Arc<Host>>) -> Json<Vec<OpenQuestion>> {
-    let all = host.enforcer.approvals.all().into_iter();
-    Json(all.map(|(id, question)| OpenQuestion { id, question }).collect())
+pub(super) async fn questions(
+    State(host): State<Arc<Host>>,
+) -> Result<Json<Vec<OpenQuestion>>, Refusal> {
+    let all = host.enforcer.approvals.all();
+    let uids: BTreeSet<u32> = all.iter().map(|(_, question)| question.uid).collect();
+    let users = users(uids).await?;
+    let shown = all.into_iter().map(|(id, question)| {
+        let user = users.get(&question.uid).cloned();
+        OpenQuestion { id, user, question }
+    });
+    Ok(Json(shown.collect()))
 }
 
 pub(super) async fn question(
     State(host): State<Arc<Host>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(id): Path<QuestionId>,
-) -> Result<Json<OpenQuestion>, Refusal> {
-    let found = host.enforcer.approvals.find(id);
-    let question = found.ok_or_else(|| not_taken(&NotTaken::Unknown(id)))?;
-    Ok(Json(OpenQuestion { id, question }))
+) -> Result<Json<ShownQuestion>, Refusal> {
+    let person = person(peer.uid).await?;
+    let shown = host.enforcer.approvals.show(id, &person).map_err(|error| not_taken(&error))?;
+    let Shown { question, body } = shown;
+    let user = users(BTreeSet::from([question.uid])).await?.remove(&question.uid);
+    Ok(Json(ShownQuestion { open: OpenQuestion { id, user, question }, body }))
 }
 
 pub(super) async fn answer(
@@ -73,8 +85,9 @@ pub(super) async fn answer(
     let cx = &host.enforcer;
     let person = person(peer.uid).await?;
     let (question, theirs) =
-        cx.approvals.may_answer(id, &person).map_err(|error| not_taken(&error))?;
-    if !question.digest.starts_with(&answer.digest) || answer.digest.is_empty() {
+        cx.approvals.may_answer(id, &person, answer.grants).map_err(|error| not_taken(&error))?;
+    let is_long_enough = answer.digest.len() >= limits::APPROVAL_DIGEST_CHARS;
+    if !is_long_enough || !question.digest.starts_with(&answer.digest) {
         let error = format!("question {id} is about something else than what was shown");
         let hint = "look at it again: `enforcer approval show`";
         return Err(Refusal::new(StatusCode::CONFLICT, error).hint(hint));
@@ -100,11 +113,20 @@ fn not_taken(error: &NotTaken) -> Refusal {
         NotTaken::Unknown(_) => {
             (StatusCode::NOT_FOUND, "`enforcer approval list` shows the open ones")
         }
+        NotTaken::NotShown(_) => {
+            (StatusCode::CONFLICT, "look at all of it first: `enforcer approval show`")
+        }
         NotTaken::NotYours { .. } => {
             (StatusCode::FORBIDDEN, "the bundle says who: `[approvals.NAME] by` in policy.toml")
         }
     };
     Refusal::new(status, error.to_string()).hint(hint)
+}
+
+/// Names of users, where this host has them.
+async fn users(uids: BTreeSet<u32>) -> Result<BTreeMap<u32, String>, Refusal> {
+    let named = |uid: u32| Some((uid, User::from_uid(Uid::from_raw(uid)).ok()??.name));
+    blocking(move || uids.into_iter().filter_map(named).collect()).await
 }
 
 /// Who has this user id on this host. Directory services may take their time, so it has a thread.

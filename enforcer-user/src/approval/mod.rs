@@ -1,66 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Questions to people: asked by an exchange that is held, answered by who may, gone when they expire.
 //!
-//! A question never changes: what is shown is what is sent, so an answer cannot be for something else. It is
-//! known by a digest of everything that goes upstream; the same request of the same agent finds it again, and an
-//! answer that came too late for the first is taken by the next one, once. Nothing outlives the daemon: after a
-//! restart it has to be asked again. Bounded by [`limits::APPROVALS_MAX`] and
-//! [`limits::APPROVALS_OF_AGENT_MAX`].
+//! A question never changes: what is shown is what is sent, so an answer cannot be for something else, and
+//! nobody can grant what was not shown to them whole. It is known by a digest of who asks and of everything that
+//! goes upstream; the same request of the same session finds it again, and an answer that came too late for the
+//! first is taken by the next one, once. Nothing outlives the daemon: after a restart it has to be asked again.
+//! Bounded by [`limits::APPROVALS_MAX`] and [`limits::APPROVALS_SHOWN_BYTES_MAX`], and for one agent by
+//! [`limits::APPROVALS_OF_AGENT_MAX`] and [`limits::APPROVALS_OF_AGENT_SHOWN_BYTES_MAX`].
+
+mod question;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use enforcer_core::model::{
-    AgentName, ApprovalName, EndpointName, ExchangeId, Facts, UnixMillis, limits,
-};
+use enforcer_core::model::{ApprovalName, limits};
 use enforcer_core::policy::Approver;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Number of a question; never given twice by one daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct QuestionId(pub u64);
-
-impl std::fmt::Display for QuestionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What is asked, as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
-    /// The exchange that asked first.
-    pub exchange: ExchangeId,
-    /// Who wants it.
-    pub agent: AgentName,
-    /// Where to.
-    pub endpoint: EndpointName,
-    /// Host and port.
-    pub host: String,
-    /// Method and path, masked as in the record.
-    pub request_line: String,
-    /// What the policy saw, masked as in the record.
-    pub facts: Facts,
-    /// The body as it goes out, with everything masked that the bundle masks; none if no codec can mask it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    /// Bytes of the body.
-    pub body_bytes: u64,
-    /// BLAKE3 of everything that goes out.
-    pub digest: String,
-    /// The approvals that it needs.
-    pub needs: BTreeSet<ApprovalName>,
-    /// Those that were given, and by whom.
-    pub granted: BTreeMap<ApprovalName, String>,
-    /// When it was asked.
-    pub asked: UnixMillis,
-    /// When it is gone.
-    pub expires: UnixMillis,
-}
+pub use question::{BoundHeader, Question, QuestionId, Shown};
 
 /// How a question stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +34,11 @@ pub enum Standing {
 
 struct Entry {
     question: Question,
+    body: Arc<str>,
+    /// Bytes that are kept for it.
+    size: usize,
+    /// Names of those to whom all of it was shown.
+    seen_by: BTreeSet<String>,
     may: BTreeMap<ApprovalName, Vec<Approver>>,
     gone_at: Instant,
     standing: watch::Sender<Standing>,
@@ -110,6 +74,9 @@ pub enum NotTaken {
     /// There is no such question, or not any more.
     #[error("no question {0} is open")]
     Unknown(QuestionId),
+    /// The person never saw all of what would be sent.
+    #[error("question {0} was not shown to you yet")]
+    NotShown(QuestionId),
     /// The person is not one of those who may answer.
     #[error("`{user}` may not answer this; `{needs}` can be answered by {by}")]
     NotYours {
@@ -122,9 +89,16 @@ pub enum NotTaken {
     },
 }
 
-/// A question could not be asked: too many are open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMany;
+/// Why a question could not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAsked {
+    /// What the open ones show takes all the room there is for it.
+    #[error("what other open questions show takes all the room")]
+    NoRoom,
+    /// Too many are open.
+    #[error("too many questions are open")]
+    TooMany,
+}
 
 /// What became of a question that was waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,8 +112,12 @@ pub enum Outcome {
 }
 
 /// All questions of this daemon. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Approvals(Arc<Mutex<Book>>);
+#[derive(Clone)]
+pub struct Approvals {
+    book: Arc<Mutex<Book>>,
+    /// SECURITY: without it, a short secret in a body or a header could be found by trying.
+    key: [u8; blake3::KEY_LEN],
+}
 
 #[derive(Default)]
 struct Book {
@@ -164,43 +142,77 @@ pub struct Asked {
 }
 
 impl Approvals {
+    /// No questions; `key` is random, and no other daemon has it.
+    #[must_use]
+    pub fn new(key: [u8; blake3::KEY_LEN]) -> Self {
+        Self { book: Arc::default(), key }
+    }
+
+    /// A keyed hash of these parts, for this use only.
+    #[must_use]
+    pub fn digest<'p>(
+        &self,
+        of: &'p str,
+        parts: impl IntoIterator<Item = &'p [u8]>,
+    ) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        for part in std::iter::once(of.as_bytes()).chain(parts) {
+            // The length goes first, so that text cannot move between two parts.
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize()
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         book.entries.retain(|_, entry| entry.gone_at > now);
         book
     }
 
-    /// Asks, or finds the same question where it stands already.
+    /// Asks, or finds the same question where it stands already. `body` is all of it, as it may be shown.
     ///
     /// # Errors
-    /// Too many questions are open.
+    /// Too many questions are open, or there is no room for what this one shows.
     pub fn ask(
         &self,
         question: Question,
+        body: String,
         may: BTreeMap<ApprovalName, Vec<Approver>>,
         expire: Duration,
-    ) -> Result<Asked, TooMany> {
+    ) -> Result<Asked, NotAsked> {
         let mut book = self.book();
         let is_same = |entry: &Entry| {
             let (old, new) = (&entry.question, &question);
             // The bundle may have changed who may answer; then it is another question.
-            (&old.agent, &old.digest, &entry.may) == (&new.agent, &new.digest, &may)
+            (&old.agent, old.uid, old.session, &old.digest, &entry.may)
+                == (&new.agent, new.uid, new.session, &new.digest, &may)
         };
         if let Some((id, entry)) = book.entries.iter().find(|(_, entry)| is_same(entry)) {
             return Ok(Asked { id: *id, is_new: false, standing: entry.standing.subscribe() });
         }
-        let entries = book.entries.values();
-        let of_agent = entries.filter(|entry| entry.question.agent == question.agent).count();
-        if book.entries.len() >= limits::APPROVALS_MAX || of_agent >= limits::APPROVALS_OF_AGENT_MAX
+        let size = body.len().saturating_add(written_len(&question));
+        let (mut count, mut kept) = (0, size);
+        let all_kept = book.entries.values().map(|entry| entry.size).sum::<usize>() + size;
+        for entry in book.entries.values().filter(|entry| entry.question.agent == question.agent) {
+            count += 1;
+            kept += entry.size;
+        }
+        if book.entries.len() >= limits::APPROVALS_MAX || count >= limits::APPROVALS_OF_AGENT_MAX {
+            return Err(NotAsked::TooMany);
+        }
+        if all_kept > limits::APPROVALS_SHOWN_BYTES_MAX
+            || kept > limits::APPROVALS_OF_AGENT_SHOWN_BYTES_MAX
         {
-            return Err(TooMany);
+            return Err(NotAsked::NoRoom);
         }
         book.last += 1;
         let id = QuestionId(book.last);
         let (standing, receiver) = watch::channel(Standing::Open);
         let gone_at = Instant::now() + expire;
-        book.entries.insert(id, Entry { question, may, gone_at, standing });
+        let (body, seen_by) = (body.into(), BTreeSet::new());
+        book.entries.insert(id, Entry { question, body, size, seen_by, may, gone_at, standing });
         Ok(Asked { id, is_new: true, standing: receiver })
     }
 
@@ -232,10 +244,17 @@ impl Approvals {
         open.map(|(id, entry)| (*id, entry.question.clone())).collect()
     }
 
-    /// One of them.
-    #[must_use]
-    pub fn find(&self, id: QuestionId) -> Option<Question> {
-        self.book().entries.get(&id).map(|entry| entry.question.clone())
+    /// All of one of them, for this person, who may grant it from now on if the bundle names them.
+    ///
+    /// # Errors
+    /// There is no such question.
+    pub fn show(&self, id: QuestionId, person: &Person) -> Result<Shown, NotTaken> {
+        let mut book = self.book();
+        let entry = book.entries.get_mut(&id).ok_or(NotTaken::Unknown(id))?;
+        if entry.may.values().flatten().any(|one| person.is(one)) {
+            entry.seen_by.insert(person.user.clone());
+        }
+        Ok(Shown { question: entry.question.clone(), body: Arc::clone(&entry.body) })
     }
 
     /// What an answer of this person would be about.
@@ -246,6 +265,7 @@ impl Approvals {
         &self,
         id: QuestionId,
         person: &Person,
+        grants: bool,
     ) -> Result<(Question, BTreeSet<ApprovalName>), NotTaken> {
         let book = self.book();
         let entry = book.entries.get(&id).ok_or(NotTaken::Unknown(id))?;
@@ -262,12 +282,16 @@ impl Approvals {
         let theirs: BTreeSet<ApprovalName> = open().filter(may).cloned().collect();
         if theirs.is_empty() {
             let needs: Vec<&str> = open().map(ApprovalName::as_str).collect();
-            let by = open().filter_map(|name| entry.may.get(name)).flatten().map(show);
+            let by = open().filter_map(|name| entry.may.get(name)).flatten().map(approver);
             return Err(NotTaken::NotYours {
                 user: person.user.clone(),
                 needs: needs.join(", "),
                 by: by.collect::<Vec<_>>().join(", "),
             });
+        }
+        // SECURITY: whoever asks this API, a summary is nothing that can be agreed to.
+        if grants && !entry.seen_by.contains(&person.user) {
+            return Err(NotTaken::NotShown(id));
         }
         Ok((entry.question.clone(), theirs))
     }
@@ -282,7 +306,7 @@ impl Approvals {
         person: &Person,
         grants: bool,
     ) -> Result<Standing, NotTaken> {
-        let (_, theirs) = self.may_answer(id, person)?;
+        let (_, theirs) = self.may_answer(id, person, grants)?;
         let mut book = self.book();
         let entry = book.entries.get_mut(&id).ok_or(NotTaken::Unknown(id))?;
         if grants {
@@ -303,7 +327,12 @@ impl Approvals {
     }
 }
 
-fn show(approver: &Approver) -> String {
+/// Bytes of a question as it is handed out, about as many as it takes.
+fn written_len(question: &Question) -> usize {
+    serde_json::to_vec(question).map_or(usize::MAX, |written| written.len())
+}
+
+fn approver(approver: &Approver) -> String {
     match approver {
         Approver::User(name) => format!("user:{name}"),
         Approver::Group(name) => format!("group:{name}"),

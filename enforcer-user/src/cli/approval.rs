@@ -6,17 +6,17 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use enforcer_core::model::{ApprovalName, limits};
+
 use super::output::{self, Format};
 use super::play::{Paint, moment, visible};
 use super::{Exit, Failure};
-use crate::admin::{Answer, Answered, Client, OpenQuestion};
-use crate::approval::QuestionId;
+use crate::admin::{Answer, Answered, Client, OpenQuestion, ShownQuestion};
+use crate::approval::{BoundHeader, QuestionId};
 use crate::config::Config;
 
 /// Time between two looks of `watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// Characters of a digest that are shown and asked for: enough that nobody finds another request with them.
-const DIGEST_CHARS: usize = 16;
 
 /// Arguments of `enforcer approval`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub(super) struct Args {
 enum Command {
     /// List what waits for an answer.
     List,
-    /// Show exactly what is going to be sent.
+    /// Show exactly what is going to be sent, and for whom. Only what was shown can be granted.
     Show {
         /// Number of the question.
         id: u64,
@@ -80,7 +80,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-async fn find(client: &Client, id: u64) -> Result<OpenQuestion, Failure> {
+async fn find(client: &Client, id: u64) -> Result<ShownQuestion, Failure> {
     Ok(client.get(&format!("/v1/approvals/{id}")).await?)
 }
 
@@ -95,7 +95,7 @@ async fn answer(
         None => {
             let found = find(client, choice.id).await?;
             output::note(show(&found, Paint { colors: false })?.trim_end());
-            found.question.digest
+            found.open.question.digest
         }
     };
     let path = format!("/v1/approvals/{}", choice.id);
@@ -119,7 +119,9 @@ async fn watch(client: &Client, format: Format, paint: Paint) -> Result<(), Fail
         for found in all.iter().filter(|found| !seen.contains(&found.id)) {
             match format {
                 Format::Json => output::json(found)?,
-                Format::Text => output::text(&line(found, paint))?,
+                Format::Text => {
+                    output::text(&(line(found, paint) + &headers(found, "  ")))?;
+                }
             }
         }
         seen = open;
@@ -140,47 +142,66 @@ fn line(found: &OpenQuestion, paint: Paint) -> String {
         .needs
         .iter()
         .filter(|name| !question.granted.contains_key(*name))
-        .map(enforcer_core::model::ApprovalName::as_str)
+        .map(ApprovalName::as_str)
         .collect();
     format!(
-        "{}  {}  {} wants {} on {} ({}), waits for {}, until {}\n",
+        "{}  {}  {} wants {} on {} ({}), as user {} in session {}, waits for {}, until {}\n",
         paint.strong(&found.id.to_string()),
         paint.faint(&moment(question.asked)),
         visible(question.agent.as_str()),
         question.facts.operation.action(),
         visible(&question.host),
         visible(&question.request_line),
+        user(found),
+        question.session,
         open.join(", "),
         moment(question.expires),
     )
 }
 
-fn show(found: &OpenQuestion, paint: Paint) -> Result<String, Failure> {
+/// Name and number of the user.
+fn user(found: &OpenQuestion) -> String {
+    let uid = found.question.uid;
+    match &found.user {
+        Some(name) => format!("{} ({uid})", visible(name)),
+        None => uid.to_string(),
+    }
+}
+
+/// The headers that are sent on, one on a line.
+fn headers(found: &OpenQuestion, indent: &str) -> String {
+    let line = |header: &BoundHeader| match &header.fingerprint {
+        Some(fingerprint) => {
+            format!(
+                "{indent}header {}, value by fingerprint {fingerprint}\n",
+                visible(&header.name)
+            )
+        }
+        None => format!("{indent}header {}, put in by the policy\n", visible(&header.name)),
+    };
+    found.question.headers.iter().map(line).collect()
+}
+
+fn show(shown: &ShownQuestion, paint: Paint) -> Result<String, Failure> {
+    let found = &shown.open;
     let question = &found.question;
     let mut text = line(found, paint);
     let facts = serde_json::to_string_pretty(&question.facts);
     let facts = facts.map_err(|error| Failure::host(&error))?;
-    let digest: String = question.digest.chars().take(DIGEST_CHARS).collect();
+    let digest: String = question.digest.chars().take(limits::APPROVAL_DIGEST_CHARS).collect();
     // Writing into a String does not fail.
     let _infallible = writeln!(text, "exchange {}, digest {digest}", question.exchange);
     for (name, by) in &question.granted {
         let _infallible = writeln!(text, "{name} was granted by {}", visible(by));
     }
+    text.push_str(&headers(found, ""));
     let _infallible =
         writeln!(text, "facts {}", facts.lines().map(visible).collect::<Vec<_>>().join("\n"));
-    match &question.body {
-        Some(body) => {
-            let _infallible =
-                writeln!(text, "body, {} bytes:\n{}", question.body_bytes, visible(body));
-        }
-        None if question.body_bytes == 0 => text.push_str("no body\n"),
-        None => {
-            let _infallible = writeln!(
-                text,
-                "body of {} bytes that cannot be shown: no codec can mask it, or it is too long",
-                question.body_bytes
-            );
-        }
+    if question.body_bytes == 0 {
+        text.push_str("no body\n");
+    } else {
+        let _infallible =
+            writeln!(text, "body, {} bytes:\n{}", question.body_bytes, visible(&shown.body));
     }
     let _infallible =
         writeln!(text, "answer: enforcer approval grant {} --digest {digest}", found.id);

@@ -105,7 +105,7 @@ fn open_enforcer(
         policy,
         journal: store.journal(),
         upstream: Upstream::new(tls::verified_by(anchors)?, addresses),
-        approvals: Approvals::default(),
+        approvals: Approvals::new(wiring::key()?),
         buffers: Buffers::default(),
         budgets: Budgets::open(&config.budgets())?,
         attempts: Attempts::default(),

@@ -247,6 +247,17 @@ pub(super) fn refused_names(
     }
 }
 
+/// A key that nobody else has and that ends with the daemon.
+///
+/// # Errors
+/// There is no random source.
+pub(super) fn key() -> anyhow::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_unspecified| anyhow::anyhow!("no random source"))?;
+    Ok(bytes)
+}
+
 /// Random bits for session ids. Without a random source, ids are told apart by time alone.
 pub(super) fn random() -> u32 {
     let mut bytes = [0; 4];

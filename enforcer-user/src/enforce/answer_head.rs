@@ -5,8 +5,11 @@
 
 use enforcer_core::facts::masked;
 use enforcer_core::mask::Masker;
+use enforcer_core::protocol::headers::HOP_BY_HOP;
 use hyper::ext::ReasonPhrase;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use hyper::http::response::Parts;
 
 use super::deny;
@@ -35,6 +38,22 @@ pub(super) fn enforce(head: &mut Parts) {
     head.headers.remove("alt-svc");
     // RFC 9112 section 4: a text of the provider that means nothing; the carrier has its own.
     head.extensions.remove::<ReasonPhrase>();
+}
+
+/// Removes what belongs to one hop only (RFC 9110 section 7.6.1).
+pub(super) fn end_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    remove(headers, |name, _| {
+        // One that names what the body is read by is ignored: the agent would read another body.
+        let is_end_to_end = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH].contains(name);
+        HOP_BY_HOP.contains(&name.as_str()) || (named.contains(name) && !is_end_to_end)
+    });
 }
 
 /// SECURITY: only we say what we refused; a provider that could would pass its own failure off as ours.
@@ -116,6 +135,21 @@ mod tests {
             head.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
             ["x-request-id"]
         );
+    }
+
+    #[test]
+    fn what_belongs_to_one_hop_is_removed_and_nothing_else() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Secret-Hop, Content-Type"),
+            ("x-secret-hop", "1"),
+            ("te", "trailers"),
+            ("content-type", "text/plain"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        end_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["content-type"]);
     }
 
     #[test]

@@ -1,36 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Holds an exchange until people have approved it. What they are shown is what goes out: the body is there
-//! whole before anybody is asked, and nothing changes it afterwards.
+//! whole before anybody is asked, and nothing changes it afterwards. What cannot be shown whole is refused at
+//! once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use enforcer_core::facts::masked;
-use enforcer_core::model::{ApprovalName, Denied, DenyReason, Facts, Obligations, limits};
+use enforcer_core::mask::Masker;
+use enforcer_core::model::{
+    ApprovalName, Denied, DenyReason, ExchangeId, Facts, Obligations, OpaqueCause, UnixMillis,
+    limits,
+};
 use enforcer_core::policy::{Approver, Policy};
 use enforcer_core::protocol::codec;
+use enforcer_core::protocol::headers::is_volatile;
 use enforcer_core::record::EventBody;
+use hyper::header::{CONTENT_TYPE, HeaderName};
 
 use super::content::{Body, Content};
+use super::outgoing::Outgoing;
 use super::record::OpenRecord;
 use super::{Conn, Enforcer};
-use crate::approval::{Asked, Outcome, Question, QuestionId};
-use crate::runtime::chain;
+use crate::approval::{Asked, BoundHeader, Outcome, Question, QuestionId};
+use crate::runtime::{self, chain};
+
+/// Forms of which the values stand behind percent signs.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Asks, and waits as long as the shortest of the approvals holds. Without facts nothing has to be approved.
 pub(super) async fn wait(
     cx: &Enforcer,
     conn: &Conn,
     policy: &Policy,
-    owed: &Obligations,
+    outgoing: &Outgoing<'_>,
     facts: Option<Facts>,
     content: &mut Content,
     record: &OpenRecord,
 ) -> Result<(), Denied> {
     let Some(facts) = facts else { return Ok(()) };
-    if !content.is_whole().await {
-        return Err(Denied::because(DenyReason::Limit));
-    }
+    let owed = outgoing.owed;
+    let everything = policy.masker_of_everything();
+    let body = shown_body(content, everything.clone()).await?;
     let mut may: BTreeMap<ApprovalName, Vec<Approver>> = BTreeMap::new();
     let (mut hold, mut expire) = (limits::APPROVAL_HOLD_MAX, limits::APPROVAL_EXPIRE_MAX);
     for name in &owed.approvals {
@@ -39,14 +51,95 @@ pub(super) async fn wait(
         (hold, expire) = (hold.min(found.hold), expire.min(found.expire));
         may.insert(name.clone(), found.by.clone());
     }
-    let question = question(cx, conn, policy, owed, facts, content, record, expire);
-    let asked = cx.approvals.ask(question.clone(), may, expire);
-    let asked = asked.map_err(|_too_many| Denied::because(DenyReason::Limit))?;
+    let mut question = question(cx, conn, outgoing, facts, (content, record.id()), &everything);
+    let lasts = u64::try_from(expire.as_millis()).unwrap_or(u64::MAX);
+    question.expires = UnixMillis(question.asked.0.saturating_add(lasts));
+    let asked = cx.approvals.ask(question.clone(), body, may, expire);
+    let asked = asked.map_err(|why| {
+        let message = format!("{why}; send it again when some of them are answered");
+        Denied { message: Some(message), ..Denied::because(DenyReason::Limit) }
+    })?;
     let id = asked.id;
     if asked.is_new {
         told(cx, conn, &question, id).await?;
     }
     hold_for(cx, asked, hold, owed).await
+}
+
+/// Why a body cannot be shown whole.
+#[derive(Clone, Copy, Debug)]
+enum NotShowable {
+    NotText,
+    TooLarge,
+}
+
+impl From<NotShowable> for Denied {
+    fn from(why: NotShowable) -> Self {
+        let why = match why {
+            NotShowable::NotText => "the body is not text in UTF-8".to_owned(),
+            NotShowable::TooLarge => {
+                let most = limits::APPROVAL_SHOWN_BYTES_MAX;
+                format!("the body has more than {most} bytes, so send less in one request")
+            }
+        };
+        let message = format!(
+            "{why}; or ask whoever writes the policy to permit such requests without a person"
+        );
+        Self { message: Some(message), ..Self::because(DenyReason::ApprovalNotShowable) }
+    }
+}
+
+/// All of the body, taken up if need be, as it is shown.
+async fn shown_body(content: &mut Content, everything: Masker) -> Result<String, Denied> {
+    if content.least_bytes() > limits::APPROVAL_SHOWN_BYTES_MAX as u64 {
+        return Err(NotShowable::TooLarge.into());
+    }
+    if !content.is_whole().await {
+        return Err(match &content.body {
+            Body::Opaque { cause: OpaqueCause::TooLarge, .. } => NotShowable::TooLarge.into(),
+            Body::NoRoom | Body::Opaque { .. } | Body::Stream(_) | Body::Whole(_) => {
+                Denied::because(DenyReason::Limit)
+            }
+        });
+    }
+    if content.least_bytes() > limits::APPROVAL_SHOWN_BYTES_MAX as u64 {
+        return Err(NotShowable::TooLarge.into());
+    }
+    let kind = content.head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_form = kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(FORM));
+    let bytes = bytes(content);
+    let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
+        text(&bytes, &everything, is_form)
+    } else {
+        let masked = runtime::heavy(move || text(&bytes, &everything, is_form)).await;
+        masked.map_err(|_panicked| Denied::because(DenyReason::Internal))?
+    };
+    Ok(masked?)
+}
+
+/// What is known of the body.
+fn bytes(content: &Content) -> Bytes {
+    match &content.body {
+        Body::Whole(bytes) => bytes.clone(),
+        Body::Opaque { seen, .. } => seen.clone(),
+        Body::NoRoom | Body::Stream(_) => Bytes::new(),
+    }
+}
+
+/// A body with everything masked that the bundle masks.
+fn text(bytes: &[u8], everything: &Masker, is_form: bool) -> Result<String, NotShowable> {
+    let text = match codec::mask_request(bytes, everything) {
+        Ok(masked) => String::from_utf8(masked.bytes).map_err(|_binary| NotShowable::NotText)?,
+        Err(_not_understood) => {
+            let text = str::from_utf8(bytes).map_err(|_binary| NotShowable::NotText)?;
+            let plain = everything.mask_text(text).text;
+            if is_form { masked(&plain, everything) } else { plain.into_owned() }
+        }
+    };
+    if text.len() > limits::APPROVAL_SHOWN_BYTES_MAX {
+        return Err(NotShowable::TooLarge);
+    }
+    Ok(text)
 }
 
 async fn hold_for(
@@ -98,59 +191,85 @@ async fn told(
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything that is shown comes from somewhere else")]
+/// What is shown, but for when it is gone, which the caller says.
 fn question(
     cx: &Enforcer,
     conn: &Conn,
-    policy: &Policy,
-    owed: &Obligations,
+    outgoing: &Outgoing<'_>,
     facts: Facts,
-    content: &Content,
-    record: &OpenRecord,
-    expire: Duration,
+    (content, exchange): (&Content, ExchangeId),
+    everything: &Masker,
 ) -> Question {
-    let everything = policy.masker_of_everything();
-    let mask = |text: &str| masked(text, &everything);
-    let bytes: &[u8] = match &content.body {
-        Body::Whole(bytes) => bytes,
-        Body::Opaque { seen, .. } => seen,
-        Body::NoRoom | Body::Stream(_) => &[],
-    };
-    let uri = &content.head.uri;
+    let mask = |text: &str| masked(text, everything);
+    let (origin, uri) = (&conn.origin, &content.head.uri);
+    let (bytes, query) = (bytes(content), uri.query().unwrap_or_default());
     let line = format!("{} {}", content.head.method, mask(uri.path()));
-    let mut hasher = blake3::Hasher::new();
-    let query = uri.query().unwrap_or_default();
-    let parts = [
-        conn.target.host.as_bytes(),
-        &conn.target.port.to_be_bytes(),
-        content.head.method.as_str().as_bytes(),
-        uri.path().as_bytes(),
-        query.as_bytes(),
-        bytes,
-    ];
-    for part in parts {
-        // The length goes first, so that text cannot move between two parts.
-        hasher.update(&(part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    let shown = codec::mask_request(bytes, &everything).ok();
-    let shown = shown.and_then(|shown| String::from_utf8(shown.bytes).ok());
-    let shown = shown.filter(|shown| shown.len() <= limits::APPROVAL_SHOWN_BYTES_MAX);
     let asked = cx.clock.now();
-    let expire = u64::try_from(expire.as_millis()).unwrap_or(u64::MAX);
     Question {
-        exchange: record.id(),
+        exchange,
         agent: facts.agent.clone(),
+        uid: origin.process.uid,
+        session: origin.session,
         endpoint: facts.endpoint.clone(),
         host: format!("{}:{}", conn.target.host, conn.target.port),
         request_line: if query.is_empty() { line } else { format!("{line}?{}", mask(query)) },
         facts: facts.with_texts(mask),
-        body: shown,
+        headers: bound_headers(cx, outgoing, everything),
         body_bytes: bytes.len() as u64,
-        digest: hasher.finalize().to_hex().to_string(),
-        needs: owed.approvals.clone(),
+        digest: digest(cx, conn, outgoing, content, &bytes),
+        needs: outgoing.owed.approvals.clone(),
         granted: BTreeMap::new(),
         asked,
-        expires: enforcer_core::model::UnixMillis(asked.0.saturating_add(expire)),
+        expires: asked,
     }
+}
+
+/// Headers that go out and matter, by name. One that a credential of the bundle replaces has no value here.
+fn bound<'o>(outgoing: &'o Outgoing<'_>) -> Vec<(&'o HeaderName, Option<&'o [u8]>)> {
+    let sent = outgoing.headers.iter().map(|(name, value)| (name, Some(value.as_bytes())));
+    let sent = sent.filter(|(name, _)| !outgoing.credentials.replace(name));
+    let put_in = outgoing.credentials.names().map(|name| (name, None));
+    let mut bound: Vec<_> =
+        sent.filter(|(name, _)| !is_volatile(name.as_str())).chain(put_in).collect();
+    // Stable, so that several values of one name keep their order.
+    bound.sort_by(|one, other| one.0.as_str().cmp(other.0.as_str()));
+    bound
+}
+
+fn bound_headers(cx: &Enforcer, outgoing: &Outgoing<'_>, everything: &Masker) -> Vec<BoundHeader> {
+    let shown = |(name, value): (&HeaderName, Option<&[u8]>)| {
+        let fingerprint = value.map(|value| {
+            let hash = cx.approvals.digest("header", [name.as_str().as_bytes(), value]).to_hex();
+            hash.chars().take(limits::APPROVAL_FINGERPRINT_CHARS).collect()
+        });
+        BoundHeader { name: masked(name.as_str(), everything), fingerprint }
+    };
+    bound(outgoing).into_iter().map(shown).collect()
+}
+
+fn digest(
+    cx: &Enforcer,
+    conn: &Conn,
+    outgoing: &Outgoing<'_>,
+    content: &Content,
+    bytes: &[u8],
+) -> String {
+    let (origin, uri) = (&conn.origin, &content.head.uri);
+    let (uid, session) = (origin.process.uid.to_be_bytes(), origin.session.to_string());
+    let port = conn.target.port.to_be_bytes();
+    let mut parts: Vec<&[u8]> = vec![
+        &uid,
+        session.as_bytes(),
+        conn.target.host.as_bytes(),
+        &port,
+        content.head.method.as_str().as_bytes(),
+        uri.path().as_bytes(),
+        uri.query().unwrap_or_default().as_bytes(),
+        bytes,
+    ];
+    for (name, value) in bound(outgoing) {
+        let is_sent: &[u8] = if value.is_some() { b"sent" } else { b"put in" };
+        parts.extend([name.as_str().as_bytes(), is_sent, value.unwrap_or_default()]);
+    }
+    cx.approvals.digest("request", parts).to_hex().to_string()
 }

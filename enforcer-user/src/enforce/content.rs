@@ -65,6 +65,19 @@ impl Content {
         drop(tokio::time::timeout(limits::REQUEST_DRAIN_TIMEOUT, drained).await);
     }
 
+    /// The least number of bytes that the body has, as far as it was read or declared.
+    pub(super) fn least_bytes(&self) -> u64 {
+        let declared = |rest: &Incoming| rest.size_hint().lower();
+        match &self.body {
+            Body::NoRoom => 0,
+            Body::Opaque { seen, rest, .. } => {
+                (seen.len() as u64).saturating_add(rest.as_ref().map_or(0, declared))
+            }
+            Body::Stream(rest) => declared(rest),
+            Body::Whole(bytes) => bytes.len() as u64,
+        }
+    }
+
     /// Takes up what the agent still sends, so that all of the body is there; false if that cannot be.
     pub(super) async fn is_whole(&mut self) -> bool {
         match std::mem::replace(&mut self.body, Body::NoRoom) {

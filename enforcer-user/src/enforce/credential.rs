@@ -22,6 +22,16 @@ const SYSTEMD: &str = "CREDENTIALS_DIRECTORY";
 pub(super) struct Credentials(Vec<(HeaderName, HeaderValue)>);
 
 impl Credentials {
+    /// Whether one of them is put in under this name.
+    pub(super) fn replace(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|(header, _)| header == name)
+    }
+
+    /// Their names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
     /// Puts them in, instead of what the agent sent under these names.
     pub(super) fn put_into(self, headers: &mut HeaderMap) {
         for (name, value) in self.0 {

@@ -4,32 +4,22 @@
 use std::error::Error as _;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use enforcer_core::model::{Denied, Mode, Obligations};
+use enforcer_core::model::{Denied, Mode};
 use enforcer_core::policy::{Endpoint, Policy};
-use enforcer_core::protocol::codec::Route;
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 
 use super::answer::{self, Expected, Prepared, Refused};
-use super::answer_head;
-use super::content::{Body, Content};
-use super::credential::Credentials;
+use super::content::Content;
+use super::outgoing::{self, Outgoing};
 use super::record::OpenRecord;
-use super::{Conn, Enforcer};
-use crate::upstream::{self, RequestBody};
+use super::{Conn, Enforcer, answer_head};
+use crate::upstream;
 
-/// How a request goes out.
-pub(super) struct Outgoing<'o> {
-    /// What the answer is under.
-    pub(super) owed: &'o Obligations,
-    /// What is put in.
-    pub(super) credentials: Credentials,
-    /// In observe mode nothing is changed that the agent or the provider could tell.
-    pub(super) mode: Mode,
-    pub(super) endpoint: &'o Endpoint,
+/// What the answer is read by.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) endpoint: &'a Endpoint,
     /// Choices that are asked for.
     pub(super) choices: u64,
 }
@@ -38,15 +28,14 @@ pub(super) struct Outgoing<'o> {
 pub(super) async fn forward(
     cx: &Enforcer,
     conn: &Conn,
-    policy: &Policy,
+    asked: Asked<'_>,
     outgoing: Outgoing<'_>,
     content: Content,
     record: &mut OpenRecord,
 ) -> Result<(Parts, Prepared), Denied> {
     let route = content.route;
-    let Outgoing { owed, credentials, mode, endpoint, choices } = outgoing;
-    let mut request = request(content, mode, record);
-    credentials.put_into(request.headers_mut());
+    let Outgoing { owed, headers, credentials, mode } = outgoing;
+    let request = outgoing::request(content, headers, credentials, record);
     record.sent().store(true, Ordering::Release);
     let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
     let (response, lease) = sent.map_err(|error| {
@@ -62,12 +51,13 @@ pub(super) async fn forward(
         Denied::because(record.request_fault().unwrap_or(error.reason()))
     })?;
     let (mut head, body) = response.into_parts();
-    clean(&mut head.headers);
+    answer_head::end_hop(&mut head.headers);
     if mode == Mode::Enforce {
         answer_head::enforce(&mut head);
     }
     answer_head::remove_marks(&mut head.headers);
     record.is_answered(head.status);
+    let Asked { policy, endpoint, choices } = asked;
     let expected = Expected {
         policy,
         buffers: &cx.buffers,
@@ -83,110 +73,5 @@ pub(super) async fn forward(
             record.detail(why.to_owned());
             Err(Denied::because(reason))
         }
-    }
-}
-
-fn request(content: Content, mode: Mode, record: &mut OpenRecord) -> Request<RequestBody> {
-    let Content { mut head, route, body, room, .. } = content;
-    clean(&mut head.headers);
-    // The carrier frames the body anew; a masked one has another length.
-    head.headers.remove(CONTENT_LENGTH);
-    // Our carrier answers the expectation by itself (RFC 9110 section 10.1.1).
-    head.headers.remove(EXPECT);
-    if mode == Mode::Enforce {
-        for name in OVERRIDES {
-            head.headers.remove(name);
-        }
-    }
-    if mode == Mode::Enforce && route.is_some_and(Route::reads_body) {
-        // What must be read cannot come compressed.
-        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
-    let body = match body {
-        Body::Whole(bytes) => {
-            record.sends(&bytes);
-            whole(room.hold(bytes))
-        }
-        Body::Stream(stream) => record.tee(stream),
-        Body::Opaque { seen, rest: Some(rest), .. } => record.tee_after(room.hold(seen), rest),
-        Body::Opaque { seen, rest: None, .. } => {
-            record.sends(&seen);
-            whole(room.hold(seen))
-        }
-        Body::NoRoom => whole(Bytes::new()),
-    };
-    Request::from_parts(head, body)
-}
-
-fn whole(bytes: Bytes) -> RequestBody {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// Removes what belongs to one hop only (RFC 9110 section 7.6.1).
-fn clean(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all("connection")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-/// SECURITY: by these, servers and what stands before them serve another host, path or method than the
-/// ones that were judged. No client of a provider has a reason to send them.
-const OVERRIDES: [&str; 14] = [
-    "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-path",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-host",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-host",
-    "x-original-url",
-    "x-rewrite-url",
-];
-
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_belongs_to_one_hop_is_removed_and_nothing_else() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, X-Secret-Hop"),
-            ("x-secret-hop", "1"),
-            ("te", "trailers"),
-            ("authorization", "Bearer k"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        clean(&mut headers);
-        assert_eq!(headers.len(), 1);
-        assert!(headers.contains_key("authorization"));
     }
 }

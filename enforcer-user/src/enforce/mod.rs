@@ -18,6 +18,7 @@ mod facts;
 mod forward;
 mod head;
 mod mask;
+mod outgoing;
 mod record;
 mod tunnel;
 
@@ -34,7 +35,8 @@ pub use attempts::{Attempts, network_refused, record_all, record_due, stranger_r
 use before::Before;
 pub use buffers::Buffers;
 pub use deny::answer as deny_answer;
-use forward::{Outgoing, forward};
+use forward::{Asked, forward};
+use outgoing::Outgoing;
 use record::{NotRecorded, OpenRecord};
 pub use record::{connection_observed, connection_refused, resolve_refused};
 pub use tunnel::{Tunnel, tunnel};
@@ -92,6 +94,11 @@ pub async fn exchange(
         // The bundle changed under an open connection, or the endpoint is not to be looked into.
         return refuse(cx, conn, None, Denied::because(DenyReason::NotAnEndpoint));
     };
+    if policy.mode() == Mode::Enforce
+        && let Some(refusal) = outgoing::refusal(cx, conn, endpoint.protocol, request.headers())
+    {
+        return refusal;
+    }
     match runtime::caught(Box::pin(judged(cx, conn, &policy, endpoint, request))).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(NotRecorded)) => {
@@ -139,10 +146,11 @@ async fn judged(
     let answered = match before {
         Ok(Before { reservation, credentials }) => {
             record.charge(reservation);
-            let mode = decision.mode;
-            let outgoing = Outgoing { owed: &owed, credentials, mode, endpoint, choices };
-            match approval::wait(cx, conn, policy, &owed, shown, &mut content, &record).await {
-                Ok(()) => forward(cx, conn, policy, outgoing, content, &mut record).await,
+            let asked = Asked { policy, endpoint, choices };
+            let headers = outgoing::headers(&content, endpoint.protocol, decision.mode);
+            let outgoing = Outgoing { owed: &owed, headers, credentials, mode: decision.mode };
+            match approval::wait(cx, conn, policy, &outgoing, shown, &mut content, &record).await {
+                Ok(()) => forward(cx, conn, asked, outgoing, content, &mut record).await,
                 Err(denied) => {
                     content.drain().await;
                     Err(denied)

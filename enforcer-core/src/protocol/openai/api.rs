@@ -15,7 +15,7 @@ use crate::protocol::json_tree::Node;
 
 use super::mask::detect_body;
 use super::request::{chat_facts, has_alias, name};
-use super::{Route, tokens};
+use super::{Route, fields, tokens};
 
 /// Where files are listed; what is below it is about one of them.
 const FILES: &str = "/v1/files";
@@ -74,6 +74,9 @@ pub(super) fn is_file(path: &str) -> bool {
 }
 
 fn operation(route: Route, body: &Node<'_>) -> Option<Operation> {
+    if fields::leads_elsewhere(body) {
+        return None;
+    }
     let plain = |fields: &[&str]| (!has_alias(body, fields)).then_some(());
     match route {
         Route::Chat => chat_facts(body).map(Operation::Chat),

@@ -4,6 +4,8 @@
 mod api;
 mod delta;
 mod error;
+mod fields;
+mod headers;
 mod mask;
 mod meter;
 mod parts;
@@ -18,6 +20,8 @@ mod tests;
 
 pub use api::{Understood, decode, understood_by_head};
 pub use error::{error_body, error_event};
+pub use fields::knows_query;
+pub use headers::knows_header;
 pub use request::mask_request;
 pub use response::{Answer, read_answer};
 pub use stream::{ChatStream, Keep, Pieces, StreamError, Wants};

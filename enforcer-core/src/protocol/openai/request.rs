@@ -11,7 +11,7 @@ use crate::model::{Chat, OpaqueCause};
 use crate::protocol::json_tree::Node;
 
 use super::mask::{PART_PAYLOADS, mask_body};
-use super::{MaskedBody, tokens};
+use super::{MaskedBody, fields, tokens};
 
 /// Longest name of a model or a tool, in bytes; the API allows fewer.
 const NAME_BYTES_MAX: usize = 256;
@@ -20,8 +20,17 @@ const TOOLS_MAX: usize = 1024;
 /// Most types of content parts of one request; the API has five.
 const PARTS_MAX: usize = 16;
 /// Fields that facts are made from.
-const FIELDS: [&str; 7] =
-    ["model", "messages", "stream", "tools", "functions", "max_tokens", "max_completion_tokens"];
+const FIELDS: [&str; 9] = [
+    "model",
+    "messages",
+    "stream",
+    "tools",
+    "functions",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "store",
+];
 
 /// Masks the texts of a request body: every string and every name, except what the API dispatches on and
 /// payloads in base64.
@@ -55,6 +64,8 @@ pub(super) fn chat_facts(body: &Node<'_>) -> Option<Chat> {
         tools: tools(body)?,
         parts: parts(messages)?,
         max_tokens: max_tokens(body)?,
+        n: fields::answer_count(body)?,
+        store: fields::store(body)?,
     })
 }
 
@@ -100,7 +111,8 @@ fn parts(messages: &[Node<'_>]) -> Option<BTreeSet<String>> {
     Some(kinds)
 }
 
-/// Names of all tools: functions, custom tools, the older functions, and hosted tools by their type.
+/// Names of all tools: functions, custom tools, the older functions, hosted tools by their type, and a search
+/// of the web that is asked for beside them.
 fn tools(body: &Node<'_>) -> Option<BTreeSet<String>> {
     let list = |field: &str| match body.set(field) {
         None => Some(&[] as &[Node<'_>]),
@@ -117,6 +129,7 @@ fn tools(body: &Node<'_>) -> Option<BTreeSet<String>> {
     for function in list("functions")? {
         names.insert(name(function.at("name")?)?);
     }
+    names.extend(fields::search_tool(body));
     Some(names)
 }
 

@@ -40,7 +40,8 @@ pub(super) fn count(model: &str, body: &Node<'_>) -> i64 {
     };
     let tokens = members(body, member) + ANSWER_TOKENS;
     let bytes = text_bytes(body).saturating_sub(payload_bytes(body));
-    i64::try_from(tokens.max(bytes.div_ceil(TEXT_BYTES_PER_TOKEN_MAX))).unwrap_or(i64::MAX)
+    let floor = (bytes as u64).div_ceil(TEXT_BYTES_PER_TOKEN_MAX);
+    i64::try_from(floor.max(tokens as u64)).unwrap_or(i64::MAX)
 }
 
 /// Bytes of everything that is no bracket, sign or space.

@@ -134,6 +134,42 @@ fn every_type_of_content_part_is_a_fact() {
 }
 
 #[test]
+fn answers_storing_and_searches_are_facts() {
+    let facts = |more: Value| {
+        let mut body = json!({ "model": "m", "messages": [] });
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        decode_chat(body.to_string().as_bytes(), &detectors()).map(|it| it.facts)
+    };
+    let plain = facts(json!({})).unwrap();
+    assert_eq!((plain.n, plain.store, plain.tools.len()), (1, false, 0));
+    let asked = facts(json!({ "n": 128, "store": true, "web_search_options": {} })).unwrap();
+    assert_eq!((asked.n, asked.store), (128, true));
+    assert_eq!(asked.tools, BTreeSet::from(["web_search".to_owned()]));
+    let unset = json!({ "n": null, "store": null, "web_search_options": null });
+    assert_eq!(facts(unset).unwrap().tools.len(), 0);
+    let both =
+        json!({ "search_parameters": { "mode": "on" }, "tools": [{ "type": "web_search" }] });
+    assert_eq!(facts(both).unwrap().tools.len(), 1);
+    for wrong in [
+        json!({ "n": 0 }),
+        json!({ "n": 129 }),
+        json!({ "n": -1 }),
+        json!({ "n": 1.0 }),
+        json!({ "n": "2" }),
+        json!({ "N": 2 }),
+        json!({ "store": 1 }),
+        json!({ "Store": true }),
+        json!({ "models": ["o3"] }),
+        json!({ "fallbacks": [] }),
+        json!({ "Api-Base": "https://x.example" }),
+    ] {
+        assert_eq!(facts(wrong.clone()).unwrap_err(), OpaqueCause::Fields, "{wrong}");
+    }
+}
+
+#[test]
 fn no_text_goes_uncounted_wherever_it_stands() {
     let count = |body: Value| {
         decode_chat(body.to_string().as_bytes(), &detectors()).unwrap().facts.input_tokens

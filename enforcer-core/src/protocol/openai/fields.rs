@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What names a model, or changes where texts go, beside the fields that facts are made from.
+//!
+//! `protocol = "openai"` is spoken by gateways and servers that read more than the API has: OpenRouter,
+//! LiteLLM, Vercel AI Gateway, Portkey, orq, vLLM, SGLang, Azure. A rule on the model would judge one model
+//! and another would answer, so such a request has no facts. Errs to refusing: a name counts in whatever
+//! spelling (`api_base`, `apiBase`, `api-base`), whatever its value.
+
+use std::collections::BTreeSet;
+
+use crate::protocol::json_tree::Node;
+
+/// Most answers to one chat (`n`) that the API gives.
+const ANSWERS_MAX: u64 = 128;
+/// The hosted tool that a search beside the list of tools is taken for.
+const WEB_SEARCH: &str = "web_search";
+/// Names of a query that the API has for a request with a body; the value is a date and a word (Azure).
+const QUERY_NAMES: [&str; 1] = ["api-version"];
+
+/// Whether everything in this query is known, each name once. Others could name a model or a deployment.
+#[must_use]
+pub fn knows_query(query: &str) -> bool {
+    if query.is_empty() {
+        return true;
+    }
+    let mut seen = BTreeSet::new();
+    query.split('&').all(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        // Some readers end a pair at `;`, and decode what stands in it.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        QUERY_NAMES.contains(&name) && value.bytes().all(is_plain) && seen.insert(name)
+    })
+}
+
+/// Whether a body names a model, a provider or a place beside its fields.
+pub(super) fn leads_elsewhere(body: &Node<'_>) -> bool {
+    let Node::Object(members) = body else { return false };
+    members.iter().any(|(name, _)| {
+        let plain = plain(name);
+        ELSEWHERE.contains(&plain.as_str())
+            || ELSEWHERE_BEGINNINGS.iter().any(|beginning| plain.starts_with(beginning))
+            || plain.contains("fallback")
+    })
+}
+
+/// A name without anything but letters and digits, in lower case.
+fn plain(name: &str) -> String {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// Such names.
+const ELSEWHERE: [&str; 74] = [
+    // Other models, and words for a model.
+    "adapter",
+    "adapterid",
+    "adaptersource",
+    "agentid",
+    "assistantid",
+    "deployment",
+    "deploymentid",
+    "deploymentname",
+    "draftmodel",
+    "engine",
+    "engineid",
+    "lora",
+    "lorapath",
+    "lorarequest",
+    "modelaliasmap",
+    "modelgroup",
+    "modelid",
+    "modelinfo",
+    "modellist",
+    "modelname",
+    "models",
+    "preset",
+    "specificdeployment",
+    "targetmodel",
+    // Who serves it, and by which settings.
+    "config",
+    "customllmprovider",
+    "gateway",
+    "orq",
+    "provider",
+    "provideroptions",
+    "providers",
+    "route",
+    "router",
+    "routersettings",
+    "routing",
+    "routingstrategy",
+    "strategy",
+    "tags",
+    "targets",
+    "userconfig",
+    // Where it is, and with whose key.
+    "apibase",
+    "apihost",
+    "apikey",
+    "apitoken",
+    "apitype",
+    "apiversion",
+    "baseurl",
+    "endpointurl",
+    "host",
+    "proxies",
+    "proxy",
+    "proxyserverrequest",
+    "regionname",
+    "url",
+    // What is sent along, or to whom else.
+    "callback",
+    "callbacks",
+    "callbackurl",
+    "connectors",
+    "datasources",
+    "defaultheaders",
+    "extrabody",
+    "extraheaders",
+    "extraquery",
+    "failurecallback",
+    "headers",
+    "kvtransferparams",
+    "logitsprocessors",
+    "successcallback",
+    "vllmxargs",
+    "webhook",
+    "webhooks",
+    "webhookurl",
+    // What changes texts on their way.
+    "plugins",
+    "transforms",
+];
+const ELSEWHERE_BEGINNINGS: [&str; 9] = [
+    "aws",
+    "azure",
+    "bestof",
+    "langfuse",
+    "langsmith",
+    "litellm",
+    "mocktesting",
+    "portkey",
+    "vertex",
+];
+
+/// Fields by which the web is searched without a tool in the list: of the API itself, xAI, Groq, DashScope.
+const SEARCHES: [&str; 6] = [
+    "enablesearch",
+    "enablewebsearch",
+    "searchparameters",
+    "searchsettings",
+    "websearch",
+    "websearchoptions",
+];
+
+/// The tool by whose name a search is judged, if the body asks for one.
+pub(super) fn search_tool(body: &Node<'_>) -> Option<String> {
+    let Node::Object(members) = body else { return None };
+    let is_asked = members.iter().any(|(name, node)| {
+        SEARCHES.contains(&plain(name).as_str()) && !matches!(node, Node::Null | Node::Bool(false))
+    });
+    is_asked.then(|| WEB_SEARCH.to_owned())
+}
+
+/// Whether the provider keeps the chat; it does not unless it is asked to.
+pub(super) fn store(body: &Node<'_>) -> Option<bool> {
+    match body.set("store") {
+        None => Some(false),
+        Some(Node::Bool(store)) => Some(*store),
+        Some(_) => None,
+    }
+}
+
+/// How many answers are asked for.
+pub(super) fn answer_count(body: &Node<'_>) -> Option<i64> {
+    let Some(node) = body.set("n") else { return Some(1) };
+    let count = node.number().filter(|count| (1..=ANSWERS_MAX).contains(count))?;
+    i64::try_from(count).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leads(body: &str) -> bool {
+        leads_elsewhere(&Node::read(body.as_bytes()).expect("JSON"))
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_found_in_every_spelling() {
+        for name in [
+            "models",
+            "Models",
+            "fallbacks",
+            "context_window_fallbacks",
+            "default-fallbacks",
+            "route",
+            "provider",
+            "plugins",
+            "transforms",
+            "extra_body",
+            "base_url",
+            "baseURL",
+            "api_base",
+            "apiBase",
+            "custom_llm_provider",
+            "provider_options",
+            "providerOptions",
+            "data_sources",
+            "kv_transfer_params",
+            "litellm_params",
+            "aws_bedrock_runtime_endpoint",
+            "best_of",
+        ] {
+            assert!(leads(&format!(r#"{{"model":"m","{name}":null}}"#)), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_field_of_the_api_leads_elsewhere() {
+        // openai-python `types/chat/completion_create_params.py`, and the other requests with a body.
+        for name in [
+            "audio",
+            "completion_window",
+            "dimensions",
+            "encoding_format",
+            "endpoint",
+            "frequency_penalty",
+            "function_call",
+            "functions",
+            "hyperparameters",
+            "input",
+            "input_file_id",
+            "instructions",
+            "integrations",
+            "logit_bias",
+            "logprobs",
+            "max_completion_tokens",
+            "max_tokens",
+            "messages",
+            "metadata",
+            "method",
+            "modalities",
+            "model",
+            "n",
+            "output_expires_after",
+            "parallel_tool_calls",
+            "prediction",
+            "presence_penalty",
+            "prompt",
+            "prompt_cache_key",
+            "prompt_cache_retention",
+            "reasoning_effort",
+            "response_format",
+            "safety_identifier",
+            "seed",
+            "service_tier",
+            "stop",
+            "store",
+            "stream",
+            "stream_options",
+            "suffix",
+            "temperature",
+            "tool_choice",
+            "tools",
+            "top_logprobs",
+            "top_p",
+            "training_file",
+            "user",
+            "validation_file",
+            "verbosity",
+            "voice",
+            "web_search_options",
+            "data",
+            "quality",
+            "size",
+            "style",
+            "background",
+            "moderation",
+            "output_compression",
+            "output_format",
+            "partial_images",
+            "speed",
+            "stream_format",
+        ] {
+            assert!(!leads(&format!(r#"{{"{name}":1}}"#)), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_query_that_the_api_has_is_known() {
+        for query in ["", "api-version=2024-10-21", "api-version=2025-04-01-preview"] {
+            assert!(knows_query(query), "{query}");
+        }
+        for query in [
+            "model=o3",
+            "api-version=1&model=o3",
+            "api-version=1;model=o3",
+            "api-version=1%26model=o3",
+            "api-version=1&api-version=2",
+            "API-Version=1",
+            "api%2dversion=1",
+            "deployment",
+            "&",
+            "=",
+        ] {
+            assert!(!knows_query(query), "{query}");
+        }
+    }
+}
