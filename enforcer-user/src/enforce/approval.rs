@@ -117,7 +117,7 @@ fn question(
         Body::NoRoom | Body::Stream(_) => &[],
     };
     let uri = &content.head.uri;
-    let line = format!("{} {}", content.head.method, mask(uri.path()));
+    let line = format!("{} {}", mask(content.head.method.as_str()), mask(uri.path()));
     let mut hasher = blake3::Hasher::new();
     let query = uri.query().unwrap_or_default();
     let parts = [
@@ -142,7 +142,7 @@ fn question(
         exchange: record.id(),
         agent: facts.agent.clone(),
         endpoint: facts.endpoint.clone(),
-        host: format!("{}:{}", conn.target.host, conn.target.port),
+        host: format!("{}:{}", mask(&conn.target.host), conn.target.port),
         request_line: if query.is_empty() { line } else { format!("{line}?{}", mask(query)) },
         facts: facts.with_texts(mask),
         body: shown,

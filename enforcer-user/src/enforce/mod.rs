@@ -17,6 +17,8 @@ mod forward;
 mod head;
 mod mask;
 mod record;
+mod refused;
+mod stored;
 mod tunnel;
 
 use std::sync::Arc;
@@ -34,7 +36,8 @@ pub use buffers::Buffers;
 pub use deny::answer as deny_answer;
 use forward::{Outgoing, forward};
 use record::{NotRecorded, OpenRecord};
-pub use record::{connection_observed, connection_refused, resolve_refused};
+pub use refused::{connection_observed, connection_refused, recorded, resolve_refused};
+pub use stored::look_at_spent;
 pub use tunnel::{Tunnel, tunnel};
 
 use crate::approval::Approvals;
