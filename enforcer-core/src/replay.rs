@@ -3,7 +3,7 @@
 //!
 //! Judges the facts as they were recorded, with the evaluator of the data path. It does not read bodies:
 //! what no detector looked for then is not in the facts, and an exchange about which the other policy asks
-//! for it is counted as undetermined. An exchange refused for another reason than the
+//! for it is counted as undetermined, as is one whose facts are not whole. An exchange refused for another reason than the
 //! policy is judged by its decision only.
 
 use std::collections::BTreeSet;
@@ -21,7 +21,8 @@ use crate::record::{Event, EventBody, ExchangeOpened};
 pub struct Report {
     /// Exchanges judged, and those that could not be.
     pub exchanges: u64,
-    /// Exchanges that could not be judged: the other policy asks for what nobody looked for then.
+    /// Exchanges that could not be judged: the other policy asks for what nobody looked for then, or not all of
+    /// the facts was recorded.
     #[serde(default)]
     pub undetermined: u64,
     /// Exchanges that were allowed and would be denied.
@@ -131,7 +132,8 @@ impl<F: FnMut(&Facts) -> Option<Decision>> Replay<F> {
 
     fn judge(&mut self, at: UnixMillis, opened: &ExchangeOpened) {
         self.report.exchanges += 1;
-        let Some(replayed) = (self.decide)(&opened.facts) else {
+        let judged = if opened.facts_cut { None } else { (self.decide)(&opened.facts) };
+        let Some(replayed) = judged else {
             self.report.undetermined += 1;
             return;
         };
@@ -146,8 +148,8 @@ impl<F: FnMut(&Facts) -> Option<Decision>> Replay<F> {
             self.report.differences.push(Difference {
                 exchange: opened.exchange,
                 at,
-                request_line: opened.request_line.clone(),
-                facts: opened.facts.clone(),
+                request_line: opened.request_line.as_str().to_owned(),
+                facts: opened.facts.clone().into_facts(),
                 changes,
                 recorded: opened.decision.clone(),
                 replayed,
@@ -195,11 +197,12 @@ fn obligation_changes(recorded: &Decision, replayed: &Decision) -> Vec<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::Masker;
     use crate::model::{
         AgentName, BudgetName, EndpointName, Http, Mode, Operation, PolicyVersion, RuleId,
         SessionId,
     };
-    use crate::record::Process;
+    use crate::record::{Process, Recorded, RecordedFacts};
 
     fn decision(effect: Effect, request: &[&str], response: &[&str]) -> Decision {
         let masks = |names: &[&str]| names.iter().map(|name| MaskName::new(*name)).collect();
@@ -222,24 +225,27 @@ mod tests {
 
     fn event(number: u64, path: &str, decision: Decision) -> Event {
         let session = SessionId::from_u64(1);
+        let masker = Masker::new(Vec::new()).unwrap();
+        let facts = Facts {
+            agent: AgentName::new("a"),
+            endpoint: EndpointName::new("e"),
+            detected: BTreeSet::new(),
+            sought: None,
+            operation: Operation::Http(Http {
+                method: "GET".to_owned(),
+                path: path.to_owned(),
+                query: String::new(),
+                has_body: false,
+            }),
+        };
         let opened = ExchangeOpened {
             exchange: ExchangeId { session, number },
             process: Process::new(1, 1, "c"),
-            destination: "192.0.2.1:443".to_owned(),
-            host: "api.example".to_owned(),
-            request_line: format!("GET {path}"),
-            facts: Facts {
-                agent: AgentName::new("a"),
-                endpoint: EndpointName::new("e"),
-                detected: BTreeSet::new(),
-                sought: None,
-                operation: Operation::Http(Http {
-                    method: "GET".to_owned(),
-                    path: path.to_owned(),
-                    query: String::new(),
-                    has_body: false,
-                }),
-            },
+            destination: "192.0.2.1:443".into(),
+            host: "api.example".into(),
+            request_line: Recorded::of(&format!("GET {path}"), &masker),
+            facts: RecordedFacts::of(facts, &masker),
+            facts_cut: false,
             decision,
             denied: None,
             request: None,
@@ -310,6 +316,12 @@ mod tests {
     #[test]
     fn what_cannot_be_judged_is_counted_and_is_no_difference() {
         let report = replay(&[event(1, "/", decision(Effect::Allow, &[], &[]))], |_| None);
+        assert_eq!((report.exchanges, report.undetermined, report.changed()), (1, 1, 0));
+        let mut cut = event(1, "/", decision(Effect::Allow, &[], &[]));
+        if let EventBody::ExchangeOpened(opened) = &mut cut.body {
+            opened.facts_cut = true;
+        }
+        let report = replay(&[cut], |_| Some(decision(Effect::Deny, &[], &[])));
         assert_eq!((report.exchanges, report.undetermined, report.changed()), (1, 1, 0));
     }
 }

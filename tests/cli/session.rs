@@ -11,13 +11,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Parser;
+use enforcer_core::mask::Masker;
 use enforcer_core::model::{
     AgentName, Chat, Decision, Denied, DenyReason, Effect, EndpointName, ExchangeId, Facts,
     Obligations, Operation, PolicyVersion, RuleId, SessionId, UnixMillis,
 };
 use enforcer_core::record::{
     BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused, Process,
-    Repeated, SessionOpened, Technique,
+    RecordedFacts, Repeated, SessionOpened, Technique, Unstored,
 };
 use enforcer_user::cli::source::Source;
 use enforcer_user::cli::{Exit, replay, session};
@@ -42,7 +43,7 @@ impl Recorded {
         let folder = tempfile::tempdir().expect("a folder");
         let recorded = Self { folder };
         block_on(async {
-            let store = Store::open(&Config { dir: recorded.journal() }, NOW).expect("a journal");
+            let store = Store::open(&Config::at(recorded.journal()), NOW).expect("a journal");
             record(&store.journal()).await;
             store.close().await.expect("sealed");
         });
@@ -106,29 +107,31 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
         message: Some("ask the data team".to_owned()),
         ..Denied::because(DenyReason::Policy)
     });
+    let facts = Facts {
+        agent: AgentName::new("support"),
+        endpoint: EndpointName::new("openai"),
+        detected: BTreeSet::new(),
+        sought: None,
+        operation: Operation::Chat(Chat {
+            model: model.to_owned(),
+            stream: false,
+            message_count: 1,
+            tools: BTreeSet::new(),
+            parts: BTreeSet::new(),
+            max_tokens: None,
+            n: 1,
+            store: false,
+            input_tokens: 5,
+        }),
+    };
     EventBody::ExchangeOpened(Box::new(ExchangeOpened {
         exchange,
         process: process(),
-        destination: "192.0.2.1:443".to_owned(),
-        host: "api.openai.com".to_owned(),
-        request_line: "POST /v1/chat/completions".to_owned(),
-        facts: Facts {
-            agent: AgentName::new("support"),
-            endpoint: EndpointName::new("openai"),
-            detected: BTreeSet::new(),
-            sought: None,
-            operation: Operation::Chat(Chat {
-                model: model.to_owned(),
-                stream: false,
-                message_count: 1,
-                tools: BTreeSet::new(),
-                parts: BTreeSet::new(),
-                max_tokens: None,
-                n: 1,
-                store: false,
-                input_tokens: 5,
-            }),
-        },
+        destination: "192.0.2.1:443".into(),
+        host: "api.openai.com".into(),
+        request_line: "POST /v1/chat/completions".into(),
+        facts: RecordedFacts::of(facts, &Masker::new(vec![]).expect("no detector")),
+        facts_cut: false,
         decision: Decision {
             effect,
             obligations: Obligations::default(),
@@ -146,27 +149,13 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
     }))
 }
 
-async fn record(journal: &Journal) {
-    let append = async |body| journal.append(SESSION, NOW, body).await.expect("taken");
-    append(EventBody::SessionOpened(SessionOpened {
-        launch: None,
-        agent: AgentName::new("support"),
-        process: process(),
-        command: vec!["python".to_owned(), "agent.py".to_owned()],
-        policy: PolicyVersion::new("v1"),
-        selected: None,
-    }))
-    .await;
-    let first = journal.next_exchange(SESSION);
-    let asked = body(journal, r#"{"messages":[{"role":"user","content":"write to [email]"}]}"#);
-    append(opened(first, "gpt-4.1", Effect::Allow, asked)).await;
-    let said = r#"{"choices":[{"message":{"role":"assistant","content":"done \u001b[2J"}}]}"#;
-    append(EventBody::ExchangeClosed(ExchangeClosed {
-        exchange: first,
+fn closed(exchange: ExchangeId) -> ExchangeClosed {
+    ExchangeClosed {
+        exchange,
         outcome: ExchangeOutcome::Completed,
         status: Some(200),
         request: None,
-        response: Some(body(journal, said)),
+        response: None,
         request_unstored: None,
         response_unstored: None,
         masked: 0,
@@ -175,18 +164,36 @@ async fn record(journal: &Journal) {
         usage: None,
         took_ms: 12,
         detail: None,
+    }
+}
+
+async fn record(journal: &Journal) {
+    let append = async |body| journal.append(SESSION, NOW, body).await.expect("taken");
+    append(EventBody::SessionOpened(SessionOpened {
+        launch: None,
+        agent: AgentName::new("support"),
+        process: process(),
+        command: vec!["python".into(), "agent.py".into()],
+        policy: PolicyVersion::new("v1"),
+        selected: None,
     }))
     .await;
+    let first = journal.next_exchange(SESSION);
+    let asked = body(journal, r#"{"messages":[{"role":"user","content":"write to [email]"}]}"#);
+    append(opened(first, "gpt-4.1", Effect::Allow, asked)).await;
+    let said = r#"{"choices":[{"message":{"role":"assistant","content":"done \u001b[2J"}}]}"#;
+    let response = Some(body(journal, said));
+    append(EventBody::ExchangeClosed(ExchangeClosed { response, ..closed(first) })).await;
     let second = journal.next_exchange(SESSION);
     let asked = body(journal, r#"{"messages":[{"role":"user","content":"use the large one"}]}"#);
     append(opened(second, "gpt-9", Effect::Deny, asked)).await;
     append(EventBody::NetworkRefused(NetworkRefused {
         process: process(),
-        hook: "sock_create".to_owned(),
-        refusal: "socket_kind".to_owned(),
+        hook: "sock_create".into(),
+        refusal: "socket_kind".into(),
         technique: Technique::RawSocket,
         destination: None,
-        socket: "inet/raw/255".to_owned(),
+        socket: "inet/raw/255".into(),
         repeated: Repeated::ONCE,
     }))
     .await;
@@ -271,6 +278,45 @@ fn the_play_shows_the_conversation_and_the_refusals_in_order() {
         rest = after;
     }
     assert!(!text.contains('\x1b'), "a terminal obeys what was recorded");
+}
+
+#[test]
+fn a_body_that_is_not_whole_is_never_shown_as_if_it_were() {
+    let recorded = Recorded::new();
+    block_on(async {
+        let store = Store::open(&Config::at(recorded.journal()), NOW).expect("a journal");
+        let journal = store.journal();
+        let append = async |body| journal.append(SESSION, NOW, body).await.expect("taken");
+        let exchange = journal.next_exchange(SESSION);
+        let asked = body(&journal, "{}");
+        let EventBody::ExchangeOpened(mut judged) = opened(exchange, "gpt-9", Effect::Deny, asked)
+        else {
+            panic!("opened")
+        };
+        (judged.request, judged.request_unstored) = (None, Some(Unstored::Denied));
+        append(EventBody::ExchangeOpened(judged)).await;
+        let said = r#"{"choices":[{"message":{"role":"assistant","content":"the beginning"}}]}"#;
+        append(EventBody::ExchangeClosed(ExchangeClosed {
+            response: Some(body(&journal, said)),
+            response_unstored: Some(Unstored::AgentBound),
+            ..closed(exchange)
+        }))
+        .await;
+        store.close().await.expect("sealed");
+    });
+    let request = "the request is not stored: the exchange was denied";
+    let answer = "the answer is stored only in part: the agent has stored as much";
+    let (_, text) = recorded.ask(&["session", "show", "0000000000001234"]);
+    assert!(text.contains(request) && text.contains(answer), "{text}");
+    let (_, text) = recorded.ask(&["session", "play", "0000000000001234"]);
+    let (_, rest) = text.split_once("the beginning").expect("what is stored");
+    assert!(rest.contains("not whole  (the rest is not stored: the agent has stored"), "{text}");
+    let bundle = recorded.bundle("\"gpt-4.1\"");
+    let why = ["session", "why", "0000000000001234-3", "--policies", &bundle];
+    assert!(recorded.ask(&why).1.contains(request));
+    let (_, text) = recorded.ask(&["session", "list", "--output", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(list[0]["unstored"], 2);
 }
 
 #[test]

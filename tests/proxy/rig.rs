@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use enforcer_core::model::{AgentName, Capture, SessionId, UnixMillis};
 use enforcer_core::policy::{Policy, SourceFile, Sources, compile};
 use enforcer_core::record::{
-    Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
+    AllowanceBounds, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process,
 };
 use enforcer_tests::{Authority, FakeUpstream};
 use enforcer_user::approval::Approvals;
@@ -148,13 +148,22 @@ impl Rig {
 
     /// As [`Self::start`], with one more root for upstream certificates.
     pub(crate) async fn trusting(rules: &str, root: &str) -> Self {
+        Self::bound(rules, root, AllowanceBounds::default()).await
+    }
+
+    /// As [`Self::start`], where agents may have nothing stored.
+    pub(crate) async fn storing_nothing(rules: &str) -> Self {
+        Self::bound(rules, "", AllowanceBounds { bytes: 0, ..Default::default() }).await
+    }
+
+    async fn bound(rules: &str, root: &str, stored: AllowanceBounds) -> Self {
         let folder = TempDir::new().unwrap();
         let authority = Authority::new("provider's CA").unwrap();
         let roots = folder.path().join("roots.pem");
         std::fs::write(&roots, format!("{}{root}", authority.pem())).unwrap();
         let clock = Clock::system();
         let session = SessionId::new(UnixMillis(1_763_800_000_000), 7);
-        let config = Config { dir: folder.path().join("journal") };
+        let config = Config { dir: folder.path().join("journal"), stored };
         let store = Store::open(&config, clock.now()).unwrap();
         let ca = Ca::open_or_create(folder.path()).unwrap();
         let pem = ca.certificate_pem().to_owned();
@@ -214,9 +223,15 @@ impl Rig {
     /// A rig whose provider is the stand-in.
     pub(crate) async fn with_stand_in(rules: &str) -> (Self, FakeUpstream) {
         let rig = Self::start(rules).await;
-        let upstream = FakeUpstream::start(&rig.authority, &Default::default()).unwrap();
-        rig.resolve(HOST, upstream.address());
+        let upstream = rig.stand_in();
         (rig, upstream)
+    }
+
+    /// A stand-in that the provider's name leads to.
+    pub(crate) fn stand_in(&self) -> FakeUpstream {
+        let upstream = FakeUpstream::start(&self.authority, &Default::default()).unwrap();
+        self.resolve(HOST, upstream.address());
+        upstream
     }
 
     /// Puts another policy in force.
@@ -346,7 +361,9 @@ pub(crate) fn refused(events: &[Event]) -> Vec<(Option<String>, &'static str, St
     let found = events.iter().filter_map(|event| match &event.body {
         EventBody::ConnectionRefused { server_name, denied, detail, process, .. } => {
             assert_eq!((process.pid, process.comm.as_str()), (4711, "agent"));
-            Some((server_name.clone(), denied.reason.code(), detail.clone().unwrap_or_default()))
+            let server_name = server_name.as_deref().map(str::to_owned);
+            let detail = detail.as_deref().unwrap_or_default().to_owned();
+            Some((server_name, denied.reason.code(), detail))
         }
         _ => None,
     });

@@ -3,7 +3,7 @@
 
 use enforcer_tests::repository;
 
-use crate::text::{expect_none, sources};
+use crate::text::{expect_none, read, sources};
 
 /// Lines that a source file may have.
 const LINES_MAX: usize = 600;
@@ -63,6 +63,32 @@ fn nobody_uses_a_synonym_of_a_word_in_the_glossary() {
         }
     }
     expect_none("words that the glossary does not know", &problems);
+}
+
+/// Texts of events that are no `Recorded`, and why no agent chooses them.
+const UNMASKED_TEXTS: &[(&str, &str)] = &[
+    ("account", "a name of the bundle, and who it is counted for"),
+    ("by", "a user of this host"),
+    ("detail", "the journal about itself: files of it and errors of the disk"),
+    ("digest", "a hash"),
+    ("hash", "a hash"),
+];
+
+#[test]
+fn every_text_of_an_event_that_an_agent_may_choose_is_a_recorded_one() {
+    let event = read("enforcer-core/src/record/event.rs");
+    let fields = event.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    let texts = fields.filter_map(|line| {
+        let (name, kind) = line.trim_start_matches("pub ").split_once(": ")?;
+        kind.contains("String").then_some(name)
+    });
+    let mut found: Vec<&str> = texts.collect();
+    found.sort_unstable();
+    found.dedup();
+    let named: Vec<&str> = UNMASKED_TEXTS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(found, named, "fields of enforcer-core/src/record/event.rs");
+    let once = event.lines().filter(|line| line.trim() == "detail: String,").count();
+    assert_eq!(once, 1, "of all details only the one about the journal");
 }
 
 #[test]

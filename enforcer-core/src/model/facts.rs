@@ -61,38 +61,106 @@ pub enum Operation {
 }
 
 impl Facts {
-    /// The same facts with every text that the agent chose passed through `mask`, for the record.
+    /// The same facts with every text that the agent chose passed through `mask`, for the record and for people.
+    /// A number that the agent chose and that is changed as a text becomes the largest one there is. Counts of
+    /// ours stay.
     #[must_use]
-    pub fn with_texts(mut self, mut mask: impl FnMut(&str) -> String) -> Self {
-        match &mut self.operation {
-            Operation::Chat(chat) => {
-                chat.model = mask(&chat.model);
-                chat.tools = chat.tools.iter().map(|tool| mask(tool)).collect();
-                chat.parts = chat.parts.iter().map(|part| mask(part)).collect();
+    pub fn with_texts(self, mask: impl FnMut(&str) -> String) -> Self {
+        self.rewritten(&mut Masking(mask))
+    }
+
+    pub(crate) fn rewritten(self, by: &mut impl Rewrite) -> Self {
+        let Self { agent, endpoint, detected, sought, operation } = self;
+        Self { agent, endpoint, detected, sought, operation: operation.rewritten(by) }
+    }
+}
+
+/// What becomes of what the agent chose.
+pub(crate) trait Rewrite {
+    fn text(&mut self, text: &str) -> String;
+
+    fn number(&mut self, number: i64) -> i64 {
+        number
+    }
+}
+
+struct Masking<F>(F);
+
+impl<F: FnMut(&str) -> String> Rewrite for Masking<F> {
+    fn text(&mut self, text: &str) -> String {
+        (self.0)(text)
+    }
+
+    fn number(&mut self, number: i64) -> i64 {
+        let text = number.to_string();
+        if (self.0)(&text) == text { number } else { i64::MAX }
+    }
+}
+
+impl Operation {
+    /// Each member is named, so that a new one has to be thought of here.
+    fn rewritten(self, by: &mut impl Rewrite) -> Self {
+        match self {
+            Self::Batch(Batch { target, input_file }) => {
+                Self::Batch(Batch { target: by.text(&target), input_file: by.text(&input_file) })
             }
-            Operation::Batch(batch) => {
-                batch.target = mask(&batch.target);
-                batch.input_file = mask(&batch.input_file);
+            Self::Chat(chat) => {
+                let Chat {
+                    model,
+                    stream,
+                    message_count,
+                    tools,
+                    parts,
+                    max_tokens,
+                    n,
+                    store,
+                    input_tokens,
+                } = chat;
+                Self::Chat(Chat {
+                    model: by.text(&model),
+                    stream,
+                    message_count,
+                    tools: tools.iter().map(|tool| by.text(tool)).collect(),
+                    parts: parts.iter().map(|part| by.text(part)).collect(),
+                    max_tokens: max_tokens.map(|tokens| by.number(tokens)),
+                    n,
+                    store,
+                    input_tokens,
+                })
             }
-            Operation::Embed(embed) => embed.model = mask(&embed.model),
-            Operation::Image(image) => image.model = mask(&image.model),
-            Operation::Speech(speech) => speech.model = mask(&speech.model),
-            Operation::FileRead(read) => read.path = mask(&read.path),
-            Operation::FineTune(tune) => {
-                tune.model = mask(&tune.model);
-                tune.training_file = mask(&tune.training_file);
+            Self::Connect(Connect { host, port }) => {
+                Self::Connect(Connect { host: by.text(&host), port })
             }
-            Operation::Connect(_)
-            | Operation::FileUpload(_)
-            | Operation::TraceExport(_)
-            | Operation::Transcribe(_) => {}
-            Operation::Http(http) => {
-                http.path = mask(&http.path);
-                http.query = mask(&http.query);
+            Self::Embed(Embed { model, input_count, input_tokens }) => {
+                Self::Embed(Embed { model: by.text(&model), input_count, input_tokens })
             }
-            Operation::Opaque(opaque) => opaque.path = mask(&opaque.path),
+            Self::FileRead(FileRead { path, is_content }) => {
+                Self::FileRead(FileRead { path: by.text(&path), is_content })
+            }
+            Self::FileUpload(Upload { size }) => Self::FileUpload(Upload { size: by.number(size) }),
+            Self::FineTune(FineTune { model, training_file }) => Self::FineTune(FineTune {
+                model: by.text(&model),
+                training_file: by.text(&training_file),
+            }),
+            Self::Http(Http { method, path, query, has_body }) => {
+                let (method, path, query) = (by.text(&method), by.text(&path), by.text(&query));
+                Self::Http(Http { method, path, query, has_body })
+            }
+            Self::Image(Image { model, count }) => {
+                Self::Image(Image { model: by.text(&model), count: by.number(count) })
+            }
+            Self::Opaque(Opaque { method, path, size, cause }) => {
+                let (method, path) = (by.text(&method), by.text(&path));
+                Self::Opaque(Opaque { method, path, size: by.number(size), cause })
+            }
+            Self::Speech(Speech { model, input_tokens }) => {
+                Self::Speech(Speech { model: by.text(&model), input_tokens })
+            }
+            Self::TraceExport(TraceExport { item_count }) => {
+                Self::TraceExport(TraceExport { item_count })
+            }
+            Self::Transcribe(Upload { size }) => Self::Transcribe(Upload { size: by.number(size) }),
         }
-        self
     }
 }
 
@@ -335,7 +403,12 @@ mod tests {
             operation: Operation::Http(http.clone()),
         };
         let masked = facts.with_texts(|text| format!("<{text}>"));
-        let expect = Http { path: "</path>".to_owned(), query: "<query>".to_owned(), ..http };
+        let expect = Http {
+            method: "<GET>".to_owned(),
+            path: "</path>".to_owned(),
+            query: "<query>".to_owned(),
+            ..http
+        };
         assert_eq!(masked.operation, Operation::Http(expect));
     }
 }

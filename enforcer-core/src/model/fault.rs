@@ -43,13 +43,15 @@ pub enum Fault {
     Resolver,
     /// The kernel has no room for another session.
     Sessions,
+    /// Bodies of an agent are not stored: it stored as much as one may.
+    Unstored,
     /// The roots for upstream certificates cannot be read.
     UpstreamRoots,
 }
 
 impl Fault {
     /// Every fault, by name.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Budgets,
         Self::Clock,
         Self::Daemon,
@@ -66,6 +68,7 @@ impl Fault {
         Self::Programs,
         Self::Resolver,
         Self::Sessions,
+        Self::Unstored,
         Self::UpstreamRoots,
     ];
 
@@ -89,6 +92,7 @@ impl Fault {
             Self::Programs => "programs",
             Self::Resolver => "resolver",
             Self::Sessions => "sessions",
+            Self::Unstored => "unstored",
             Self::UpstreamRoots => "upstream_roots",
         }
     }
@@ -141,6 +145,9 @@ impl Fault {
                 "names and providers are refused until it answers; look at `/etc/resolv.conf` and its servers"
             }
             Self::Sessions => "`enforcer run` is refused; end some of the sessions that run",
+            Self::Unstored => {
+                "its exchanges are judged and recorded, without their bodies; look for what the agent sends"
+            }
             Self::UpstreamRoots => {
                 "the last good roots stay in force, and a restart would fail; repair the files of `[upstream] roots`"
             }

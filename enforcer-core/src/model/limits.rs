@@ -136,6 +136,24 @@ pub const BODY_MEMORY_BYTES_MAX: usize = 64 * 1024;
 pub const BODY_VIEW_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one stored body; the rest is counted and not kept.
 pub const STORED_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of the body of a denied request that is stored; of a larger one nothing is.
+pub const DENIED_BODY_STORED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that one agent may have stored within [`STORED_BYTES_WINDOW`], before compression: bodies, and facts
+/// beyond [`RECORDED_FACTS_BYTES_MAX`]. Beyond it they are not stored, and the record says so.
+pub const STORED_BYTES_OF_AGENT_MAX: u64 = 1024 * 1024 * 1024;
+/// Time within which the stored bytes of an agent are bound.
+pub const STORED_BYTES_WINDOW: Duration = Duration::from_secs(3600);
+/// Agents whose stored bytes are counted one by one; all others share one bound.
+pub const STORED_BYTES_AGENTS_MAX: usize = 1024;
+/// Time in which nothing of an agent was left unstored after which its alarm is over.
+pub const STORED_BYTES_QUIET: Duration = Duration::from_secs(600);
+/// Bytes of one text in a record that somebody else chose; the middle of a longer one is left out.
+pub const RECORDED_TEXT_BYTES_MAX: usize = 1024;
+/// Bytes of a recorded command line; words beyond it are left out.
+pub const RECORDED_COMMAND_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of texts in the facts of an exchange that are always recorded; more of them count as stored bytes of
+/// their agent.
+pub const RECORDED_FACTS_BYTES_MAX: usize = 1024;
 /// Time for running exchanges to end after SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time between two looks at whether the processes of a session are gone.

@@ -17,6 +17,7 @@ pub use api::{Batch, Embed, FileRead, FineTune, Image, Speech, TraceExport, Uplo
 pub use capture::Capture;
 pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth};
 pub use deny::{Denied, DenyReason};
+pub(crate) use facts::Rewrite;
 pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Passed, Usage};
 pub use fault::{Alarm, Fault};
 pub use ids::{

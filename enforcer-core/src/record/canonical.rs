@@ -70,7 +70,7 @@ mod tests {
         check(
             EventBody::ResolveRefused {
                 process: Some(Process::new(1, 2, "a")),
-                name: "x.example".to_owned(),
+                name: "x.example".into(),
                 repeated: Repeated::ONCE,
             },
             r#"{"session":"0000000000000007","sequence":3,"at":9,"event":"resolve_refused","process":{"pid":1,"uid":2,"comm":"a"},"name":"x.example","count":1}"#,

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Technique;
+use super::{Recorded, RecordedFacts, Technique};
+use crate::mask::Masker;
 use crate::model::{
-    AgentName, ApprovalName, Capture, Decision, Denied, ExchangeId, Facts, Fault, Launch, Mode,
+    AgentName, ApprovalName, Capture, Decision, Denied, ExchangeId, Fault, Launch, Mode,
     PolicyVersion, SessionId, UnixMillis, Usage,
 };
 
@@ -67,15 +68,15 @@ pub enum EventBody {
         /// Process that connected, as the kernel saw it.
         process: Process,
         /// Original destination.
-        destination: String,
+        destination: Recorded,
         /// Server name of the client hello, where there was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        server_name: Option<String>,
+        server_name: Option<Recorded>,
         /// Why.
         denied: Denied,
-        /// What the operator needs to know beyond the reason; never content.
+        /// What the operator needs to know beyond the reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        detail: Option<String>,
+        detail: Option<Recorded>,
         /// In observe mode it was passed on as it came.
         #[serde(default, skip_serializing_if = "Mode::is_enforce")]
         mode: Mode,
@@ -101,7 +102,7 @@ pub enum EventBody {
         /// What.
         fault: Fault,
         /// How it shows, in words.
-        detail: String,
+        detail: Recorded,
     },
     /// It is not broken any more (host session).
     FaultEnded {
@@ -131,7 +132,7 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         process: Option<Process>,
         /// The name; of several the first.
-        name: String,
+        name: Recorded,
         /// How many queries this record stands for, and when they were.
         #[serde(flatten)]
         repeated: Repeated,
@@ -159,7 +160,7 @@ pub struct Process {
     /// Effective user id.
     pub uid: u32,
     /// Command name of the thread (at most 15 bytes).
-    pub comm: String,
+    pub comm: Recorded,
     /// What else is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<Details>>,
@@ -168,8 +169,30 @@ pub struct Process {
 impl Process {
     /// A process of which no more is known.
     #[must_use]
-    pub fn new(pid: u32, uid: u32, comm: impl Into<String>) -> Self {
+    pub fn new(pid: u32, uid: u32, comm: impl Into<Recorded>) -> Self {
         Self { pid, uid, comm: comm.into(), details: None }
+    }
+
+    /// The same process under the masks of another policy: it may have been seen before that one came in force.
+    #[must_use]
+    pub fn again(self, masker: &Masker) -> Self {
+        let details = self.details.map(|details| {
+            let Details { started_ns, cgroup, cgroup_path, exe_inode, exe_device, exe, ancestors } =
+                *details;
+            let again = |text: Option<Recorded>| text.map(|text| text.again(masker));
+            let (cgroup_path, exe) = (again(cgroup_path), again(exe));
+            let exe_device = again(exe_device);
+            Box::new(Details {
+                started_ns,
+                cgroup,
+                cgroup_path,
+                exe_inode,
+                exe_device,
+                exe,
+                ancestors,
+            })
+        });
+        Self { comm: self.comm.again(masker), details, ..self }
     }
 }
 
@@ -185,16 +208,16 @@ pub struct Details {
     pub cgroup: Option<u64>,
     /// Path of its cgroup, where it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cgroup_path: Option<String>,
+    pub cgroup_path: Option<Recorded>,
     /// Inode of its program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe_inode: Option<u64>,
     /// Device of its program: `major:minor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exe_device: Option<String>,
+    pub exe_device: Option<Recorded>,
     /// Path of its program, where the daemon has seen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exe: Option<String>,
+    pub exe: Option<Recorded>,
     /// Process ids of its ancestors, the parent first, as far as they were looked at.
     pub ancestors: Vec<u32>,
 }
@@ -251,7 +274,7 @@ pub struct SessionOpened {
     /// The process that asked for the session; its command replaces it.
     pub process: Process,
     /// The command, as typed.
-    pub command: Vec<String>,
+    pub command: Vec<Recorded>,
     /// The policy in force at the start.
     pub policy: PolicyVersion,
     /// How the command was to be started; none in records of versions that had one way only.
@@ -267,7 +290,7 @@ pub struct SessionOpened {
 pub struct Selected {
     /// Path of its program, if it still ran when it was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exe: Option<String>,
+    pub exe: Option<Recorded>,
     /// Process id of its parent in the initial namespace.
     pub parent: u32,
     /// When it started, in nanoseconds since boot.
@@ -287,13 +310,16 @@ pub struct ExchangeOpened {
     /// Process whose connection carries it.
     pub process: Process,
     /// Original destination.
-    pub destination: String,
+    pub destination: Recorded,
     /// Host of the request.
-    pub host: String,
+    pub host: Recorded,
     /// Method and path as sent, without query.
-    pub request_line: String,
+    pub request_line: Recorded,
     /// What the policy saw.
-    pub facts: Facts,
+    pub facts: RecordedFacts,
+    /// True if the texts of the facts are not whole: what decided cannot be judged again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub facts_cut: bool,
     /// What it answered.
     pub decision: Decision,
     /// The refusal that the agent received, where it was denied.
@@ -342,9 +368,9 @@ pub struct ExchangeClosed {
     pub usage: Option<Usage>,
     /// Milliseconds from the decision to the end.
     pub took_ms: u64,
-    /// What the operator needs to know beyond the outcome; never content.
+    /// What the operator needs to know beyond the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub detail: Option<Recorded>,
 }
 
 /// How an exchange ended.
@@ -365,17 +391,17 @@ pub struct NetworkRefused {
     /// The process; pid 0 where the kernel had no current task.
     pub process: Process,
     /// Where it was seen: a word of [`super::Hook`].
-    pub hook: String,
+    pub hook: Recorded,
     /// Why it was refused: a word of [`super::Refusal`].
-    pub refusal: String,
+    pub refusal: Recorded,
     /// Which way around it was, where it can be told.
     #[serde(default)]
     pub technique: Technique,
     /// Where to, where there was a destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub destination: Option<String>,
+    pub destination: Option<Recorded>,
     /// Socket kind in words: `inet/raw/255`.
-    pub socket: String,
+    pub socket: Recorded,
     /// How many attempts this record stands for, and when they were.
     #[serde(flatten)]
     pub repeated: Repeated,
@@ -385,6 +411,14 @@ pub struct NetworkRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unstored {
+    /// Its agent has stored as much as one may within an hour.
+    AgentBound,
+    /// The exchange was denied: of such ones only small bodies are kept that were read to judge them.
+    Denied,
+    /// The disk did not take it.
+    Failed,
+    /// It is larger than one body may be.
+    TooLarge,
     /// It could not be understood, and so not be masked for the record.
     Unreadable,
 }
@@ -394,6 +428,10 @@ impl Unstored {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
+            Self::AgentBound => "the agent has stored as much as it may within an hour",
+            Self::Denied => "the exchange was denied, and only small bodies of such ones are kept",
+            Self::Failed => "the disk did not take it",
+            Self::TooLarge => "it is larger than one stored body may be",
             Self::Unreadable => "it could not be understood, and so not be masked for the record",
         }
     }

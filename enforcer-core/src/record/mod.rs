@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is written down, and how it is chained. No disk: the store room keeps the bytes.
 
+mod allowance;
 mod attempt;
 mod canonical;
 mod chain;
 mod event;
 mod frame;
 mod ledger;
+mod recorded;
 mod verify;
 
+pub use allowance::{AllowanceBounds, Allowances, Spent};
 pub use attempt::{Hook, Refusal, SocketFacts, Technique, technique};
 pub use canonical::{CanonicalError, decode, encode};
 pub use chain::{Chain, Hash, Head, NotAHash};
@@ -18,4 +21,5 @@ pub use event::{
 };
 pub use frame::{Content, ContentRef, Frame, FrameError, MAGIC, frames_in};
 pub use ledger::{Bounds, Entry, Kind, Ledger};
+pub use recorded::{Recorded, RecordedFacts};
 pub use verify::{Finding, FindingKind, Verifier, verify};

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{Question, QuestionId};
 
 pub use client::{Client, Error};
-pub use routes::{Host, masked};
+pub use routes::Host;
 pub use server::{bind, refuse_taken, serve};
 
 /// `POST /v1/sessions`: make the asking process an agent.

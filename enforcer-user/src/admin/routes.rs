@@ -11,10 +11,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use enforcer_core::mask::Masker;
 use enforcer_core::model::{Fault, SessionId, limits};
 use enforcer_core::record::{
-    self, EventBody, Hash, Hook, NetworkRefused, Repeated, SessionOpened, Technique,
+    self, EventBody, Hash, Hook, NetworkRefused, Recorded, Repeated, SessionOpened, Technique,
 };
 
 use super::obligations;
@@ -147,13 +146,14 @@ async fn outsiders_only(
 
 fn attempted(host: &Host, peer: Peer) {
     let session = host.kernel.labeled(peer.pid).ok().flatten().unwrap_or(SessionId::HOST);
+    let masker = host.enforcer.policy.load().masker_of_everything();
     let refused = NetworkRefused {
-        process: identity::process(peer.pid, peer.uid),
-        hook: Hook::Admin.word().to_owned(),
-        refusal: record::Refusal::Guarded.word().to_owned(),
+        process: identity::process(peer.pid, peer.uid, &masker),
+        hook: Hook::Admin.word().into(),
+        refusal: record::Refusal::Guarded.word().into(),
         technique: Technique::AdminApi,
         destination: None,
-        socket: "unix/stream/0".to_owned(),
+        socket: "unix/stream/0".into(),
         repeated: Repeated::ONCE,
     };
     let witness = peer.started.map(Witness::of_ticks);
@@ -253,11 +253,11 @@ async fn start(
     let launch = launch::launch(mode);
     let now = host.enforcer.clock.now();
     let id = SessionId::new(now, (host.random)());
-    let mask = policy.masker_of_everything();
+    let masker = policy.masker_of_everything();
     let opened = SessionOpened {
         agent: ask.agent.clone(),
-        process: identity::process(peer.pid, peer.uid),
-        command: masked(ask.command, &mask),
+        process: identity::process(peer.pid, peer.uid, &masker),
+        command: Recorded::command(&ask.command, &masker),
         policy: policy.version().clone(),
         launch: Some(launch.clone()),
         selected: None,
@@ -340,17 +340,6 @@ struct Start {
 #[serde(deny_unknown_fields)]
 struct Only {
     session: Option<SessionId>,
-}
-
-/// A command line often holds what the policy masks: prompts, addresses, numbers. What is found only
-/// across words is masked across words.
-#[must_use]
-pub fn masked(command: Vec<String>, masker: &Masker) -> Vec<String> {
-    let words: Vec<String> =
-        command.iter().map(|word| masker.mask_text(word).text.into_owned()).collect();
-    let line = words.join(" ");
-    let masked = masker.mask(&line);
-    if masked.count == 0 { words } else { vec![masked.text.into_owned()] }
 }
 
 /// Reads what is durable, on a thread that may wait for the disk.

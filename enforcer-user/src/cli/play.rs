@@ -11,7 +11,7 @@ use enforcer_core::model::limits::BODY_VIEW_BYTES_MAX;
 use enforcer_core::model::{ApprovalName, Denied, DenyReason, Effect, UnixMillis};
 use enforcer_core::record::{
     BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused,
-    Process, Repeated,
+    Process, Repeated, Unstored,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +20,9 @@ use super::source::Source;
 
 /// Characters of a body without a known shape that are shown.
 const EXCERPT_CHARS: usize = 400;
+
+/// Who says that a body is not whole.
+const NOT_WHOLE: &str = "not whole";
 
 /// Colors, where there is a terminal to show them.
 #[derive(Clone, Copy, Debug)]
@@ -86,26 +89,59 @@ impl Said {
 pub(super) async fn scenes(source: &Source, events: Vec<Event>) -> Vec<Scene> {
     let mut scenes = Vec::with_capacity(events.len());
     for event in events {
+        let nothing = (None, None);
         let (request, response) = match &event.body {
-            EventBody::ExchangeOpened(opened) => (opened.request.clone(), None),
-            EventBody::ExchangeClosed(closed) => (closed.request.clone(), closed.response.clone()),
-            _ => (None, None),
+            EventBody::ExchangeOpened(opened) => {
+                ((opened.request.as_ref(), opened.request_unstored), nothing)
+            }
+            EventBody::ExchangeClosed(closed) => (
+                (closed.request.as_ref(), closed.request_unstored),
+                (closed.response.as_ref(), closed.response_unstored),
+            ),
+            _ => (nothing, nothing),
         };
-        let asked = said(source, request.as_ref(), asked).await;
-        let answered = said(source, response.as_ref(), answered).await;
+        let asked = said(source, request, asked).await;
+        let answered = said(source, response, answered).await;
         scenes.push(Scene { event, asked, answered });
     }
     scenes
 }
 
-async fn said(source: &Source, body: Option<&BodyRef>, read: fn(&str) -> Vec<Said>) -> Vec<Said> {
+async fn said(
+    source: &Source,
+    (body, unstored): (Option<&BodyRef>, Option<Unstored>),
+    read: fn(&str) -> Vec<Said>,
+) -> Vec<Said> {
     let Some(body) = body else { return Vec::new() };
     let mut bytes = match source.body(body).await {
         Ok(bytes) => bytes,
         Err(why) => return vec![Said::new("missing", why)],
     };
+    let is_shown = bytes.len() <= BODY_VIEW_BYTES_MAX;
     bytes.truncate(BODY_VIEW_BYTES_MAX);
-    read(&String::from_utf8_lossy(&bytes))
+    let mut said = read(&String::from_utf8_lossy(&bytes));
+    said.extend(missing(body, unstored, is_shown).map(|what| Said::new(NOT_WHOLE, what)));
+    said
+}
+
+/// What is missing at the end of a body of which something is stored.
+fn missing(body: &BodyRef, unstored: Option<Unstored>, is_shown: bool) -> Option<String> {
+    let what = if body.stored_bytes > 0 { "the rest is not stored" } else { "not stored" };
+    if let Some(why) = unstored {
+        return Some(format!("({what}: {})", why.sentence()));
+    }
+    if body.seen_bytes > body.stored_bytes {
+        return Some(format!("({what})"));
+    }
+    let mib = BODY_VIEW_BYTES_MAX / 1024 / 1024;
+    (!is_shown).then(|| format!("(the rest is stored, and not shown: more than {mib} MiB)"))
+}
+
+/// What a person is told about a body that is not stored whole.
+pub(super) fn not_stored(what: &str, body: Option<&BodyRef>, why: Unstored) -> String {
+    let has_beginning = body.is_some_and(|body| body.stored_bytes > 0);
+    let how = if has_beginning { "is stored only in part" } else { "is not stored" };
+    format!("{what} {how}: {}", why.sentence())
 }
 
 /// The messages of a request since the model spoke last; the earlier ones were shown when they were new.
@@ -217,7 +253,7 @@ pub(super) fn text(scenes: &[Scene], paint: Paint) -> String {
         let _infallible =
             writeln!(text, "{}  {}", paint.faint(&time(scene.event.at)), line(&scene.event, paint));
         for said in scene.asked.iter().chain(&scene.answered) {
-            let is_bad = matches!(said.who.as_str(), "error" | "missing");
+            let is_bad = matches!(said.who.as_str(), "error" | "missing" | NOT_WHOLE);
             let who = format!("{:>11}", visible(&said.who));
             let who = if is_bad { paint.bad(&who) } else { paint.strong(&who) };
             for (number, said) in said.what.lines().enumerate() {
@@ -370,7 +406,14 @@ fn opened_line(opened: &ExchangeOpened, paint: Paint) -> String {
     let host = visible(&opened.host);
     let request = visible(&opened.request_line);
     let masked = masked(opened.masked);
-    format!("#{} {action}{model}: {request} to {host}  {judged}{masked}", opened.exchange.number)
+    let unstored = unstored("the request", opened.request.as_ref(), opened.request_unstored);
+    let cut = if opened.facts_cut { ", the facts are not whole" } else { "" };
+    let number = opened.exchange.number;
+    format!("#{number} {action}{model}: {request} to {host}  {judged}{masked}{cut}{unstored}")
+}
+
+fn unstored(what: &str, body: Option<&BodyRef>, why: Option<Unstored>) -> String {
+    why.map(|why| format!(", {}", not_stored(what, body, why))).unwrap_or_default()
 }
 
 fn closed_line(closed: &ExchangeClosed, paint: Paint) -> String {
@@ -384,11 +427,13 @@ fn closed_line(closed: &ExchangeClosed, paint: Paint) -> String {
         .usage
         .map(|usage| format!(", tokens {} in {} out", usage.input_tokens, usage.output_tokens));
     format!(
-        "#{} {how}{status} in {} ms{}{}{}",
+        "#{} {how}{status} in {} ms{}{}{}{}{}",
         closed.exchange.number,
         closed.took_ms,
         tokens.unwrap_or_default(),
         masked(closed.masked),
+        unstored("the request", closed.request.as_ref(), closed.request_unstored),
+        unstored("the answer", closed.response.as_ref(), closed.response_unstored),
         in_words(closed.detail.as_deref())
     )
 }
@@ -501,6 +546,18 @@ mod tests {
         let plain = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"hi"}}]}"#;
         check(answered(plain), &[("assistant", "hi")]);
         check(answered(r#"{"error":{"message":"no"}}"#), &[("error", "no")]);
+    }
+
+    #[test]
+    fn a_body_that_is_not_whole_is_said_to_be_so() {
+        let body =
+            |stored_bytes, seen_bytes| BodyRef { hash: String::new(), stored_bytes, seen_bytes };
+        let rest = |unstored| missing(&body(1, 1), unstored, true);
+        assert_eq!(rest(None), None);
+        let bound = rest(Some(Unstored::AgentBound)).unwrap();
+        assert!(bound.starts_with("(the rest is not stored: the agent"), "{bound}");
+        assert_eq!(missing(&body(1, 2), None, true).unwrap(), "(the rest is not stored)");
+        assert!(missing(&body(1, 1), None, false).unwrap().contains("not shown"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use enforcer_core::protocol::http::sentence;
 use enforcer_core::record::{Event, EventBody, ExchangeOpened};
 use serde_json::json;
 
-use super::play::{Paint, moment, visible};
+use super::play::{Paint, moment, not_stored, visible};
 use super::policy::why::{because, print_explanation, verb};
 use super::source::Source;
 use super::{Exit, Failure};
@@ -53,6 +53,8 @@ pub(super) async fn answer(
             "request_line": opened.request_line,
             "recorded": opened.decision,
             "denied": opened.denied,
+            "request_unstored": opened.request_unstored,
+            "facts_cut": opened.facts_cut,
             "same_version": opened.decision.policy == *policy.version(),
             "not_looked_for": policy.lacks(&opened.facts),
             "explanation": explanation,
@@ -93,6 +95,16 @@ fn recorded(at: UnixMillis, opened: &ExchangeOpened, paint: Paint) -> String {
     );
     if let Some(denied) = &opened.denied {
         text += &format!("told: {}\n", visible(&sentence(denied, Some(opened.exchange))));
+    }
+    if let Some(why) = opened.request_unstored {
+        let what = not_stored("the request", opened.request.as_ref(), why);
+        text += &format!("{} {what}\n", paint.bad("note:"));
+    }
+    if opened.facts_cut {
+        text += &format!(
+            "{} the facts are not whole: the agent had stored as much as it may; what follows may not hold\n",
+            paint.bad("note:")
+        );
     }
     text
 }

@@ -42,7 +42,7 @@ impl Source {
     /// # Errors
     /// If it cannot be read or a daemon has it open.
     pub fn offline(journal: &Path) -> Result<Self, Failure> {
-        let opened = Reader::open(&store::Config { dir: journal.to_owned() });
+        let opened = Reader::open(&store::Config::at(journal.to_owned()));
         opened.map(Self::Offline).map_err(|error| match &error {
             store::Error::Running(_) => Failure::from(error)
                 .hint("the daemon does not listen on `socket` of these settings"),

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use enforcer_common as common;
+use enforcer_core::mask::Masker;
 use enforcer_core::model::limits::WATCH_INTERVAL;
 use enforcer_core::model::{Fault, SessionId};
 use enforcer_core::record::{
-    Hook, NetworkRefused, Process, Refusal, Repeated, SocketFacts, technique,
+    Hook, NetworkRefused, Process, Recorded, Refusal, Repeated, SocketFacts, technique,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -72,13 +73,13 @@ async fn read(events: &mut Events, cx: &Enforcer, told: &Told) -> crate::kernel:
         if told.is_all(&event) {
             continue;
         }
-        let refused = refused(&event);
+        let refused = refused(&event, &cx.policy.load().masker_of_everything());
         tracing::debug!(
-            session = %SessionId::from_u64(event.session), hook = refused.hook,
-            refusal = refused.refusal, technique = refused.technique.word(),
+            session = %SessionId::from_u64(event.session), hook = %refused.hook,
+            refusal = %refused.refusal, technique = refused.technique.word(),
             pid = refused.process.pid, comm = ?refused.process.comm,
             destination = refused.destination.as_deref().unwrap_or("-"),
-            socket = refused.socket, "refused in the kernel"
+            socket = %refused.socket, "refused in the kernel"
         );
         if common::Refusal::try_from(event.refusal) == Ok(common::Refusal::NoLabel) {
             let most = common::capacity::PROCESSES;
@@ -89,9 +90,10 @@ async fn read(events: &mut Events, cx: &Enforcer, told: &Told) -> crate::kernel:
     }
 }
 
-fn refused(event: &common::Event) -> NetworkRefused {
+fn refused(event: &common::Event, masker: &Masker) -> NetworkRefused {
     let comm = event.comm.iter().copied().take_while(|byte| *byte != 0).collect::<Vec<u8>>();
-    let comm = String::from_utf8_lossy(&comm).into_owned();
+    let recorded = |text: &str| Recorded::of(text, masker);
+    let comm = recorded(&String::from_utf8_lossy(&comm));
     let ip = IpAddr::V6(Ipv6Addr::from(event.address)).to_canonical();
     let has_destination = event.port != 0 || !ip.is_unspecified();
     let (hook, refusal) = (hook(event.hook), refusal(event.refusal));
@@ -106,16 +108,17 @@ fn refused(event: &common::Event) -> NetworkRefused {
     };
     NetworkRefused {
         process: Process::new(event.tgid, event.uid, comm),
-        hook: hook.word().to_owned(),
-        refusal: refusal.word().to_owned(),
+        hook: hook.word().into(),
+        refusal: refusal.word().into(),
         technique: technique(hook, refusal, &facts),
-        destination: has_destination.then(|| SocketAddr::new(ip, event.port).to_string()),
-        socket: format!(
+        destination: has_destination
+            .then(|| recorded(&SocketAddr::new(ip, event.port).to_string())),
+        socket: recorded(&format!(
             "{}/{}/{}",
             family(event.family),
             socket_type(event.socket_type),
             event.protocol
-        ),
+        )),
         repeated: Repeated::ONCE,
     }
 }
@@ -181,5 +184,25 @@ fn socket_type(number: u16) -> String {
         libc::SOCK_DGRAM => "dgram".to_owned(),
         libc::SOCK_RAW => "raw".to_owned(),
         other => format!("type-{other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use enforcer_core::mask::{Builtin, DetectorKind, DetectorSpec, Style};
+    use enforcer_core::model::DetectorName;
+
+    use super::*;
+
+    #[test]
+    fn the_name_that_a_process_gave_itself_passes_the_masks() {
+        let kind = DetectorKind::Builtin(Builtin::Email);
+        let spec = DetectorSpec { name: DetectorName::new("email"), kind };
+        let masker = Masker::new(vec![(spec, Style::Label)]).unwrap();
+        let mut comm = [0; 16];
+        comm[..13].copy_from_slice(b"z@example.com");
+        let event = common::Event { comm, ..common::Event::default() };
+        let refused = refused(&event, &masker);
+        assert_eq!(refused.process.comm, "[email]");
     }
 }

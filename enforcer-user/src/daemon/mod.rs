@@ -100,7 +100,11 @@ fn open_enforcer(
     anchors: &Anchors,
 ) -> anyhow::Result<Enforcer> {
     let alarms = Alarms::new(clock.clone());
-    let addresses = Arc::new(wiring::ResolvedAddresses(resolver.clone(), alarms.clone()));
+    let addresses = Arc::new(wiring::ResolvedAddresses {
+        resolver: resolver.clone(),
+        alarms: alarms.clone(),
+        policy: Arc::clone(&policy),
+    });
     Ok(Enforcer {
         policy,
         journal: store.journal(),
@@ -141,7 +145,7 @@ impl Daemon {
         let claim = Claim::take(&config.sessions())?;
         admin::refuse_taken(&config.socket).map_err(|error| socket_failed(config, &error))?;
         let clock = Clock::system();
-        let store = Store::open(&crate::store::Config { dir: config.journal() }, clock.now())?;
+        let store = Store::open(&crate::store::Config::at(config.journal()), clock.now())?;
         let ca = tls::Ca::open_or_create(&config.state)?;
         let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
         let policy = policy.with_hash_key(mask_key::open_or_create(&config.state)?);

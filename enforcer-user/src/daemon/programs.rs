@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use enforcer_common::FileId;
+use enforcer_core::mask::Masker;
 use enforcer_core::model::limits;
-use enforcer_core::record::{Details, Process};
+use enforcer_core::record::{Details, Process, Recorded};
 
 use crate::kernel::OriginSeen;
 
@@ -21,20 +22,21 @@ pub(super) struct Programs(Mutex<HashMap<FileId, String>>);
 
 impl Programs {
     /// The process of an origin, as the record names it.
-    pub(super) fn process(&self, seen: &OriginSeen) -> Process {
+    pub(super) fn process(&self, seen: &OriginSeen, masker: &Masker) -> Process {
         let device = seen.exe.device;
+        let recorded = |text: &str| Recorded::of(text, masker);
         let details = Details {
             started_ns: seen.started,
             cgroup: Some(seen.cgroup),
             cgroup_path: None,
             exe_inode: Some(seen.exe.inode),
             // Inside the kernel the minor number has 20 bits.
-            exe_device: Some(format!("{}:{}", device >> 20, device & 0xf_ffff)),
-            exe: self.path(seen),
+            exe_device: Some(recorded(&format!("{}:{}", device >> 20, device & 0xf_ffff))),
+            exe: self.path(seen).as_deref().map(recorded),
             ancestors: seen.ancestors.clone(),
         };
         let details = Some(Box::new(details));
-        Process { details, ..Process::new(seen.pid, seen.uid, seen.comm.clone()) }
+        Process { details, ..Process::new(seen.pid, seen.uid, recorded(&seen.comm)) }
     }
 
     fn path(&self, seen: &OriginSeen) -> Option<String> {
@@ -77,12 +79,13 @@ mod tests {
             ancestors: vec![3],
         };
         let programs = Programs::default();
-        let first = programs.process(&seen).details.unwrap();
+        let nothing = Masker::new(Vec::new()).unwrap();
+        let first = programs.process(&seen, &nothing).details.unwrap();
         assert_eq!((first.exe_device.as_deref(), first.exe.is_some()), (Some("254:1"), true));
         // Nobody has this id.
         seen.pid = u32::MAX;
-        assert_eq!(programs.process(&seen).details.unwrap().exe, first.exe);
+        assert_eq!(programs.process(&seen, &nothing).details.unwrap().exe, first.exe);
         seen.exe.inode += 1;
-        assert_eq!(programs.process(&seen).details.unwrap().exe, None);
+        assert_eq!(programs.process(&seen, &nothing).details.unwrap().exe, None);
     }
 }

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use enforcer_common::SessionStart;
+use enforcer_core::mask::Masker;
 use enforcer_core::model::{AgentName, SessionId, limits};
 use enforcer_core::policy::Policy;
-use enforcer_core::record::{EventBody, Process, Selected, SessionOpened};
+use enforcer_core::record::{EventBody, Process, Recorded, Selected, SessionOpened};
 use tokio::sync::Notify;
 
-use crate::admin::{self, Host};
+use crate::admin::Host;
 use crate::enforce::Enforcer;
 use crate::identity::{self, Adopted, Entry, Files, Sessions};
 
@@ -99,9 +100,10 @@ impl Selection {
 
     /// A program may be started with connections of the one before it.
     fn cut_inherited(&self, start: &SessionStart) {
+        let masker = self.host.enforcer.policy.load().masker_of_everything();
         let id = SessionId::from_u64(start.label.session);
         match self.host.kernel.cut(start.tgid, start.uid, id) {
-            Ok(count) => self.record_cut(id, process_of(start), count),
+            Ok(count) => self.record_cut(id, process_of(start, &masker), count),
             // It is gone already, and its connections with it.
             Err(error) => tracing::debug!(session = %id, %error, "no connections to end"),
         }
@@ -115,11 +117,13 @@ impl Selection {
         let new_session = || SessionId::new(host.enforcer.clock.now(), (host.random)());
         let (adopted, problems) =
             identity::adopt(host.sessions.guard(), host.sessions.config(), entries, &new_session);
-        for Adopted { process, session, begun, cut, .. } in adopted {
+        let masker = host.enforcer.policy.load().masker_of_everything();
+        for Adopted { pid, uid, comm, session, begun, cut, .. } in adopted {
             if begun {
                 learn(&host.sessions, &host.enforcer, session);
             }
-            tracing::info!(%session, pid = process.pid, cut, "a running process is guarded now");
+            tracing::info!(%session, pid, cut, "a running process is guarded now");
+            let process = Process::new(pid, uid, Recorded::of(&comm, &masker));
             self.record_cut(session, process, cut);
         }
         problems
@@ -181,15 +185,16 @@ pub(super) fn learn(sessions: &Sessions, cx: &Enforcer, id: SessionId) {
 }
 
 fn opened(policy: &Policy, start: &SessionStart, agent: &AgentName) -> SessionOpened {
+    let masker = policy.masker_of_everything();
     let (exe, command) = seen(start);
     SessionOpened {
         launch: None,
         agent: agent.clone(),
-        process: process_of(start),
-        command: admin::masked(command, &policy.masker_of_everything()),
+        process: process_of(start, &masker),
+        command: Recorded::command(&command, &masker),
         policy: policy.version().clone(),
         selected: Some(Selected {
-            exe,
+            exe: exe.as_deref().map(|exe| Recorded::of(exe, &masker)),
             parent: start.parent,
             started_ns: start.started,
             cgroup: start.cgroup,
@@ -198,9 +203,13 @@ fn opened(policy: &Policy, start: &SessionStart, agent: &AgentName) -> SessionOp
     }
 }
 
-fn process_of(start: &SessionStart) -> Process {
+fn process_of(start: &SessionStart, masker: &Masker) -> Process {
+    Process::new(start.tgid, start.uid, Recorded::of(&comm(start), masker))
+}
+
+fn comm(start: &SessionStart) -> String {
     let comm: Vec<u8> = start.comm.iter().copied().take_while(|byte| *byte != 0).collect();
-    Process::new(start.tgid, start.uid, String::from_utf8_lossy(&comm).into_owned())
+    String::from_utf8_lossy(&comm).into_owned()
 }
 
 /// The program and command line of the first process, while it lives; else its name.
@@ -212,7 +221,7 @@ fn seen(start: &SessionStart) -> (Option<String>, Vec<String>) {
     let is_same = identity::started(start.tgid)
         .is_some_and(|ticks| ticks == start.started / NANOSECONDS_IN_TICK);
     if !is_same || line.is_empty() {
-        return (None, vec![process_of(start).comm]);
+        return (None, vec![comm(start)]);
     }
     let words =
         line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());

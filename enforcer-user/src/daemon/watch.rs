@@ -11,7 +11,7 @@ use enforcer_core::model::limits::{
     CLOCK_STEP_MIN, DESCRIPTORS_FREE_MIN, ROOTS_INTERVAL, WATCH_INTERVAL,
 };
 use enforcer_core::model::{Fault, SessionId, UnixMillis};
-use enforcer_core::record::{EventBody, Technique};
+use enforcer_core::record::{EventBody, Recorded, Technique};
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::Host;
@@ -53,7 +53,10 @@ pub(super) fn record_faults(cx: &Arc<Enforcer>) {
             // Nothing can be recorded then, which is the fault.
             Change::Began(alarm) if alarm.name == Fault::Journal => return,
             Change::Began(alarm) => {
-                EventBody::FaultBegan { fault: alarm.name, detail: alarm.detail }
+                // What a detail quotes may be what an agent chose.
+                let everything = cx.policy.load().masker_of_everything();
+                let detail = Recorded::of(&alarm.detail, &everything);
+                EventBody::FaultBegan { fault: alarm.name, detail }
             }
             Change::Ended(fault) => EventBody::FaultEnded { fault },
         };
@@ -108,6 +111,7 @@ impl Watch {
             if cx.alarms.is_on(Fault::Memory) && cx.buffers.has_room() {
                 cx.alarms.clear(Fault::Memory);
             }
+            enforce::look_at_spent(&cx);
             self.resolvers().await;
             if seen.roots.elapsed() >= ROOTS_INTERVAL {
                 self.roots().await;

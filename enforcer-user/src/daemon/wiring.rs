@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use enforcer_common::{FileId, Label, SessionStart};
 use enforcer_core::model::{AgentName, Capture, Fault, Launch, Mode, SessionId};
 use enforcer_core::policy::Policy;
-use enforcer_core::record::{EventBody, Process};
+use enforcer_core::record::{EventBody, Process, Recorded};
 use tokio::net::TcpStream;
 
 use super::programs::Programs;
@@ -37,12 +37,17 @@ impl Names for PolicyNames {
 
 /// Addresses from `[upstream.resolve]`, else the original one if we gave it to the agent for this very
 /// name, else from the host's resolver. Never one that the agent made up.
-pub(super) struct ResolvedAddresses(pub(super) Resolver, pub(super) Alarms);
+pub(super) struct ResolvedAddresses {
+    pub(super) resolver: Resolver,
+    pub(super) alarms: Alarms,
+    /// Says what of a name may be logged.
+    pub(super) policy: Arc<ArcSwap<Policy>>,
+}
 
 impl Addresses for ResolvedAddresses {
     fn known(&self, host: &str, original: SocketAddr) -> Vec<SocketAddr> {
-        let fixed = self.0.fixed_addresses(host);
-        let is_ours = || self.0.memory().is_known(host, original.ip());
+        let fixed = self.resolver.fixed_addresses(host);
+        let is_ours = || self.resolver.memory().is_known(host, original.ip());
         fixed.unwrap_or_else(|| is_ours().then_some(original).into_iter().collect())
     }
 
@@ -52,17 +57,20 @@ impl Addresses for ResolvedAddresses {
         port: u16,
     ) -> Pin<Box<dyn Future<Output = Vec<SocketAddr>> + Send + 'a>> {
         Box::pin(async move {
-            if self.0.fixed_addresses(host).is_some() {
+            if self.resolver.fixed_addresses(host).is_some() {
                 return Vec::new();
             }
-            let found = self.0.lookup(host).await;
+            let found = self.resolver.lookup(host).await;
             let addresses = found.unwrap_or_else(|error| {
                 if let dns::Error::Lookup { source, .. } = &error
                     && source.is_of_the_host()
                 {
-                    self.1.raise(Fault::Resolver, source.to_string());
+                    self.alarms.raise(Fault::Resolver, source.to_string());
                 }
-                tracing::warn!(host, %error, "upstream name not resolved");
+                // Agents choose names, and the error names it again.
+                let everything = self.policy.load().masker_of_everything();
+                let error = Recorded::of(&crate::runtime::chain(&error), &everything);
+                tracing::warn!(%error, "upstream name not resolved");
                 Vec::<IpAddr>::new()
             });
             addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
@@ -180,6 +188,10 @@ impl KernelOrigins {
         }
     }
 
+    fn process(&self, seen: &OriginSeen) -> Process {
+        self.programs.process(seen, &self.enforcer.policy.load().masker_of_everything())
+    }
+
     fn of_query(&self, peer: SocketAddr) -> Option<OriginSeen> {
         self.origins.of_query(peer).unwrap_or_else(|error| unreadable(peer, &error))
     }
@@ -195,7 +207,7 @@ impl intake::Origins for KernelOrigins {
         let seen = self.origins.take(connection, peer);
         let seen = seen.unwrap_or_else(|error| unreadable(peer, &error))?;
         let session = self.session(seen.session)?;
-        let process = self.programs.process(&seen);
+        let process = self.process(&seen);
         Some(Origin {
             destination: seen.destination,
             session: seen.session,
@@ -224,7 +236,7 @@ impl KernelOrigins {
     pub(super) fn asker(&self, peer: SocketAddr) -> Option<Asker> {
         let seen = self.of_query(peer)?;
         let agent = self.session(seen.session)?.agent.clone();
-        let process = self.programs.process(&seen);
+        let process = self.process(&seen);
         Some(Asker { agent, session: seen.session, process })
     }
 }

@@ -203,7 +203,7 @@ fn question(
     let mask = |text: &str| masked(text, everything);
     let (origin, uri) = (&conn.origin, &content.head.uri);
     let (bytes, query) = (bytes(content), uri.query().unwrap_or_default());
-    let line = format!("{} {}", content.head.method, mask(uri.path()));
+    let line = format!("{} {}", mask(content.head.method.as_str()), mask(uri.path()));
     let asked = cx.clock.now();
     Question {
         exchange,
@@ -211,7 +211,7 @@ fn question(
         uid: origin.process.uid,
         session: origin.session,
         endpoint: facts.endpoint.clone(),
-        host: format!("{}:{}", conn.target.host, conn.target.port),
+        host: format!("{}:{}", mask(&conn.target.host), conn.target.port),
         request_line: if query.is_empty() { line } else { format!("{line}?{}", mask(query)) },
         facts: facts.with_texts(mask),
         headers: bound_headers(cx, outgoing, everything),

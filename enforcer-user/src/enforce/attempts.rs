@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use enforcer_core::mask::Masker;
 use enforcer_core::model::{SessionId, UnixMillis};
 use enforcer_core::record::{
-    Bounds, Entry, EventBody, Hook, Kind, Ledger, NetworkRefused, Process, Refusal, Repeated,
-    Technique,
+    Bounds, Entry, EventBody, Hook, Kind, Ledger, NetworkRefused, Process, Recorded, Refusal,
+    Repeated, Technique,
 };
 
 use super::Enforcer;
@@ -17,15 +18,15 @@ use crate::identity::{self, Witness};
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Attempt {
-    Name { process: Option<Process>, name: String },
+    Name { process: Option<Process>, name: Recorded },
     Network(NetworkRefused),
 }
 
 impl Attempt {
     /// Finds out more about who it was.
-    fn complete(self, witness: Option<Witness>) -> Self {
+    fn complete(self, witness: Option<Witness>, masker: &Masker) -> Self {
         let complete = |process: Process| match witness {
-            Some(witness) => identity::complete(process, witness),
+            Some(witness) => identity::complete(process, witness, masker),
             None => process,
         };
         match self {
@@ -36,12 +37,20 @@ impl Attempt {
         }
     }
 
-    fn into_event(self, repeated: Repeated) -> EventBody {
+    /// What is recorded passes the masks that are in force then: it may have been counted under others.
+    fn into_event(self, repeated: Repeated, masker: &Masker) -> EventBody {
         match self {
-            Self::Name { process, name } => EventBody::ResolveRefused { process, name, repeated },
-            Self::Network(refused) => {
-                EventBody::NetworkRefused(NetworkRefused { repeated, ..refused })
-            }
+            Self::Name { process, name } => EventBody::ResolveRefused {
+                process: process.map(|process| process.again(masker)),
+                name: name.again(masker),
+                repeated,
+            },
+            Self::Network(refused) => EventBody::NetworkRefused(NetworkRefused {
+                process: refused.process.again(masker),
+                destination: refused.destination.map(|to| to.again(masker)),
+                repeated,
+                ..refused
+            }),
         }
     }
 }
@@ -97,7 +106,7 @@ pub fn network_refused(
         (Technique::ConnectedDatagram, Some(to)) => {
             to.rsplit_once(':').map_or_else(String::new, |(_, port)| port.to_owned())
         }
-        (_, to) => to.clone().unwrap_or_else(|| refused.socket.clone()),
+        (_, to) => to.as_deref().unwrap_or(&refused.socket).to_owned(),
     };
     let technique = refused.technique;
     let hook = word_of(&refused.hook);
@@ -110,14 +119,14 @@ pub(super) fn name_refused(
     cx: &Enforcer,
     session: SessionId,
     process: Option<Process>,
-    name: String,
+    name: Recorded,
 ) {
     let kind = Kind {
         session,
         pid: process.as_ref().map_or(0, |process| process.pid),
         hook: "resolver",
         technique: Technique::Unknown,
-        destination: name.clone(),
+        destination: name.as_str().to_owned(),
     };
     let details = process.as_ref().and_then(|process| process.details.as_ref());
     let witness = details.map(|details| Witness::Started(details.started_ns));
@@ -129,11 +138,11 @@ pub fn stranger_refused(cx: &Enforcer, peer: std::net::SocketAddr) {
     tracing::warn!(%peer, reason = Refusal::OriginUnknown.word(), "refused");
     let refused = NetworkRefused {
         process: Process::new(0, 0, ""),
-        hook: Hook::Door.word().to_owned(),
-        refusal: Refusal::OriginUnknown.word().to_owned(),
+        hook: Hook::Door.word().into(),
+        refusal: Refusal::OriginUnknown.word().into(),
         technique: Technique::UnknownPeer,
         destination: None,
-        socket: "inet/stream/6".to_owned(),
+        socket: "inet/stream/6".into(),
         repeated: Repeated::ONCE,
     };
     network_refused(cx, SessionId::HOST, refused, None);
@@ -157,7 +166,8 @@ pub fn record_all(cx: &Enforcer) {
 
 fn count(cx: &Enforcer, kind: Kind, attempt: Attempt, witness: Option<Witness>) {
     let (at, now) = (cx.clock.now(), cx.attempts.began.elapsed());
-    let complete = |attempt: Attempt| attempt.complete(witness);
+    let masker = cx.policy.load().masker_of_everything();
+    let complete = |attempt: Attempt| attempt.complete(witness, &masker);
     let entry = cx.attempts.ledger().count(kind, attempt, at, now, complete);
     if let Some(entry) = entry {
         record(cx, entry);
@@ -167,7 +177,8 @@ fn count(cx: &Enforcer, kind: Kind, attempt: Attempt, witness: Option<Witness>) 
 fn record(cx: &Enforcer, entry: Entry<Attempt>) {
     let repeated = Repeated::of(&entry);
     let at: UnixMillis = entry.last;
-    cx.journal.append_or_count(entry.session, at, entry.attempt.into_event(repeated));
+    let masker = cx.policy.load().masker_of_everything();
+    cx.journal.append_or_count(entry.session, at, entry.attempt.into_event(repeated, &masker));
 }
 
 /// The hook's word as one of a closed list, for the key.

@@ -20,6 +20,8 @@ mod head;
 mod mask;
 mod outgoing;
 mod record;
+mod refused;
+mod stored;
 mod tunnel;
 
 use std::sync::Arc;
@@ -38,7 +40,8 @@ pub use deny::answer as deny_answer;
 use forward::{Asked, forward};
 use outgoing::Outgoing;
 use record::{NotRecorded, OpenRecord};
-pub use record::{connection_observed, connection_refused, resolve_refused};
+pub use refused::{connection_observed, connection_refused, recorded, resolve_refused};
+pub use stored::look_at_spent;
 pub use tunnel::{Tunnel, tunnel};
 
 use crate::approval::Approvals;

@@ -16,7 +16,8 @@ use hyper::{Request, Response};
 
 use super::content::{Body, Content};
 use super::credential::Credentials;
-use super::record::{OpenRecord, connection_refused};
+use super::record::OpenRecord;
+use super::refused::connection_refused;
 use super::{AnswerBody, Conn, Enforcer, deny};
 use crate::upstream::RequestBody;
 

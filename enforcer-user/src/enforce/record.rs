@@ -12,16 +12,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use enforcer_core::budget::{Cost, End, Outcome};
-use enforcer_core::facts::masked as masked_text;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
-    Decision, Denied, DenyReason, ExchangeId, Facts, Mode, Passed, RecordDepth, SessionId,
-    UnixMillis, Usage, limits,
+    AgentName, Decision, Denied, DenyReason, ExchangeId, Facts, Passed, RecordDepth, UnixMillis,
+    Usage, limits,
 };
 use enforcer_core::policy::Policy;
-use enforcer_core::protocol::codec;
 use enforcer_core::record::{
-    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Process, Unstored,
+    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Recorded, Unstored,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::StatusCode;
@@ -29,10 +27,9 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::before::no_room;
-use super::content::{Body, Content};
-use super::{Conn, Enforcer};
+use super::content::Content;
+use super::{Conn, Enforcer, stored};
 use crate::budget::Reservation;
-use crate::intake::Origin;
 use crate::runtime::{Clock, chain};
 use crate::store::{self, BodyWriter, Journal, Place};
 use crate::upstream::RequestBody;
@@ -46,9 +43,14 @@ pub(super) struct OpenRecord {
     place: Option<Place>,
     journal: Journal,
     clock: Clock,
+    agent: AgentName,
+    /// Of everything that the policy masks.
+    masker: Masker,
     started: UnixMillis,
     keeps_bodies: bool,
     keeps_raw_bodies: bool,
+    /// Nothing was said about the body of the request when the record was opened.
+    is_request_to_come: bool,
     request: Option<Arc<Mutex<BodyWriter>>>,
     response: Option<BodyWriter>,
     /// Bytes of the request that went upstream.
@@ -86,29 +88,35 @@ impl OpenRecord {
             Some(_) => None,
             None => Some(cx.journal.reserve().await.map_err(|error| not_recorded(&error))?),
         };
-        let request = match &content.body {
-            Body::Whole(bytes) if keeps_bodies => {
-                store_request(&cx.journal, bytes, &everything).await?
-            }
-            _ => None,
+        let agent = &conn.origin.agent;
+        let (request, request_unstored) = if keeps_bodies {
+            let stored =
+                stored::request(&cx.journal, agent, content, denied.is_some(), &everything).await;
+            stored.map_err(|error| not_recorded(&error))?
+        } else {
+            (None, None)
         };
+        let cost = Cost::of(&facts.operation);
+        let (facts, facts_cut) = stored::facts(&cx.journal, agent, facts, &everything);
         let id = cx.journal.next_exchange(session);
         let started = cx.clock.now();
-        let cost = Cost::of(&facts.operation);
-        let mask = |text: &str| masked_text(text, &everything);
+        let recorded = |text: &str| Recorded::of(text, &everything);
+        let line = format!("{} {}", content.head.method, content.head.uri.path());
         let opened = ExchangeOpened {
             exchange: id,
-            process: conn.origin.process.clone(),
-            destination: conn.origin.destination.to_string(),
-            host: conn.target.host.clone(),
-            request_line: format!("{} {}", content.head.method, mask(content.head.uri.path())),
-            facts: facts.with_texts(mask),
+            process: conn.origin.process.clone().again(&everything),
+            destination: recorded(&conn.origin.destination.to_string()),
+            host: recorded(&conn.target.host),
+            request_line: recorded(&line),
+            facts,
+            facts_cut,
             decision: decision.clone(),
             denied,
             request,
-            request_unstored: None,
+            request_unstored,
             masked: content.masked,
         };
+        let is_request_to_come = opened.request.is_none() && opened.request_unstored.is_none();
         let opened = EventBody::ExchangeOpened(Box::new(opened));
         let durable = opening.record_durable(session, started, opened);
         // From here on it is in the queue, so it is closed whatever becomes of the wait.
@@ -117,9 +125,12 @@ impl OpenRecord {
             place,
             journal: cx.journal.clone(),
             clock: cx.clock.clone(),
+            agent: agent.clone(),
+            masker: everything.clone(),
             started,
             keeps_bodies,
             keeps_raw_bodies: keeps_bodies && everything.is_empty(),
+            is_request_to_come,
             request: None,
             response: None,
             bytes_up: Arc::default(),
@@ -230,9 +241,9 @@ impl OpenRecord {
         self.closed.status = Some(status.as_u16());
     }
 
-    /// What the operator needs to know; never content.
+    /// What the operator needs to know. An error may quote what it met, so it is masked.
     pub(super) fn detail(&mut self, detail: String) {
-        self.closed.detail = Some(detail);
+        self.closed.detail = Some(Recorded::of(&detail, &self.masker));
     }
 
     pub(super) fn masked(&mut self, places: u64) {
@@ -248,11 +259,13 @@ impl OpenRecord {
         if !self.keeps_bodies {
             return;
         }
-        let journal = &self.journal;
-        if let Err(error) = self.response.get_or_insert_with(|| journal.body()).write(bytes) {
+        let (journal, agent) = (&self.journal, &self.agent);
+        let response = self.response.get_or_insert_with(|| journal.body_of(agent));
+        if let Err(error) = response.write(bytes) {
             // Half a body would not be what its hash says, so none is kept.
             self.response = None;
             self.keeps_bodies = false;
+            self.closed.response_unstored = Some(Unstored::Failed);
             self.detail(format!("the answer is not stored: {error}"));
         }
     }
@@ -274,7 +287,8 @@ impl OpenRecord {
 
     /// The same, with what was read already in front.
     pub(super) fn tee_after(&mut self, seen: Bytes, rest: Incoming) -> RequestBody {
-        let kept = self.keeps_raw_bodies.then(|| Arc::new(Mutex::new(self.journal.body())));
+        let body = || self.journal.body_of(&self.agent);
+        let kept = self.keeps_raw_bodies.then(|| Arc::new(Mutex::new(body())));
         self.request.clone_from(&kept);
         let seen = (!seen.is_empty()).then(|| Full::new(seen));
         let idle = Box::pin(tokio::time::sleep(limits::BODY_IDLE_TIMEOUT));
@@ -312,18 +326,49 @@ impl OpenRecord {
         closed.outcome = outcome;
         closed.bytes_up = self.bytes_up.load(Ordering::Relaxed);
         closed.took_ms = now.0.saturating_sub(self.started.0);
-        let has_request = self.request.is_some();
         let request = self.request.take().map(|shared| {
             let mut writer = shared.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *writer, self.journal.body())
         });
-        let bodies: Vec<BodyWriter> = request.into_iter().chain(self.response.take()).collect();
+        let response = self.response.take();
+        self.say_what_is_missing(&mut closed, request.as_ref(), response.as_ref());
+        let has_request = request.is_some();
+        let has_response = response.is_some();
+        let bodies: Vec<BodyWriter> = request.into_iter().chain(response).collect();
         place.record_with(self.id.session, now, bodies, move |stored| {
             let mut stored = stored.into_iter();
             closed.request = if has_request { stored.next().flatten() } else { None };
             closed.response = stored.next().flatten();
+            if has_request && closed.request.is_none() {
+                closed.request_unstored = Some(Unstored::Failed);
+            }
+            if has_response && closed.response.is_none() {
+                closed.response_unstored = Some(Unstored::Failed);
+            }
             EventBody::ExchangeClosed(closed)
         });
+    }
+
+    /// Why a body is not whole in the store, or not there at all, where nobody has said so yet.
+    fn say_what_is_missing(
+        &self,
+        closed: &mut ExchangeClosed,
+        request: Option<&BodyWriter>,
+        response: Option<&BodyWriter>,
+    ) {
+        if !self.keeps_bodies {
+            return;
+        }
+        let missing = |writer: Option<&BodyWriter>, passed: u64| match writer {
+            Some(writer) => writer.unstored(),
+            None => (passed > 0).then_some(Unstored::Unreadable),
+        };
+        if self.is_request_to_come {
+            closed.request_unstored =
+                closed.request_unstored.or_else(|| missing(request, closed.bytes_up));
+        }
+        closed.response_unstored =
+            closed.response_unstored.or_else(|| missing(response, closed.bytes_down));
     }
 }
 
@@ -351,75 +396,9 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
     }
 }
 
-/// Makes the body of a request durable, masked. Of one that cannot be masked nothing is stored.
-async fn store_request(
-    journal: &Journal,
-    bytes: &[u8],
-    everything: &Masker,
-) -> Result<Option<BodyRef>, NotRecorded> {
-    let Ok(stored) = codec::mask_request(bytes, everything) else { return Ok(None) };
-    let mut writer = journal.body_async();
-    let written = match writer.write(&stored.bytes).await {
-        Ok(()) => writer.finish().await,
-        Err(error) => Err(error),
-    };
-    written.map(Some).map_err(|error| not_recorded(&error))
-}
-
 fn not_recorded(error: &store::Error) -> NotRecorded {
     tracing::error!(error = chain(error), "exchange refused: it cannot be recorded");
     NotRecorded
-}
-
-/// Writes down a connection that was refused before any exchange.
-pub fn connection_refused(
-    cx: &Enforcer,
-    origin: &Origin,
-    server_name: Option<String>,
-    denied: Denied,
-    detail: Option<String>,
-) {
-    tracing::info!(
-        agent = %origin.agent, pid = origin.process.pid, comm = ?origin.process.comm,
-        destination = %origin.destination, server_name = server_name.as_deref().unwrap_or("-"),
-        reason = denied.reason.code(), detail = detail.as_deref().unwrap_or("-"),
-        "connection refused"
-    );
-    let process = origin.process.clone();
-    let destination = origin.destination.to_string();
-    let server_name = server_name.map(|name| masked(cx, &name));
-    let mode = Mode::Enforce;
-    let event =
-        EventBody::ConnectionRefused { process, destination, server_name, denied, detail, mode };
-    cx.journal.append_or_count(origin.session, cx.clock.now(), event);
-}
-
-/// Writes down a connection that would have been refused, and is passed on in observe mode.
-pub fn connection_observed(
-    cx: &Enforcer,
-    origin: &Origin,
-    server_name: Option<&str>,
-    reason: DenyReason,
-) {
-    let event = EventBody::ConnectionRefused {
-        process: origin.process.clone(),
-        destination: origin.destination.to_string(),
-        server_name: server_name.map(|name| masked(cx, name)),
-        denied: Denied::because(reason),
-        detail: None,
-        mode: Mode::Observe,
-    };
-    cx.journal.append_or_count(origin.session, cx.clock.now(), event);
-}
-
-/// Agents choose names too.
-fn masked(cx: &Enforcer, text: &str) -> String {
-    cx.policy.load().masker_of_everything().mask(text).text.into_owned()
-}
-
-/// Writes down a name that was asked for and that no endpoint uses.
-pub fn resolve_refused(cx: &Enforcer, session: SessionId, process: Option<Process>, name: &str) {
-    super::attempts::name_refused(cx, session, process, masked(cx, name));
 }
 
 /// A request body that is kept while it passes, and may not stand still.

@@ -3,11 +3,12 @@
 
 use enforcer_core::model::{Connect, Denied, DenyReason, ExchangeId, Facts, Operation};
 use enforcer_core::policy::{Endpoint, Policy};
-use enforcer_core::record::{EventBody, ExchangeOpened};
+use enforcer_core::record::{EventBody, ExchangeOpened, Recorded, RecordedFacts};
 
 use super::{Conn, Enforcer};
 use crate::runtime::Clock;
 use crate::store::Place;
+use crate::upstream::Target;
 
 /// An allowed tunnel; dropped, it is recorded as closed without a byte.
 #[derive(Debug)]
@@ -69,13 +70,16 @@ pub async fn tunnel(
     let place = cx.journal.reserve().await.map_err(unavailable)?;
     let id = cx.journal.next_exchange(session);
     let is_denied = denied.is_some();
+    let masker = policy.masker_of_everything();
+    let Target { host, port, .. } = &conn.target;
     let opened = ExchangeOpened {
         exchange: id,
-        process: conn.origin.process.clone(),
-        destination: conn.origin.destination.to_string(),
-        host: conn.target.host.clone(),
-        request_line: format!("CONNECT {}:{}", conn.target.host, conn.target.port),
-        facts,
+        process: conn.origin.process.clone().again(&masker),
+        destination: Recorded::of(&conn.origin.destination.to_string(), &masker),
+        host: Recorded::of(host, &masker),
+        request_line: Recorded::of(&format!("CONNECT {host}:{port}"), &masker),
+        facts: RecordedFacts::of(facts, &masker),
+        facts_cut: false,
         decision,
         denied,
         request: None,

@@ -15,15 +15,18 @@ use std::path::{Path, PathBuf};
 use enforcer_common::{SessionStart, key};
 use enforcer_core::model::{Capture, SessionId, limits};
 use enforcer_core::policy::{SHORT_ID_DIGITS, container_id};
-use enforcer_core::record::Process;
 
 use super::{Config, Entry, Guard, GuardError, capture_of, cgroup};
 
 /// A process that was made an agent, or part of one, while it ran.
 #[derive(Debug)]
 pub struct Adopted {
-    /// The process.
-    pub process: Process,
+    /// Process id in the initial namespace.
+    pub pid: u32,
+    /// Its user id.
+    pub uid: u32,
+    /// The name that it gave itself, as it is.
+    pub comm: String,
     /// Its session.
     pub session: SessionId,
     /// How much of its egress is taken.
@@ -149,7 +152,6 @@ fn begin(
     entry: &Entry,
     session: SessionId,
 ) -> Result<Option<Adopted>, GuardError> {
-    let process = cgroup::process(pid, found.uid);
     let start = SessionStart {
         label: guard.label_of(session, &entry.agent)?,
         started: nanoseconds(found.started),
@@ -159,7 +161,7 @@ fn begin(
         uid: found.uid,
         parent: found.parent,
         recorded: 0,
-        comm: padded(&process.comm),
+        comm: padded(&cgroup::comm(pid)),
         capture: entry.selector.capture,
         padding: 0,
     };
@@ -178,7 +180,7 @@ fn join(
     found: &Running,
     (session, capture): (SessionId, Capture),
 ) -> Result<Option<Adopted>, GuardError> {
-    let process = cgroup::process(pid, found.uid);
+    let (uid, comm) = (found.uid, cgroup::comm(pid));
     guard.label(pid, session, capture)?;
     // SECURITY: the id may be another process's by now, which must neither be guarded nor cut. The label of one
     // that has ended already would never be taken away.
@@ -195,7 +197,7 @@ fn join(
         Err(_) if cgroup::started(pid) != Some(found.started) => 0,
         Err(error) => return Err(error),
     };
-    Ok(Some(Adopted { process, session, capture, begun: false, cut }))
+    Ok(Some(Adopted { pid, uid, comm, session, capture, begun: false, cut }))
 }
 
 /// Every process below the attached cgroup. One that ends meanwhile is left out.

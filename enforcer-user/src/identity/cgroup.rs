@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use enforcer_core::record::Process;
+use enforcer_core::mask::Masker;
+use enforcer_core::record::{Process, Recorded};
 
 use super::Error;
 
@@ -139,9 +140,14 @@ pub fn is_running(pid: u32) -> bool {
 
 /// The process as the record names it; empty words where it is gone already.
 #[must_use]
-pub fn process(pid: u32, uid: u32) -> Process {
-    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Process::new(pid, uid, comm.trim_end())
+pub fn process(pid: u32, uid: u32, masker: &Masker) -> Process {
+    Process::new(pid, uid, Recorded::of(&comm(pid), masker))
+}
+
+/// The name that a process gave itself; empty where it is gone already.
+pub(super) fn comm(pid: u32) -> String {
+    let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&comm).trim_end().to_owned()
 }
 
 #[cfg(test)]

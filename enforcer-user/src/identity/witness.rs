@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use enforcer_common::ANCESTORS;
-use enforcer_core::record::{Details, Process};
+use enforcer_core::mask::Masker;
+use enforcer_core::record::{Details, Process, Recorded};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::cgroup;
@@ -32,7 +33,7 @@ impl Witness {
 
 /// Adds what `/proc` still tells of the same process. What the kernel told stays as it is.
 #[must_use]
-pub fn complete(process: Process, witness: Witness) -> Process {
+pub fn complete(process: Process, witness: Witness, masker: &Masker) -> Process {
     if process.pid == 0 {
         return process;
     }
@@ -42,7 +43,7 @@ pub fn complete(process: Process, witness: Witness) -> Process {
         is_same_life(started, nanos, witness).then_some(started)
     };
     let Some(started) = is_same() else { return process };
-    let found = read(process.pid, started.saturating_mul(nanos));
+    let found = read(process.pid, started.saturating_mul(nanos), masker);
     // It may have ended between two reads.
     if is_same() != Some(started) {
         return process;
@@ -54,21 +55,22 @@ pub fn complete(process: Process, witness: Witness) -> Process {
     Process { details: Some(Box::new(details)), ..process }
 }
 
-fn read(pid: u32, started_ns: u64) -> Details {
+fn read(pid: u32, started_ns: u64, masker: &Masker) -> Details {
     let path = |name: &str| format!("/proc/{pid}/{name}");
+    let recorded = |text: &str| Recorded::of(text, masker);
     let file = fs::metadata(path("exe")).ok();
     let device = |file: &fs::Metadata| {
         let device = file.dev();
-        format!("{}:{}", libc::major(device), libc::minor(device))
+        recorded(&format!("{}:{}", libc::major(device), libc::minor(device)))
     };
     let groups = fs::read_to_string(path("cgroup")).unwrap_or_default();
     Details {
         started_ns,
         cgroup: None,
-        cgroup_path: groups.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned),
+        cgroup_path: groups.lines().find_map(|line| line.strip_prefix("0::")).map(recorded),
         exe_inode: file.as_ref().map(MetadataExt::ino),
         exe_device: file.as_ref().map(device),
-        exe: fs::read_link(path("exe")).ok().map(|exe| exe.to_string_lossy().into_owned()),
+        exe: fs::read_link(path("exe")).ok().map(|exe| recorded(&exe.to_string_lossy())),
         ancestors: ancestors(pid),
     }
 }
@@ -110,9 +112,16 @@ fn parent(pid: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use enforcer_core::mask::{DetectorKind, DetectorSpec, Style};
+    use enforcer_core::model::DetectorName;
+
     use super::*;
 
     const TICK: u64 = 10_000_000;
+
+    fn nothing() -> Masker {
+        Masker::new(Vec::new()).unwrap()
+    }
 
     #[test]
     fn a_reused_id_is_never_blamed() {
@@ -127,7 +136,7 @@ mod tests {
     #[test]
     fn a_living_process_is_completed_and_one_that_started_later_is_not() {
         let own = Process::new(std::process::id(), 0, "test");
-        let complete = |witness| complete(own.clone(), witness);
+        let complete = |witness| complete(own.clone(), witness, &nothing());
         let found = complete(Witness::SeenAt(u64::MAX)).details.unwrap();
         let exe = std::env::current_exe().unwrap();
         assert_eq!(found.exe.as_deref(), exe.to_str());
@@ -142,14 +151,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_mask_names_is_not_in_what_is_found_out() {
+        let kind = DetectorKind::Pattern("enforcer_user-[0-9a-f]{1,32}".to_owned());
+        let spec = DetectorSpec { name: DetectorName::new("own"), kind };
+        let masker = Masker::new(vec![(spec, Style::Label)]).unwrap();
+        let own = std::process::id();
+        let found = complete(Process::new(own, 0, "test"), Witness::SeenAt(u64::MAX), &masker);
+        let exe = found.details.unwrap().exe.unwrap();
+        assert!(exe.ends_with("/[own]"), "{exe}");
+        assert!(super::super::process(own, 0, &masker).comm.len() > 1);
+    }
+
+    #[test]
     fn what_the_kernel_told_stays_and_another_program_is_not_told() {
         let own = std::process::id();
-        let mut told = read(own, 7);
+        let mut told = read(own, 7, &nothing());
         let path = told.exe.take();
         told.cgroup = Some(5);
-        let found = merged(told.clone(), read(own, 8));
+        let found = merged(told.clone(), read(own, 8, &nothing()));
         assert_eq!((found.started_ns, found.cgroup, &found.exe), (7, Some(5), &path));
         told.exe_inode = Some(0);
-        assert_eq!(merged(told, read(own, 8)).exe, None);
+        assert_eq!(merged(told, read(own, 8, &nothing())).exe, None);
     }
 }

@@ -12,16 +12,20 @@ use tokio::net::TcpStream;
 
 use super::Refused;
 use super::passthrough::copy;
+use crate::enforce::{self, Enforcer};
 use crate::intake::{Origin, Prefixed};
 
 /// Splices one connection to its original destination.
 pub(super) async fn serve(
     origin: &Origin,
+    cx: &Enforcer,
     name: Option<&str>,
     downstream: Prefixed<TcpStream>,
 ) -> Result<(), Refused> {
+    let told = name.map(|name| enforce::recorded(cx, name));
     tracing::debug!(
-        session = %origin.session, destination = %origin.destination, name = name.unwrap_or("-"), "not for an endpoint"
+        session = %origin.session, destination = %origin.destination,
+        name = told.as_deref().unwrap_or("-"), "not for an endpoint"
     );
     let attempt = TcpStream::connect(origin.destination);
     let upstream = match tokio::time::timeout(limits::UPSTREAM_CONNECT_TIMEOUT, attempt).await {

@@ -99,7 +99,7 @@ impl Proxy {
             Sniffed::Http if self.is_observed_only(origin) => {
                 let reason = DenyReason::NotAnEndpoint;
                 enforce::connection_observed(&self.enforcer, origin, None, reason);
-                aside::serve(origin, None, stream).await
+                aside::serve(origin, &self.enforcer, None, stream).await
             }
             Sniffed::Http => {
                 http::serve_plain(self, stream, origin).await;
@@ -108,7 +108,7 @@ impl Proxy {
             Sniffed::Other(_) if self.enforcer.policy.load().mode() == Mode::Observe => {
                 let reason = DenyReason::ProtocolError;
                 enforce::connection_observed(&self.enforcer, origin, None, reason);
-                aside::serve(origin, None, stream).await
+                aside::serve(origin, &self.enforcer, None, stream).await
             }
             Sniffed::Other(why) => Err(Refused::new(DenyReason::ProtocolError, None).detail(why)),
         }
@@ -134,12 +134,12 @@ impl Proxy {
         let found = name.and_then(|host| policy.endpoint(host, port).map(|found| (host, found)));
         let Some((host, endpoint)) = found else {
             if name.is_some() && origin.capture == Capture::Endpoints {
-                return aside::serve(origin, name, stream).await;
+                return aside::serve(origin, &self.enforcer, name, stream).await;
             }
             let reason = name.map_or(DenyReason::SniMissing, |_| DenyReason::NotAnEndpoint);
             if policy.mode() == Mode::Observe {
                 enforce::connection_observed(&self.enforcer, origin, name, reason);
-                return aside::serve(origin, name, stream).await;
+                return aside::serve(origin, &self.enforcer, name, stream).await;
             }
             // The client may be gone already; the refusal stands either way.
             drop(stream.write_all(&ACCESS_DENIED).await);

@@ -11,10 +11,11 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use enforcer_core::model::AgentName;
 use enforcer_core::model::limits::{
     BODY_MEMORY_BYTES_MAX, JOURNAL_PROBE_BYTES, STORED_BODY_BYTES_MAX,
 };
-use enforcer_core::record::{BodyRef, Hash};
+use enforcer_core::record::{BodyRef, Hash, Unstored};
 
 use super::journal::Journal;
 use super::{Error, files};
@@ -39,19 +40,55 @@ pub struct BodyWriter {
     seen: u64,
     /// Who is told when it cannot be stored.
     owner: Option<Journal>,
+    /// Whose bytes they are, where that is counted.
+    agent: Option<AgentName>,
+    /// Why bytes that came are not kept.
+    unstored: Option<Unstored>,
 }
 
 impl BodyWriter {
     /// A writer into the body folder `dir`.
     pub(super) fn new(dir: PathBuf) -> Self {
         let (memory, hasher) = (Vec::new(), blake3::Hasher::new());
-        Self { dir, memory, file: None, hasher, stored: 0, seen: 0, owner: None }
+        let (file, owner, agent, unstored) = (None, None, None, None);
+        Self { dir, memory, file, hasher, stored: 0, seen: 0, owner, agent, unstored }
     }
 
     /// Tells `owner` if the body cannot be stored, so that the journal is not healthy then, whatever
     /// becomes of the error.
     pub(super) fn reporting_to(self, owner: Journal) -> Self {
         Self { owner: Some(owner), ..self }
+    }
+
+    /// Takes what it keeps out of what the agent may have stored; from the first bytes that are too many it
+    /// keeps none.
+    pub(super) fn counted_for(self, agent: AgentName) -> Self {
+        Self { agent: Some(agent), ..self }
+    }
+
+    /// Why not all bytes that came are kept; none if they are.
+    #[must_use]
+    pub const fn unstored(&self) -> Option<Unstored> {
+        self.unstored
+    }
+
+    /// What is kept of the next bytes.
+    fn kept<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        if self.unstored.is_some() {
+            return &[];
+        }
+        let room = STORED_BODY_BYTES_MAX.saturating_sub(self.stored);
+        let kept = bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(bytes);
+        if kept.len() < bytes.len() {
+            self.unstored = Some(Unstored::TooLarge);
+        }
+        if let (Some(owner), Some(agent)) = (&self.owner, &self.agent)
+            && !owner.may_store(agent, length(kept))
+        {
+            self.unstored = Some(Unstored::AgentBound);
+            return &[];
+        }
+        kept
     }
 
     /// Takes the next bytes.
@@ -68,8 +105,7 @@ impl BodyWriter {
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.seen = self.seen.saturating_add(length(bytes));
-        let room = STORED_BODY_BYTES_MAX.saturating_sub(self.stored);
-        let kept = bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(bytes);
+        let kept = self.kept(bytes);
         self.hasher.update(kept);
         self.stored = self.stored.saturating_add(length(kept));
         if let Some(file) = &mut self.file {

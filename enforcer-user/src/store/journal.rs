@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use enforcer_core::model::limits::{JOURNAL_DURABLE_WAIT, JOURNAL_QUEUE_MAX, JOURNAL_WAIT};
-use enforcer_core::model::{ExchangeId, SessionId, UnixMillis};
-use enforcer_core::record::{BodyRef, EventBody};
+use enforcer_core::model::{AgentName, ExchangeId, SessionId, UnixMillis};
+use enforcer_core::record::{Allowances, BodyRef, EventBody, Spent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::Error;
 use super::body::{AsyncBodyWriter, BodyWriter};
 use super::heads::Heads;
 use super::period::Period;
 use super::reader::Reader;
 use super::scan::Scan;
+use super::{Config, Error};
 
 /// How the journal is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -177,6 +178,9 @@ pub(super) struct Shared {
     lost: AtomicU64,
     lost_at: AtomicU64,
     exchanges: Mutex<HashMap<SessionId, u64>>,
+    /// What each agent may still have stored, by the time since `began`.
+    allowances: Mutex<Allowances>,
+    began: Instant,
     /// The open period: read by everyone, replaced by the writer.
     pub(super) live: RwLock<Option<Arc<Period>>>,
     /// Scans of periods that do not change any more.
@@ -184,7 +188,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(dir: PathBuf, public: Vec<u8>, heads: &Heads) -> Arc<Self> {
+    pub(super) fn new(config: Config, public: Vec<u8>, heads: &Heads) -> Arc<Self> {
+        let Config { dir, stored } = config;
         let exchanges = heads.0.iter().map(|(id, state)| (*id, state.exchanges)).collect();
         Arc::new(Self {
             dir,
@@ -195,6 +200,8 @@ impl Shared {
             lost: AtomicU64::new(0),
             lost_at: AtomicU64::new(0),
             exchanges: Mutex::new(exchanges),
+            allowances: Mutex::new(Allowances::new(stored)),
+            began: Instant::now(),
             live: RwLock::new(None),
             archive: Mutex::new(HashMap::new()),
         })
@@ -381,6 +388,26 @@ impl Journal {
     #[must_use]
     pub fn body(&self) -> BodyWriter {
         BodyWriter::new(self.shared.dir.join("bodies")).reporting_to(self.clone())
+    }
+
+    /// The same for what an agent causes: it takes no more than that agent may still have stored.
+    #[must_use]
+    pub fn body_of(&self, agent: &AgentName) -> BodyWriter {
+        self.body().counted_for(agent.clone())
+    }
+
+    /// Takes these bytes out of what the agent may still have stored; false if they may not be stored.
+    #[must_use]
+    pub fn may_store(&self, agent: &AgentName, bytes: u64) -> bool {
+        let now = self.shared.began.elapsed();
+        lock(&self.shared.allowances).take(agent, bytes, now)
+    }
+
+    /// The agents of which something was not stored lately, because they stored as much as they may.
+    #[must_use]
+    pub fn spent(&self) -> Vec<Spent> {
+        let now = self.shared.began.elapsed();
+        lock(&self.shared.allowances).spent(now)
     }
 
     /// A writer for one body, for tasks.

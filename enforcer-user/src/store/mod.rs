@@ -41,6 +41,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use enforcer_core::model::UnixMillis;
+use enforcer_core::record::AllowanceBounds;
 
 pub use body::{AsyncBodyWriter, BodyWriter};
 pub use error::Error;
@@ -51,11 +52,21 @@ pub use verify::{Problem, Progress, VerifyReport};
 
 use journal::Shared;
 
-/// Where the journal is.
+/// Where the journal is, and what it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Its folder; made (0700) where it is missing.
     pub dir: PathBuf,
+    /// How much an agent may have stored.
+    pub stored: AllowanceBounds,
+}
+
+impl Config {
+    /// A journal in this folder, with the bounds of the product.
+    #[must_use]
+    pub fn at(dir: PathBuf) -> Self {
+        Self { dir, stored: AllowanceBounds::default() }
+    }
 }
 
 /// The open journal of a running daemon. Dropped without [`Store::close`] it is left as after a crash.
@@ -74,7 +85,8 @@ impl Store {
     /// If the folder cannot be used, its key cannot be read, or another daemon has it open.
     pub fn open(config: &Config, now: UnixMillis) -> Result<Self, Error> {
         let resumed = resume::resume(&config.dir, now)?;
-        let shared = Shared::new(config.dir.clone(), resumed.key.public().to_vec(), &resumed.heads);
+        let public = resumed.key.public().to_vec();
+        let shared = Shared::new(config.clone(), public, &resumed.heads);
         let (journal, queue) = Journal::new(Arc::clone(&shared));
         let writer = writer::Writer::new(shared, resumed, queue);
         let writer = std::thread::Builder::new()

@@ -2,7 +2,7 @@
 //! What a session is in one line of a listing.
 
 use enforcer_core::model::{AgentName, PolicyVersion, SessionId, UnixMillis};
-use enforcer_core::record::{Event, EventBody, ExchangeOutcome, Process};
+use enforcer_core::record::{Event, EventBody, ExchangeOutcome, Process, Recorded};
 use serde::{Deserialize, Serialize};
 
 /// A session in one line.
@@ -15,7 +15,7 @@ pub struct SessionSummary {
     /// Its root process.
     pub process: Option<Process>,
     /// Its command, as typed.
-    pub command: Vec<String>,
+    pub command: Vec<Recorded>,
     /// The policy in force at the start; for the daemon's own session the latest one.
     pub policy: Option<PolicyVersion>,
     /// When its first stored event was.
@@ -30,6 +30,9 @@ pub struct SessionSummary {
     pub denied: u64,
     /// Exchanges in which something was masked.
     pub masked: u64,
+    /// Bodies that are not stored, or not whole, where all of them should be.
+    #[serde(default)]
+    pub unstored: u64,
     /// Connections refused before any exchange.
     pub connections_refused: u64,
     /// What the kernel or the resolver refused, repeats included.
@@ -54,6 +57,7 @@ impl SessionSummary {
             exchanges: 0,
             denied: 0,
             masked: 0,
+            unstored: 0,
             connections_refused: 0,
             network_refused: 0,
             attempts: 0,
@@ -74,11 +78,14 @@ impl SessionSummary {
             EventBody::ExchangeClosed(closed) => {
                 self.denied += u64::from(matches!(closed.outcome, ExchangeOutcome::Denied(_)));
                 self.masked += u64::from(closed.masked > 0);
+                self.unstored += u64::from(closed.request_unstored.is_some());
+                self.unstored += u64::from(closed.response_unstored.is_some());
             }
             EventBody::ExchangeOpened(opened) => {
                 self.exchanges += 1;
                 self.denied += u64::from(opened.denied.is_some());
                 self.masked += u64::from(opened.masked > 0);
+                self.unstored += u64::from(opened.request_unstored.is_some());
             }
             EventBody::NetworkRefused(refused) => {
                 let count = refused.repeated.count;

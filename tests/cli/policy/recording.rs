@@ -3,10 +3,13 @@
 
 use std::path::Path;
 
+use enforcer_core::mask::Masker;
 use enforcer_core::model::{
     Decision, Denied, DenyReason, ExchangeId, Facts, Mode, SessionId, UnixMillis,
 };
-use enforcer_core::record::{EventBody, ExchangeOpened, Process, Repeated};
+use enforcer_core::record::{
+    EventBody, ExchangeOpened, Process, Recorded, RecordedFacts, Repeated,
+};
 use enforcer_user::store::{Config, Store};
 
 /// When everything in the journal happened: now, so that `--since` finds it.
@@ -22,7 +25,7 @@ pub(crate) const SESSION: SessionId = SessionId::from_u64(0x1234);
 pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<ExchangeId> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let config = Config { dir: state.join("journal") };
+        let config = Config::at(state.join("journal"));
         let store = Store::open(&config, now()).expect("a journal");
         let journal = store.journal();
         let mut ids = Vec::new();
@@ -34,11 +37,12 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
             });
             let opened = ExchangeOpened {
                 exchange,
-                process: Process::new(77, 1000, "agent".to_owned()),
-                destination: "192.0.2.1:443".to_owned(),
-                host: "api.openai.com".to_owned(),
-                request_line: request_line(facts),
-                facts: facts.clone(),
+                process: Process::new(77, 1000, "agent"),
+                destination: "192.0.2.1:443".into(),
+                host: "api.openai.com".into(),
+                request_line: request_line(facts).into(),
+                facts: RecordedFacts::of(facts.clone(), &nothing()),
+                facts_cut: false,
                 decision: decision.clone(),
                 denied,
                 request: None,
@@ -54,11 +58,16 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
     })
 }
 
-fn request_line(facts: &Facts) -> String {
+fn request_line(facts: &Facts) -> &'static str {
     match facts.operation.action() {
-        "embed" => "POST /v1/embeddings".to_owned(),
-        _ => "POST /v1/chat/completions".to_owned(),
+        "embed" => "POST /v1/embeddings",
+        _ => "POST /v1/chat/completions",
     }
+}
+
+/// A masker that finds nothing.
+fn nothing() -> Masker {
+    Masker::new(Vec::new()).expect("no detector")
 }
 
 /// Records that a host was reached which no endpoint names, as in observe mode.
@@ -66,9 +75,9 @@ pub(crate) fn record_unnamed(state: &Path, name: &str) {
     record_event(
         state,
         EventBody::ConnectionRefused {
-            process: Process::new(77, 1000, "agent".to_owned()),
-            destination: "192.0.2.7:443".to_owned(),
-            server_name: Some(name.to_owned()),
+            process: Process::new(77, 1000, "agent"),
+            destination: "192.0.2.7:443".into(),
+            server_name: Some(Recorded::of(name, &nothing())),
             denied: Denied::because(DenyReason::NotAnEndpoint),
             detail: None,
             mode: Mode::Observe,
@@ -82,7 +91,7 @@ pub(crate) fn record_name(state: &Path, name: &str) {
         state,
         EventBody::ResolveRefused {
             process: None,
-            name: name.to_owned(),
+            name: Recorded::of(name, &nothing()),
             repeated: Repeated { count: 3, ..Repeated::ONCE },
         },
     );
@@ -91,7 +100,7 @@ pub(crate) fn record_name(state: &Path, name: &str) {
 fn record_event(state: &Path, event: EventBody) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let config = Config { dir: state.join("journal") };
+        let config = Config::at(state.join("journal"));
         let store = Store::open(&config, now()).expect("a journal");
         store.journal().append(SESSION, now(), event).await.expect("taken");
         store.close().await.expect("sealed");

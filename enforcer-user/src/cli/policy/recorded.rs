@@ -27,7 +27,7 @@ pub(super) fn facts(
             let events = source.events(session).await?;
             let all = events.into_iter().filter_map(opened);
             let wanted = all.filter(|opened| named.contains(&opened.exchange));
-            facts.extend(wanted.map(|opened| (opened.exchange, opened.facts)));
+            facts.extend(wanted.map(|opened| (opened.exchange, opened.facts.into_facts())));
         }
         Ok(facts)
     })

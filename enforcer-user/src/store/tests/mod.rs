@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use enforcer_core::model::{Denied, DenyReason, SessionId};
+use enforcer_core::mask::Masker;
+use enforcer_core::model::{AgentName, Denied, DenyReason, SessionId, limits};
 use enforcer_core::record::{
-    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOutcome, NetworkRefused, Process, Repeated,
-    Technique, frames_in,
+    BodyRef, Event, EventBody, ExchangeClosed, ExchangeOutcome, NetworkRefused, Process, Recorded,
+    Repeated, Technique, Unstored, frames_in,
 };
 
 use super::*;
@@ -28,7 +29,7 @@ impl Place {
     }
 
     fn config(&self) -> Config {
-        Config { dir: self.folder.path().join("journal") }
+        Config::at(self.folder.path().join("journal"))
     }
 
     fn open(&self) -> Store {
@@ -68,14 +69,18 @@ fn session(id: u64) -> SessionId {
     SessionId::from_u64(id)
 }
 
+fn nothing() -> Masker {
+    Masker::new(Vec::new()).unwrap()
+}
+
 fn refused(comm: &str) -> EventBody {
     EventBody::NetworkRefused(NetworkRefused {
-        process: Process::new(1, 2, comm),
-        hook: "connect".to_owned(),
-        refusal: "datagram".to_owned(),
+        process: Process::new(1, 2, Recorded::of(comm, &nothing())),
+        hook: "connect".into(),
+        refusal: "datagram".into(),
         technique: Technique::Datagram,
         destination: None,
-        socket: "inet/raw/255".to_owned(),
+        socket: "inet/raw/255".into(),
         repeated: Repeated::ONCE,
     })
 }
@@ -175,25 +180,27 @@ fn chains_and_exchange_numbers_go_on_after_a_restart() {
 
 fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) -> EventBody {
     use enforcer_core::model::*;
-    use enforcer_core::record::ExchangeOpened;
+    use enforcer_core::record::{ExchangeOpened, RecordedFacts};
+    let facts = Facts {
+        agent: AgentName::new("a"),
+        endpoint: EndpointName::new("e"),
+        detected: BTreeSet::new(),
+        sought: None,
+        operation: Operation::Http(Http {
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            query: String::new(),
+            has_body: false,
+        }),
+    };
     EventBody::ExchangeOpened(Box::new(ExchangeOpened {
         exchange,
         process: Process::new(1, 2, "c"),
-        destination: "192.0.2.1:443".to_owned(),
-        host: "api.example".to_owned(),
-        request_line: "GET /".to_owned(),
-        facts: Facts {
-            agent: AgentName::new("a"),
-            endpoint: EndpointName::new("e"),
-            detected: BTreeSet::new(),
-            sought: None,
-            operation: Operation::Http(Http {
-                method: "GET".to_owned(),
-                path: "/".to_owned(),
-                query: String::new(),
-                has_body: false,
-            }),
-        },
+        destination: "192.0.2.1:443".into(),
+        host: "api.example".into(),
+        request_line: "GET /".into(),
+        facts: RecordedFacts::of(facts, &nothing()),
+        facts_cut: false,
         decision: Decision {
             effect: Effect::Allow,
             obligations: Obligations::default(),
@@ -215,7 +222,7 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
 fn a_large_event_goes_to_a_body_file_and_reads_like_any_other() {
     let place = Place::new();
     let store = place.open();
-    let body = refused(&"x".repeat(100_000));
+    let body = EventBody::JournalRecovered { detail: "x".repeat(100_000) };
     block_on(async {
         store.journal().append(session(1), NOW, body.clone()).await.unwrap();
         store.close().await.unwrap();
@@ -321,6 +328,45 @@ fn recovered(reader: &Reader) -> Vec<String> {
         _ => None,
     });
     details.collect()
+}
+
+#[test]
+fn a_body_beyond_what_its_agent_may_store_keeps_its_beginning_and_says_so() {
+    let place = Place::new();
+    let store = place.open();
+    let (journal, agent) = (store.journal(), AgentName::new("a"));
+    let room = limits::STORED_BYTES_OF_AGENT_MAX / 2;
+    assert!(journal.may_store(&agent, room - 64));
+    let mut body = journal.body_of(&agent);
+    body.write(&[1; 60]).unwrap();
+    assert_eq!(body.unstored(), None);
+    body.write(&[2; 60_000_000]).unwrap();
+    body.write(&[3; 1]).unwrap();
+    assert_eq!(body.unstored(), Some(Unstored::AgentBound));
+    let stored = body.finish().unwrap();
+    assert_eq!((stored.stored_bytes, stored.seen_bytes), (60, 60_000_061));
+    let spent = journal.spent();
+    assert_eq!(spent.len(), 1, "{spent:?}");
+    assert_eq!(spent[0].agent.as_ref(), Some(&agent));
+    let mut others = journal.body_of(&AgentName::new("b"));
+    others.write(&[1; 60]).unwrap();
+    assert_eq!(others.unstored(), None);
+    block_on(store.close()).unwrap();
+}
+
+#[test]
+fn a_body_that_is_cut_at_the_limit_says_so() {
+    let place = Place::new();
+    let store = place.open();
+    let mut body = store.journal().body();
+    for _ in 0..=limits::STORED_BODY_BYTES_MAX / 1024 / 1024 {
+        body.write(&[0; 1024 * 1024]).unwrap();
+    }
+    assert_eq!(body.unstored(), Some(Unstored::TooLarge));
+    let stored = body.finish().unwrap();
+    assert_eq!(stored.stored_bytes, limits::STORED_BODY_BYTES_MAX);
+    assert_eq!(stored.seen_bytes, limits::STORED_BODY_BYTES_MAX + 1024 * 1024);
+    block_on(store.close()).unwrap();
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn a_period_that_is_read_across_midnight_is_sealed_later_and_nobody_waits() {
         let started = std::time::Instant::now();
         journal.append_durable(session(1), tomorrow, refused("tomorrow")).await.unwrap();
         journal.append_durable(session(1), tomorrow, refused("later")).await.unwrap();
-        assert!(started.elapsed() < enforcer_core::model::limits::JOURNAL_CHECKPOINT_WAIT);
+        assert!(started.elapsed() < limits::JOURNAL_CHECKPOINT_WAIT);
         assert_eq!(journal.health(), Health::Healthy);
         assert!(!is_sealed(&place, &first), "files that are open were sealed");
         assert_eq!(held.frames(session(1), 0, 9).unwrap().len(), 1);

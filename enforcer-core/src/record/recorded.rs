@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Texts that may stand in a record or in the log: what agents choose has passed the masker, by type.
+//!
+//! A [`Recorded`] comes from a masker, from the source code, or from a record that is read back; there is no
+//! other way to make one. Errs to masking: a text is looked at as it is, as JSON if it begins like that, and
+//! behind percent signs. A value that is split over two texts is found only where the module says so
+//! ([`Recorded::command`]).
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts;
+use crate::mask::Masker;
+use crate::model::{Facts, Rewrite, limits};
+
+/// What stands where the middle of a text was left out.
+const LEFT_OUT: &str = "…";
+
+/// A text without what the masks of the policy in force name.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Recorded(String);
+
+impl Recorded {
+    /// A text that somebody else chose, masked. One of more than [`limits::RECORDED_TEXT_BYTES_MAX`] bytes
+    /// loses its middle.
+    #[must_use]
+    pub fn of(text: &str, masker: &Masker) -> Self {
+        Self(shortened(masked(text, masker), limits::RECORDED_TEXT_BYTES_MAX))
+    }
+
+    /// A text of ours, as it stands in the source code.
+    #[must_use]
+    pub fn fixed(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The words of a command line, masked, also across words; where something stands across words they become
+    /// one. Words beyond [`limits::RECORDED_COMMAND_BYTES_MAX`] bytes are left out.
+    #[must_use]
+    pub fn command(words: &[String], masker: &Masker) -> Vec<Self> {
+        let each: Vec<String> = words.iter().map(|word| masked(word, masker)).collect();
+        let line = each.join(" ");
+        let together = masked(&line, masker);
+        let each = if together == line { each } else { vec![together] };
+        let mut room = limits::RECORDED_COMMAND_BYTES_MAX;
+        let mut kept = Vec::new();
+        for word in each {
+            let word = shortened(word, limits::RECORDED_TEXT_BYTES_MAX);
+            match room.checked_sub(word.len()) {
+                Some(rest) => room = rest,
+                None => {
+                    kept.push(Self::fixed(LEFT_OUT));
+                    break;
+                }
+            }
+            kept.push(Self(word));
+        }
+        kept
+    }
+
+    /// The same text under the masks of another policy, beside those that it has passed.
+    #[must_use]
+    pub fn again(&self, masker: &Masker) -> Self {
+        Self::of(&self.0, masker)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text of the source code. A `String` does not become one.
+impl From<&'static str> for Recorded {
+    fn from(text: &'static str) -> Self {
+        Self::fixed(text)
+    }
+}
+
+impl Deref for Recorded {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Recorded {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Recorded {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for Recorded {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The facts of an exchange with every text of them masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordedFacts(Facts);
+
+impl RecordedFacts {
+    /// The facts without what the masker finds in them.
+    #[must_use]
+    pub fn of(facts: Facts, masker: &Masker) -> Self {
+        Self(facts.with_texts(|text| masked(text, masker)))
+    }
+
+    /// Bytes of the texts in them.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let mut room = Room(usize::MAX);
+        drop(self.0.clone().rewritten(&mut room));
+        usize::MAX - room.0
+    }
+
+    /// The same facts with no more than this many bytes of texts: those that come first are kept. They are not
+    /// what was judged any more, and the record has to say so.
+    #[must_use]
+    pub fn cut_to(self, bytes: usize) -> Self {
+        Self(self.0.rewritten(&mut Room(bytes)))
+    }
+
+    /// The facts, for who judges them again.
+    #[must_use]
+    pub fn into_facts(self) -> Facts {
+        self.0
+    }
+}
+
+impl Deref for RecordedFacts {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.0
+    }
+}
+
+/// Bytes of texts that still have room.
+struct Room(usize);
+
+impl Rewrite for Room {
+    fn text(&mut self, text: &str) -> String {
+        let kept = shortened(text.to_owned(), self.0);
+        self.0 -= kept.len();
+        kept
+    }
+}
+
+/// Masked as it is, as JSON, and as it reads behind percent signs.
+fn masked(text: &str, masker: &Masker) -> String {
+    facts::masked(&masker.mask_text(text).text, masker)
+}
+
+/// A text of at most this many bytes: the middle of a longer one is left out, or all of it where not even
+/// the sign for that has room.
+fn shortened(text: String, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text;
+    }
+    let Some(room) = bytes.checked_sub(LEFT_OUT.len()) else { return String::new() };
+    let tail = room / 4;
+    let begin = text.floor_char_boundary(room - tail);
+    let end = text.ceil_char_boundary(text.len().saturating_sub(tail));
+    let begin = text.get(..begin).unwrap_or_default();
+    format!("{begin}{LEFT_OUT}{}", text.get(end..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mask::{Builtin, DetectorKind, DetectorSpec, Style};
+    use crate::model::{
+        AgentName, Batch, Chat, Connect, DetectorName, Embed, EndpointName, FileRead, FineTune,
+        Http, Image, Opaque, OpaqueCause, Operation, Speech, TraceExport, Upload,
+    };
+
+    const CARD: &str = "4111111111111111";
+
+    fn masker() -> Masker {
+        let spec = |name: &str, kind| DetectorSpec {
+            name: DetectorName::new(name),
+            kind: DetectorKind::Builtin(kind),
+        };
+        let card = (spec("credit-card", Builtin::CreditCard), Style::Label);
+        Masker::new(vec![card, (spec("email", Builtin::Email), Style::Label)]).unwrap()
+    }
+
+    fn operations(text: &str) -> Vec<Operation> {
+        let text = || text.to_owned();
+        let set = || std::iter::once(text()).collect();
+        let number = CARD.parse().unwrap();
+        vec![
+            Operation::Batch(Batch { target: text(), input_file: text() }),
+            Operation::Chat(Chat {
+                model: text(),
+                stream: true,
+                message_count: 1,
+                tools: set(),
+                parts: set(),
+                max_tokens: Some(number),
+                n: 1,
+                store: true,
+                input_tokens: 1,
+            }),
+            Operation::Connect(Connect { host: text(), port: 443 }),
+            Operation::Embed(Embed { model: text(), input_count: 1, input_tokens: 1 }),
+            Operation::FileRead(FileRead { path: text(), is_content: true }),
+            Operation::FileUpload(Upload { size: number }),
+            Operation::FineTune(FineTune { model: text(), training_file: text() }),
+            Operation::Http(Http { method: text(), path: text(), query: text(), has_body: true }),
+            Operation::Image(Image { model: text(), count: 1 }),
+            Operation::Opaque(Opaque {
+                method: text(),
+                path: text(),
+                size: number,
+                cause: OpaqueCause::NotJson,
+            }),
+            Operation::Speech(Speech { model: text(), input_tokens: 1 }),
+            Operation::TraceExport(TraceExport { item_count: 1 }),
+            Operation::Transcribe(Upload { size: number }),
+        ]
+    }
+
+    fn facts(operation: Operation) -> Facts {
+        let (agent, endpoint) = (AgentName::new("a"), EndpointName::new("e"));
+        Facts { agent, endpoint, detected: Default::default(), sought: None, operation }
+    }
+
+    #[test]
+    fn no_fact_of_any_action_is_recorded_as_the_agent_chose_it() {
+        for text in [CARD, "x 4111%201111 1111%2d1111", r#"{"a":"4111\u00201111 1111 1111"}"#] {
+            for operation in operations(text) {
+                let recorded = RecordedFacts::of(facts(operation), &masker());
+                let json = serde_json::to_string(&recorded).unwrap();
+                assert!(!json.contains("1111"), "{json}");
+            }
+        }
+    }
+
+    #[test]
+    fn facts_beyond_their_room_keep_what_comes_first() {
+        let http = Http {
+            method: "GET".to_owned(),
+            path: "/".to_owned() + &"p".repeat(50),
+            query: "q".repeat(100),
+            has_body: false,
+        };
+        let recorded = RecordedFacts::of(facts(Operation::Http(http)), &masker());
+        assert_eq!(recorded.text_bytes(), 154);
+        for room in [0, 2, 10, 60, 153] {
+            let cut = recorded.clone().cut_to(room);
+            assert!(cut.text_bytes() <= room, "{room}: {cut:?}");
+        }
+        assert_eq!(recorded.clone().cut_to(154), recorded);
+        let Operation::Http(http) = &recorded.cut_to(60).operation else { panic!("http") };
+        assert_eq!((http.method.as_str(), http.path.len(), http.query.len()), ("GET", 51, 6));
+    }
+
+    #[test]
+    fn a_command_line_is_masked_also_across_its_words_and_has_an_end() {
+        let command = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            Recorded::command(&words, &masker())
+        };
+        assert_eq!(command(&["a", "ann@example.com"]), ["a", "[email]"]);
+        assert_eq!(command(&["a", r#"{"t":"ann\u0040example.com"}"#]), ["a", r#"{"t":"[email]"}"#]);
+        assert_eq!(command(&["a", "4111", "1111", "1111", "1111"]), ["a [credit-card]"]);
+        assert_eq!(command(&["a", "--user=ann%40example.com"]), ["a", "--user=[email]"]);
+        let long = "w".repeat(limits::RECORDED_TEXT_BYTES_MAX);
+        let many = vec![long.as_str(); 1000];
+        let kept = command(&many);
+        assert_eq!(kept.last().unwrap(), LEFT_OUT);
+        let bytes: usize = kept.iter().map(|word| word.len()).sum();
+        assert!(bytes <= limits::RECORDED_COMMAND_BYTES_MAX + LEFT_OUT.len());
+    }
+
+    #[test]
+    fn what_was_recorded_is_read_back_as_it_was() {
+        let recorded = Recorded::of("x ann@example.com", &masker());
+        let json = serde_json::to_string(&recorded).unwrap();
+        assert_eq!(json, r#""x [email]""#);
+        assert_eq!(serde_json::from_str::<Recorded>(&json).unwrap(), recorded);
+        assert_eq!((format!("{recorded}"), format!("{recorded:?}")), ("x [email]".into(), json));
+        assert_eq!(recorded.again(&masker()), recorded);
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_that_a_mask_names_is_in_no_recorded_text(
+            before in "[ -~äé…]{0,1500}[ /:=]", after in "[ /?;&][ -~äé…]{0,1500}", is_escaped: bool,
+        ) {
+            let value = if is_escaped { "ann%40example.com" } else { "ann@example.com" };
+            let recorded = Recorded::of(&format!("{before}{value}{after}"), &masker());
+            prop_assert!(!recorded.contains("@example.com"), "{}", recorded);
+            prop_assert!(!recorded.contains("%40example.com"), "{}", recorded);
+            prop_assert!(recorded.len() <= limits::RECORDED_TEXT_BYTES_MAX);
+        }
+    }
+}
