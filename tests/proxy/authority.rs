@@ -91,6 +91,8 @@ async fn headers_that_name_another_host_path_or_method_do_not_reach_the_provider
         assert_eq!(head.uri, "/v1/models");
         let mut names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
+        // What a known family answers has to be readable, so it is asked not to encode it.
+        names.retain(|name| *name != "accept-encoding");
         assert_eq!(names, ["authorization", "content-type", "host"]);
     }
 }

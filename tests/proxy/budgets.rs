@@ -65,7 +65,7 @@ struct Provider {
     generated: Arc<AtomicU64>,
 }
 
-const NUMBER: &str = "x-number";
+const NUMBER: &str = "x-client-request-id";
 
 impl Provider {
     /// Puts it behind a name; `answer` gives none to who is not answered.

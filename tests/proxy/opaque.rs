@@ -121,6 +121,8 @@ async fn a_client_that_resets_a_chat_stream_midway_is_recorded_as_cut_off() {
     let request = request("POST", PATH, "").map(|_| body);
     let mut client = rig.client(H2).await;
     let sending = tokio::spawn(async move { client.send(request).await });
+    // There is room for another piece once the first one is on its way, behind the head.
+    content.send_data(Bytes::from_static(br#""gpt-4.1""#)).await.unwrap();
     // The abort is an error of the body, which resets the stream.
     content.abort(std::io::Error::other("left"));
     let opened = rig.opened(1).await;

@@ -187,7 +187,8 @@ pub fn is_volatile(name: &str) -> bool {
     VOLATILE.contains(&name) || begins(name, &VOLATILE_BEGINNINGS)
 }
 
-const VOLATILE: [&str; 19] = [
+const VOLATILE: [&str; 20] = [
+    "accept-encoding",
     "b3",
     "baggage",
     "content-length",
