@@ -87,7 +87,7 @@ pub(super) fn write(text: &mut String) {
         [code(group), members.join(", "), about]
     });
     table(text, ["group", "has", "is"], rows);
-    text.push_str("\n### Requests of `protocol = \"openai\"`\n\nOnly these methods and exact paths; every other one is `http`.\n\n");
+    text.push_str("\n### Requests of `protocol = \"openai\"`\n\nOnly these methods and exact paths; every other one is `http`.\nWhere the facts are in the body, a query other than `api-version`, or a field that names another model,\nprovider or place (`models`, `fallbacks`, `provider`, `api_base`, …), makes the request `opaque`.\n\n");
     let rows = REQUESTS.iter().map(|(method, path)| {
         let action = openai::route(method, path).map_or("http", openai::Route::action);
         [code(&format!("{method} {path}")), code(action)]
