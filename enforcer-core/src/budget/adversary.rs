@@ -166,7 +166,7 @@ impl World {
             return Cost { request: 10, answer: Answer::Open { choices: CHOICES_MAX } };
         }
         let choices = if self.dice.is(30) { 1 + self.dice.below(CHOICES_MAX) } else { 1 };
-        let request = 1 + self.dice.below(400);
+        let request = 1 + self.dice.below(if self.plot == Plot::Anything { 400 } else { 40 });
         let answer = match self.dice.below(10) {
             0 => Answer::AtMost(choices),
             1 => Answer::AtMost(u64::MAX / choices),
