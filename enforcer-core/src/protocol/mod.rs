@@ -4,6 +4,7 @@
 //! Nothing here connects, waits or decides. What a decoder does not understand it says so; it never
 //! passes a guess on.
 
+pub mod h2;
 pub mod http;
 pub mod json_text;
 mod json_tree;
