@@ -50,6 +50,8 @@ pub enum DenyReason {
     UpstreamCertificate,
     /// The upstream name does not resolve.
     UpstreamName,
+    /// What the upstream sent is not valid HTTP, or not an answer to what was asked.
+    UpstreamProtocol,
     /// The upstream does not answer.
     UpstreamUnreachable,
 }
@@ -79,6 +81,7 @@ impl DenyReason {
             Self::UpgradeUnsupported => "upgrade_unsupported",
             Self::UpstreamCertificate => "upstream_certificate",
             Self::UpstreamName => "upstream_name",
+            Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamUnreachable => "upstream_unreachable",
         }
     }
@@ -98,6 +101,7 @@ impl DenyReason {
             Self::ResponseUndecodable
             | Self::UpstreamCertificate
             | Self::UpstreamName
+            | Self::UpstreamProtocol
             | Self::UpstreamUnreachable => 502,
             Self::UpgradeUnsupported => 501,
             Self::ApprovalPending
@@ -138,6 +142,7 @@ impl DenyReason {
             }
             Self::UpstreamCertificate => "the certificate of the provider could not be verified",
             Self::UpstreamName => "the name of the provider does not resolve",
+            Self::UpstreamProtocol => "the provider's answer is not valid",
             Self::UpstreamUnreachable => "the provider does not answer",
         }
     }

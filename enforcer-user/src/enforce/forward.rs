@@ -2,6 +2,7 @@
 //! Sends an allowed request upstream and prepares its answer.
 
 use std::error::Error as _;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use enforcer_core::model::{Denied, DenyReason, Mode, Obligations};
@@ -42,8 +43,10 @@ pub(super) async fn forward(
     let Outgoing { owed, credentials, mode } = outgoing;
     let mut request = request(content, mode, record);
     credentials.put_into(request.headers_mut());
-    let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
-    let (response, lease) = sent.map_err(|error| {
+    let is_sent = AtomicBool::new(false);
+    let (target, origin) = (&conn.target, &conn.origin);
+    let answered = cx.upstream.send(target, origin.destination, &origin.agent, request, &is_sent);
+    let (response, lease) = answered.await.map_err(|error| {
         record.detail(match error.source() {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
