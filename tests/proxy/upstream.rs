@@ -20,11 +20,11 @@ use crate::rig::{CHATS, HOST, HTTP, Rig, outcome};
 async fn check(rig: &Rig, reason: &str) {
     let (head, answer) = rig.ask(chat_request(&chat("gpt-4.1", false, "hi"))).await;
     assert_eq!(head.status, 502, "{answer}");
-    assert_eq!(head.headers["x-enforcer-denied"], reason);
+    let closed = rig.closed(1).await;
+    assert_eq!(head.headers["x-enforcer-denied"], reason, "{closed:?}");
     assert_eq!(head.headers["x-should-retry"], "false");
     let json: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(json["error"]["code"], format!("enforcer_{reason}"));
-    let closed = rig.closed(1).await;
     assert_eq!(outcome(&closed[0]), reason);
     assert_eq!(closed[0].status, Some(502));
     assert!(closed[0].detail.as_ref().unwrap().contains(HOST), "{closed:?}");
@@ -193,4 +193,108 @@ async fn agents_that_read_nothing_do_not_hold_up_others_at_the_same_provider() {
     }
     assert_eq!(rig.ask(request("GET", "/small", "")).await.1, "xx");
     drop(idle);
+}
+
+/// A provider of HTTP/1.1 that answers the first request of a connection with these bytes, and again and again if it
+/// `repeats`.
+async fn answering(rig: &Rig, bytes: &'static [u8], repeats: bool) -> Seen {
+    let seen = Seen::default();
+    let tls = server_config(&rig.authority, HOST, H1);
+    let serve = move |mut stream: tokio_rustls::server::TlsStream<_>| async move {
+        let mut buffer = [0; 4096];
+        assert!(stream.read(&mut buffer).await.unwrap() > 0);
+        while stream.write_all(bytes).await.is_ok() && repeats {}
+        drop(stream.flush().await);
+        while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+    };
+    rig.resolve(HOST, listen(tls, seen.clone(), serve).await);
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_valid_http_is_told_as_such() {
+    for bytes in [
+        &b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nhidden"[..],
+        b"HTTP/1.1 101 Switching Protocols\r\ncontent-length: 6\r\n\r\nhidden",
+        b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx y: z\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nabc",
+        b"\0\0\0\x04\0\0\0\0\0",
+    ] {
+        let rig = Rig::start(CHATS).await;
+        answering(&rig, bytes, false).await;
+        check(&rig, "upstream_protocol").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interim_answers_without_end_are_not_waited_for() {
+    for bytes in [&b"HTTP/1.1 100 Continue\r\n\r\n"[..], b"HTTP/1.1 103 Early\r\nlink: a\r\n\r\n"] {
+        let rig = Rig::start(CHATS).await;
+        answering(&rig, bytes, true).await;
+        check(&rig, "upstream_protocol").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_interim_answers_are_no_fault() {
+    let rig = Rig::start(CHATS).await;
+    let bytes = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\n\
+                  content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    answering(&rig, bytes, false).await;
+    let (head, answer) = rig.ask(chat_request(&chat("gpt-4.1", false, "hi"))).await;
+    assert_eq!((head.status.as_u16(), answer.as_str()), (200, "{}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_valid_http2_is_told_as_such() {
+    use crate::frames::{DATA, HEADERS, Provider, allows, frame, head};
+    let interim = head(1, false, &[(":status", "103")]).repeat(200);
+    for bytes in [
+        head(1, false, &[(":status", "200"), ("X", "y")]),
+        head(1, false, &[(":status", "200"), (":status", "200")]),
+        head(1, true, &[(":status", "200"), ("content-length", "5")]),
+        frame(HEADERS, 4, 1, &[0x80]),
+        frame(DATA, 0, 0, b"x"),
+        frame(DATA, 0, 1, b"before any head"),
+        interim,
+    ] {
+        let rig = Rig::start(CHATS).await;
+        let mut provider = Provider::start(&rig).await;
+        let ((), _provided) = tokio::join!(check(&rig, "upstream_protocol"), async {
+            let mut provided = provider.connection().await;
+            provided.send(&allows(9)).await;
+            assert_eq!(provided.asked().await, 1);
+            provided.send(&bytes).await;
+            provided
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_as_long_as_it_says_is_neither_whole_nor_the_next_ones_beginning() {
+    // Shorter: what came reaches the agent, and then the failure.
+    let rig = Rig::start(HTTP).await;
+    let tls = server_config(&rig.authority, HOST, H1);
+    let serve = |mut stream: tokio_rustls::server::TlsStream<_>| async move {
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort").await.unwrap();
+    };
+    rig.resolve(HOST, listen(tls, Seen::default(), serve).await);
+    let answer = rig.client(H1).await.send(request("GET", "/a", "")).await;
+    assert!(http_body_util::BodyExt::collect(answer.into_body()).await.is_err());
+    assert_eq!(outcome(&rig.closed(1).await[0]), "upstream_unreachable");
+    // Longer: the rest is nobody's answer.
+    let rig = Rig::start(HTTP).await;
+    let bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\
+                  content-length: 4\r\n\r\nevil";
+    let seen = answering(&rig, bytes, false).await;
+    for count in 1..=2 {
+        assert_eq!(rig.ask(request("GET", "/a", "")).await.1, "ok");
+        rig.closed(count).await;
+    }
+    assert_eq!(seen.connections(), 2);
 }

@@ -52,6 +52,8 @@ pub enum DenyReason {
     UpstreamCertificate,
     /// The upstream name does not resolve.
     UpstreamName,
+    /// What the upstream sent is not valid HTTP, or not an answer to what was asked.
+    UpstreamProtocol,
     /// The upstream does not answer.
     UpstreamUnreachable,
 }
@@ -82,6 +84,7 @@ impl DenyReason {
             Self::UpgradeUnsupported => "upgrade_unsupported",
             Self::UpstreamCertificate => "upstream_certificate",
             Self::UpstreamName => "upstream_name",
+            Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamUnreachable => "upstream_unreachable",
         }
     }
@@ -101,6 +104,7 @@ impl DenyReason {
             Self::ResponseUndecodable
             | Self::UpstreamCertificate
             | Self::UpstreamName
+            | Self::UpstreamProtocol
             | Self::UpstreamUnreachable => 502,
             Self::UpgradeUnsupported => 501,
             Self::ApprovalNotShowable
@@ -145,6 +149,7 @@ impl DenyReason {
             }
             Self::UpstreamCertificate => "the certificate of the provider could not be verified",
             Self::UpstreamName => "the name of the provider does not resolve",
+            Self::UpstreamProtocol => "the provider's answer is not valid",
             Self::UpstreamUnreachable => "the provider does not answer",
         }
     }

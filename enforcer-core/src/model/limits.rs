@@ -64,11 +64,18 @@ pub const H2_STALL_TIMEOUT: Duration = Duration::from_secs(900);
 pub const H2_STREAMS_MAX: u32 = 128;
 /// Bytes of one answer that wait for a client of HTTP/2 to take them.
 pub const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// Exchanges at once on one upstream HTTP/2 connection; more open another one.
+/// Exchanges at once on one upstream HTTP/2 connection, or fewer if its server says so; more open another one.
 pub const UPSTREAM_STREAMS_MAX: u32 = 32;
 /// Bytes of one answer that an upstream HTTP/2 connection may have in flight. All of its exchanges
 /// together have room, so that one whose agent reads nothing does not hold up the others.
 pub const UPSTREAM_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Upstream connections at once that carry exchanges. At the bound those that wait for the next exchange are
+/// closed; an exchange that still finds no place within [`UPSTREAM_CONNECT_TIMEOUT`] is refused.
+pub const UPSTREAM_CONNECTIONS_MAX: usize = 16_384;
+/// Exchanges of one agent at once that are with a provider, hence the connections it can hold; more are refused.
+pub const UPSTREAM_EXCHANGES_OF_AGENT_MAX: usize = 8192;
+/// Interim answers (1xx) before the answer to one request; with more of them it is not valid.
+pub const UPSTREAM_INTERIM_MAX: u32 = 64;
 /// Time between two signs of life on an upstream HTTP/2 connection.
 pub const UPSTREAM_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Minted leaves kept; the least used one goes first.

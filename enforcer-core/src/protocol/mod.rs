@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod disown;
+pub mod h2;
 pub mod headers;
 pub mod http;
 pub mod json_text;

@@ -2,7 +2,6 @@
 //! Sends an allowed request upstream and prepares its answer.
 
 use std::error::Error as _;
-use std::sync::atomic::Ordering;
 
 use enforcer_core::model::{Denied, Mode};
 use enforcer_core::policy::{Endpoint, Policy};
@@ -13,7 +12,6 @@ use super::content::Content;
 use super::outgoing::{self, Outgoing};
 use super::record::OpenRecord;
 use super::{Conn, Enforcer, answer_head};
-use crate::upstream;
 
 /// What the answer is read by.
 #[derive(Clone, Copy)]
@@ -36,14 +34,10 @@ pub(super) async fn forward(
     let route = content.route;
     let Outgoing { owed, headers, credentials, mode } = outgoing;
     let request = outgoing::request(content, headers, credentials, record);
-    record.sent().store(true, Ordering::Release);
-    let sent = cx.upstream.send(&conn.target, conn.origin.destination, request).await;
-    let (response, lease) = sent.map_err(|error| {
-        use upstream::Error::{Certificate, Name, Unreachable};
-        if matches!(error, Certificate { .. } | Name { .. } | Unreachable { .. }) {
-            // There never was a connection that it could have gone out on.
-            record.sent().store(false, Ordering::Release);
-        }
+    let is_sent = record.sent();
+    let (target, origin) = (&conn.target, &conn.origin);
+    let answered = cx.upstream.send(target, origin.destination, &origin.agent, request, &is_sent);
+    let (response, lease) = answered.await.map_err(|error| {
         record.detail(match error.source() {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),

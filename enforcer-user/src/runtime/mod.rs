@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The few things every room may use: the clock, the drain signal, supervised tasks, alarms, the mount table.
+//! The few things every room may use: the clock, the drain signal, supervised tasks, alarms, the mount table, a
+//! stream that somebody looks on.
 
 mod alarms;
 mod chain;
@@ -8,6 +9,7 @@ mod drain;
 pub mod mounts;
 mod spare;
 mod tasks;
+mod watched;
 
 pub use alarms::{Alarms, Change};
 pub use chain::chain;
@@ -15,3 +17,4 @@ pub use clock::Clock;
 pub use drain::{Drain, Draining};
 pub use spare::{Spares, has_descriptors, is_out_of_descriptors};
 pub use tasks::{Panicked, apart, caught, heavy, spawn};
+pub use watched::{Watch, Watched};

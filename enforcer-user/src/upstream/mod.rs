@@ -5,23 +5,31 @@
 //! an address that an agent made up is never dialed. Every wait is bounded; every failure is a refusal.
 
 mod connect;
+mod error;
+mod interim;
+mod places;
 mod pool;
 mod request;
+mod streams;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use enforcer_core::model::{DenyReason, limits};
+use enforcer_core::model::{AgentName, limits};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use tokio::net::TcpStream;
 
-use connect::Sender;
+use connect::{Fresh, Sender};
+pub use error::Error;
+use interim::Interim;
+use places::Places;
 pub use pool::Lease;
 use pool::Pool;
 
@@ -53,69 +61,12 @@ pub trait Addresses: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Vec<SocketAddr>> + Send + 'a>>;
 }
 
-/// Why the upstream could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No address is known for the name.
-    #[error("no address for `{host}`")]
-    Name {
-        /// The name.
-        host: String,
-    },
-    /// No address took the connection.
-    #[error("failed to connect to `{host}`")]
-    Unreachable {
-        /// The name.
-        host: String,
-        /// The last attempt's failure.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The certificate does not prove the name.
-    #[error("certificate of `{host}` refused")]
-    Certificate {
-        /// The name.
-        host: String,
-        /// What the verifier said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The connection broke, or what came back is not HTTP.
-    #[error("exchange with `{host}` failed")]
-    Exchange {
-        /// The name.
-        host: String,
-        /// What the carrier said.
-        #[source]
-        source: hyper::Error,
-    },
-    /// No response head within [`limits::UPSTREAM_HEAD_TIMEOUT`].
-    #[error("`{host}` did not answer in time")]
-    Silent {
-        /// The name.
-        host: String,
-    },
-}
-
-impl Error {
-    /// The reason the agent is told.
-    #[must_use]
-    pub const fn reason(&self) -> DenyReason {
-        match self {
-            Self::Name { .. } => DenyReason::UpstreamName,
-            Self::Certificate { .. } => DenyReason::UpstreamCertificate,
-            Self::Unreachable { .. } | Self::Exchange { .. } | Self::Silent { .. } => {
-                DenyReason::UpstreamUnreachable
-            }
-        }
-    }
-}
-
 /// The connections to all providers.
 pub struct Upstream {
     tls: ArcSwap<rustls::ClientConfig>,
     addresses: Arc<dyn Addresses>,
     pool: Arc<Pool>,
+    places: Places,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -128,7 +79,8 @@ impl Upstream {
     /// Connections verified by `tls`, to the addresses that `addresses` knows.
     #[must_use]
     pub fn new(tls: Arc<rustls::ClientConfig>, addresses: Arc<dyn Addresses>) -> Self {
-        Self { tls: ArcSwap::new(tls), addresses, pool: Arc::new(Pool::default()) }
+        let (pool, places) = (Arc::new(Pool::default()), Places::default());
+        Self { tls: ArcSwap::new(tls), addresses, pool, places }
     }
 
     /// Verifies connections by `tls` from now on. Those that were proven by other roots take no more
@@ -138,8 +90,11 @@ impl Upstream {
         self.pool.forget();
     }
 
-    /// Sends one request and waits for the head of its answer. The [`Lease`] gives the connection back
+    /// Sends one request of `agent` and waits for the head of its answer. The [`Lease`] gives the connection back
     /// when the body was read to its end.
+    ///
+    /// `sent` is true from the moment a byte of the request may have reached the provider, whatever becomes of the
+    /// returned future; it is false again when the carrier gave the request back untouched.
     ///
     /// # Errors
     /// See [`Error`]. A request that a kept connection provably never sent is tried on a fresh one.
@@ -147,19 +102,26 @@ impl Upstream {
         &self,
         target: &Target,
         original: SocketAddr,
+        agent: &AgentName,
         request: Request<RequestBody>,
+        sent: &AtomicBool,
     ) -> Result<(Response<Incoming>, Lease), Error> {
+        let host = || target.host.clone();
+        let Some(place) = self.places.exchange(agent) else {
+            return Err(Error::Crowded { host: host(), what: "exchanges of this agent" });
+        };
         let mut request = request;
         while let Some(sender) = self.pool.take(target) {
-            match self.exchange(target, sender, request).await? {
-                Ok(answer) => return Ok(answer),
+            match self.exchange(target, sender, request, sent).await? {
+                Ok((answer, sender)) => return Ok((answer, self.lease(target, sender, place))),
                 Err(unsent) => request = unsent.0,
             }
         }
-        let sender = self.dial(target, original).await?;
-        match self.exchange(target, sender, request).await? {
-            Ok(answer) => Ok(answer),
-            Err(unsent) => Err(Error::Exchange { host: target.host.clone(), source: unsent.1 }),
+        // Most exchanges find a kept connection, and need not carry the making of one.
+        let sender = Box::pin(self.dial(target, original)).await?;
+        match self.exchange(target, sender, request, sent).await? {
+            Ok((answer, sender)) => Ok((answer, self.lease(target, sender, place))),
+            Err(unsent) => Err(Error::Unsent { host: host(), source: unsent.1 }),
         }
     }
 
@@ -176,10 +138,21 @@ impl Upstream {
         self.pool.reap();
     }
 
+    fn lease(&self, target: &Target, sender: Sender, place: places::Place) -> Lease {
+        Lease::new(Arc::clone(&self.pool), target.clone(), sender, place)
+    }
+
     async fn dial(&self, target: &Target, original: SocketAddr) -> Result<Sender, Error> {
+        let Some(permit) = self.places.connection(|| self.pool.make_room()).await else {
+            let host = target.host.clone();
+            return Err(Error::Crowded { host, what: "connections to providers" });
+        };
         let stream = self.reach(target, original).await?;
-        let sender = connect::http(target, stream, &self.tls.load_full()).await?;
-        self.pool.share(target, &sender);
+        let fresh = connect::http(target, stream, &self.tls.load_full(), permit).await?;
+        let Fresh { sender, shared } = fresh;
+        if let Some((sender, streams)) = shared {
+            self.pool.share(target, sender, streams);
+        }
         Ok(sender)
     }
 
@@ -208,21 +181,32 @@ impl Upstream {
         target: &Target,
         sender: Sender,
         request: Request<RequestBody>,
-    ) -> Result<Result<(Response<Incoming>, Lease), Box<Unsent>>, Error> {
+        sent: &AtomicBool,
+    ) -> Result<Result<(Response<Incoming>, Sender), Box<Unsent>>, Error> {
+        let host = || target.host.clone();
+        let mut request = request;
+        let interim = Interim::of(&mut request);
         let head = sender.try_send(target, request);
-        let Ok(outcome) = tokio::time::timeout(limits::UPSTREAM_HEAD_TIMEOUT, head).await else {
-            return Err(Error::Silent { host: target.host.clone() });
+        // From the first poll on the request is the carrier's.
+        sent.store(true, Ordering::SeqCst);
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(limits::UPSTREAM_HEAD_TIMEOUT, head) => outcome,
+            () = interim.too_many() => return Err(Error::Interim { host: host() }),
         };
         match outcome {
-            Ok((response, sender)) => {
-                Ok(Ok((response, Lease::new(Arc::clone(&self.pool), target.clone(), sender))))
+            // Nobody asked for it: upgrades are refused before (RFC 9110 section 7.8).
+            Ok(Ok((response, _))) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(Error::Switched { host: host() })
             }
-            Err(mut error) => match error.take_message() {
-                Some(request) => Ok(Err(Box::new(Unsent(request, error.into_error())))),
-                None => {
-                    Err(Error::Exchange { host: target.host.clone(), source: error.into_error() })
+            Ok(Ok(answered)) => Ok(Ok(answered)),
+            Ok(Err(mut error)) => match error.take_message() {
+                Some(request) => {
+                    sent.store(false, Ordering::SeqCst);
+                    Ok(Err(Box::new(Unsent(request, error.into_error()))))
                 }
+                None => Err(Error::Exchange { host: host(), source: error.into_error() }),
             },
+            Err(_elapsed) => Err(Error::Silent { host: host() }),
         }
     }
 }

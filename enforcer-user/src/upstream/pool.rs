@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Warm connections, by target. HTTP/1.1 ones are lent to one exchange at a time, HTTP/2 ones
-//! are shared by a few. Bounded by [`limits::UPSTREAM_IDLE_MAX`] and [`limits::UPSTREAM_IDLE_TIMEOUT`].
+//! are shared by as many as their server takes. Bounded by [`limits::UPSTREAM_IDLE_MAX`] and
+//! [`limits::UPSTREAM_IDLE_TIMEOUT`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,8 @@ use hyper::client::conn::http2;
 use tokio::time::Instant;
 
 use super::connect::Sender;
+use super::places::Place;
+use super::streams::Streams;
 use super::{RequestBody, Target};
 use crate::runtime;
 
@@ -26,23 +29,19 @@ struct Warm {
 struct Shared {
     sender: http2::SendRequest<RequestBody>,
     used: Instant,
-    /// Each exchange on it holds a clone.
-    token: Arc<()>,
+    streams: Streams,
 }
 
 impl Shared {
     fn is_usable(&self) -> bool {
-        !self.sender.is_closed() && self.sender.is_ready()
+        !self.sender.is_closed() && self.sender.is_ready() && !self.streams.is_leaving()
     }
 
-    fn has_room(&self) -> bool {
-        let exchanges = Arc::strong_count(&self.token).saturating_sub(1);
-        exchanges < limits::UPSTREAM_STREAMS_MAX as usize
-    }
-
-    fn sender(&mut self) -> Sender {
+    /// The connection with a place on it, if there is one.
+    fn sender(&mut self) -> Option<Sender> {
+        let slot = self.streams.reserve()?;
         self.used = Instant::now();
-        Sender::Http2(self.sender.clone(), Arc::clone(&self.token))
+        Some(Sender::Http2(self.sender.clone(), slot))
     }
 }
 
@@ -58,8 +57,8 @@ impl Pool {
         let mut all = self.warm();
         let warm = all.get_mut(target)?;
         warm.shared.retain(Shared::is_usable);
-        if let Some(shared) = warm.shared.iter_mut().find(|shared| shared.has_room()) {
-            return Some(shared.sender());
+        if let Some(sender) = warm.shared.iter_mut().find_map(Shared::sender) {
+            return Some(sender);
         }
         while let Some((sender, since)) = warm.idle.pop() {
             if sender.is_usable() && since.elapsed() < limits::UPSTREAM_IDLE_TIMEOUT {
@@ -70,16 +69,28 @@ impl Pool {
     }
 
     /// Makes a fresh HTTP/2 connection available to others.
-    pub(super) fn share(&self, target: &Target, sender: &Sender) {
-        if let Sender::Http2(sender, token) = sender {
-            let (sender, token) = (sender.clone(), Arc::clone(token));
-            let mut all = self.warm();
-            let shared = &mut all.entry(target.clone()).or_default().shared;
-            // Beyond the bound a connection ends with its first exchange.
-            if shared.len() < limits::UPSTREAM_IDLE_MAX {
-                shared.push(Shared { sender, used: Instant::now(), token });
-            }
+    pub(super) fn share(
+        &self,
+        target: &Target,
+        sender: http2::SendRequest<RequestBody>,
+        streams: Streams,
+    ) {
+        let mut all = self.warm();
+        let shared = &mut all.entry(target.clone()).or_default().shared;
+        shared.retain(Shared::is_usable);
+        // Beyond the bound a connection ends with its first exchange.
+        if shared.len() < limits::UPSTREAM_IDLE_MAX {
+            shared.push(Shared { sender, used: Instant::now(), streams });
         }
+    }
+
+    /// Closes the connections that no exchange is on.
+    pub(super) fn make_room(&self) {
+        self.warm().retain(|_, warm| {
+            warm.idle.clear();
+            warm.shared.retain(|shared| !shared.streams.is_idle());
+            !warm.shared.is_empty()
+        });
     }
 
     /// Drops what is closed or was idle for too long.
@@ -87,7 +98,7 @@ impl Pool {
         self.warm().retain(|_, warm| {
             let is_fresh = |since: &Instant| since.elapsed() < limits::UPSTREAM_IDLE_TIMEOUT;
             warm.idle.retain(|(sender, since)| sender.is_usable() && is_fresh(since));
-            warm.shared.retain(|shared| !shared.sender.is_closed() && is_fresh(&shared.used));
+            warm.shared.retain(|shared| shared.is_usable() && is_fresh(&shared.used));
             !warm.shared.is_empty() || !warm.idle.is_empty()
         });
     }
@@ -116,6 +127,7 @@ pub struct Lease {
     pool: Arc<Pool>,
     target: Target,
     sender: Sender,
+    _place: Place,
 }
 
 impl std::fmt::Debug for Lease {
@@ -125,13 +137,13 @@ impl std::fmt::Debug for Lease {
 }
 
 impl Lease {
-    pub(super) fn new(pool: Arc<Pool>, target: Target, sender: Sender) -> Self {
-        Self { pool, target, sender }
+    pub(super) fn new(pool: Arc<Pool>, target: Target, sender: Sender, place: Place) -> Self {
+        Self { pool, target, sender, _place: place }
     }
 
     /// Gives the connection back after the whole body was read.
     pub fn give_back(self) {
-        let Self { pool, target, sender } = self;
+        let Self { pool, target, sender, _place } = self;
         match sender {
             Sender::Http2(..) => {}
             sender if sender.is_usable() => pool.keep(target, sender),
