@@ -14,6 +14,7 @@ mod answers;
 mod approvals;
 mod around;
 mod authority;
+mod carrier;
 mod chats;
 mod client;
 mod connections;

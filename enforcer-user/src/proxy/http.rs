@@ -19,8 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Proxy;
 use super::patience::{Bounded, Carried, Patient, Traffic};
+use super::refusals::Refusals;
 use crate::enforce::{self, AnswerBody, Conn};
 use crate::intake::Origin;
+use crate::runtime::Watched;
 use crate::upstream::Target;
 
 /// The one port on which plain HTTP is expected (RFC 9110 section 4.2.1).
@@ -92,6 +94,10 @@ impl Carrier {
     {
         let mut draining = self.proxy.draining.clone();
         let traffic = Arc::new(Traffic::default());
+        let told = Arc::clone(&self);
+        let tell = move |reason, detail| told.refused(reason, detail);
+        let refusals = Arc::new(Refusals::new(Arc::clone(&traffic), Box::new(tell)));
+        let stream = Watched::new(stream, refusals.watch());
         let mut builder = http2::Builder::new(Bounded);
         builder
             .timer(TokioTimer::new())
@@ -107,15 +113,16 @@ impl Carrier {
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
-            ended = connection.as_mut() => ended,
+            ended = refusals.told(connection.as_mut()) => ended,
             () = draining.begun() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                refusals.told(connection).await
             }
             () = traffic.idle() => {
                 connection.as_mut().graceful_shutdown();
                 // A client that never even began does not end in order either.
-                let ended = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, connection).await;
+                let rest = refusals.told(connection);
+                let ended = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, rest).await;
                 ended.unwrap_or(Ok(()))
             }
         }
@@ -130,12 +137,22 @@ impl Carrier {
         }
         let reason =
             if error.is_parse_too_large() { DenyReason::Limit } else { DenyReason::ProtocolError };
+        self.refused(reason, error.to_string());
+    }
+
+    fn refused(&self, reason: DenyReason, detail: String) {
         let (origin, server_name) = match &self.host {
             Host::Named(origin) => (origin, None),
             Host::Proven(conn) => (&conn.origin, Some(conn.target.host.clone())),
         };
-        let (denied, detail) = (Denied::because(reason), Some(error.to_string()));
-        enforce::connection_refused(&self.proxy.enforcer, origin, server_name, denied, detail);
+        let denied = Denied::because(reason);
+        enforce::connection_refused(
+            &self.proxy.enforcer,
+            origin,
+            server_name,
+            denied,
+            Some(detail),
+        );
     }
 
     async fn answer(

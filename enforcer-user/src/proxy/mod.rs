@@ -6,6 +6,7 @@ mod aside;
 mod http;
 mod passthrough;
 mod patience;
+mod refusals;
 
 use std::sync::Arc;
 

@@ -141,6 +141,11 @@ impl Traffic {
         Running(self)
     }
 
+    /// Exchanges so far.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Ends when nothing was carried for [`limits::HEAD_TIMEOUT`], or a little later.
     pub(super) async fn idle(&self) {
         loop {
@@ -164,6 +169,14 @@ impl Drop for Running {
     }
 }
 
+/// An answer broke off; its own record says why.
+///
+/// SECURITY: the cause stays here. The carrier would tell the client the code by which a provider reset its stream,
+/// and would seem to blame the client.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub(super) struct Broken;
+
 /// An answer that counts as running until it is gone.
 #[derive(Debug)]
 pub(super) struct Carried {
@@ -179,13 +192,14 @@ impl Carried {
 
 impl Body for Carried {
     type Data = Bytes;
-    type Error = <AnswerBody as Body>::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(|_cause| Broken)))
     }
 
     fn is_end_stream(&self) -> bool {
