@@ -121,7 +121,8 @@ async fn an_http2_head_with_too_many_bytes_is_recorded_as_a_limit() {
     let value = "a".repeat(8000);
     let headers: Vec<_> = (0..9).map(|number| (format!("x-{number}"), value.clone())).collect();
     let headers: Vec<_> = headers.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-    for then in [Then::Stays, Then::Closes, Then::Vanishes] {
+    // Of a client that vanishes so large a head may not come whole.
+    for then in [Then::Stays, Then::Closes] {
         let bytes = request(1, true, &GET, &headers);
         check("too large", bytes, then, "limit", "more bytes of headers").await;
     }
