@@ -3,8 +3,9 @@
 //!
 //! Root owns the files through which cgroups, programs and the kernel are set, and needs no capability to
 //! write them. In here they are read-only, the pins of programs are not there, and of Enforcer's own files
-//! only the public ones are. A user namespace inside cannot undo it: the kernel locks what was mounted
-//! before it. Other files of root stay as they are.
+//! only the public ones are, under names that are held ([`super::hold`]). A user namespace inside cannot undo
+//! it: the kernel locks what was mounted before it, and the Landlock domain of root lets nobody change mounts
+//! ([`super::domain`]), which would else leave the names behind. Other files of root stay as they are.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{FsType, statfs};
-use nix::unistd::getresuid;
 
+use super::hold::{hold, hold_name};
 use super::{Error, Files};
 use crate::runtime::mounts::{MOUNTINFO, Mount, mounts};
 
@@ -42,12 +43,6 @@ const STATE_OPTIONS: &str = "mode=0755,size=64k";
 const CURRENT_FOLDER: &str = "/proc/self/cwd";
 const NONE: Option<&str> = None;
 
-/// True if a user id of this thread owns what root owns.
-pub(super) fn are_needed() -> Result<bool, Error> {
-    let ids = getresuid().map_err(|errno| Error::step("read the user ids", errno))?;
-    Ok([ids.real, ids.effective, ids.saved].into_iter().any(nix::unistd::Uid::is_root))
-}
-
 /// Moves this thread, and so the command, into the namespace.
 pub(super) fn enter(files: &Files) -> Result<(), Error> {
     let failed = |errno| Error::step("make a mount namespace", errno);
@@ -68,7 +63,10 @@ pub(super) fn enter(files: &Files) -> Result<(), Error> {
             fix(&found.point.join(name))?;
         }
     }
-    files.fixed.iter().try_for_each(|path| fix(path))?;
+    let fixed = || files.fixed.iter().map(PathBuf::as_path);
+    let held = files.held.iter().map(PathBuf::as_path).chain([files.state.as_path()]);
+    fixed().chain(held).try_for_each(hold)?;
+    fixed().try_for_each(fix)?;
     hide(&files.state, &files.trust)?;
     // The working folder is still the one of before, below what was put over it.
     std::env::set_current_dir(&here).map_err(|source| Error::path("enter", &here, source))
@@ -95,8 +93,7 @@ fn fix(path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let path = fs::canonicalize(path).map_err(|source| Error::path("resolve", path, source))?;
-    mount(Some(&path), &path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
-        .map_err(|errno| Error::path("fix", &path, errno.into()))?;
+    hold_name(&path)?;
     let below = read_table()?.into_iter().filter(|found| found.point.starts_with(&path));
     below.into_iter().try_for_each(|found| read_only(&found.point, flags(&found.options)))
 }

@@ -21,7 +21,7 @@ const KERNELS: &[&str] = &["6.1", "6.12"];
 
 /// The suites of `enforcer-tests` that test the kernel side, and how many tests at once each of them runs: those of
 /// `escape` wait for the kernel most of the time.
-const SUITES: &[(&str, u32)] = &[("host", 2), ("escape", 4)];
+const SUITES: &[(&str, u32)] = &[("host", 2), ("held", 2), ("escape", 4)];
 
 const PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", probe: Probe::Program("qemu-system-x86_64") },
