@@ -109,7 +109,9 @@ pub(crate) fn furnish(folder: &Path) {
     symlink("etc", folder.join("link")).unwrap();
     fs::create_dir_all(folder.join("mine/enforcer/policies")).unwrap();
     fs::write(folder.join("mine/enforcer/policies/policy.toml"), bundle("mine")).unwrap();
-    fs::create_dir(folder.join("empty")).unwrap();
+    for beside in ["etc/mine", "etc/enforcer/mine"] {
+        fs::create_dir(folder.join(beside)).unwrap();
+    }
     fs::create_dir_all(folder.join("root/old")).unwrap();
     fs::write(folder.join("mine.toml"), "").unwrap();
     symlink("mine", folder.join("my-link")).unwrap();
