@@ -14,7 +14,7 @@ use crate::scene::{Scene, expect_words, own_bundle, wait_until};
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn a_broken_bundle_keeps_the_last_good_one_and_a_repair_heals() {
-    let mut scene = Scene::set(std::path::Path::new("/nowhere"));
+    let mut scene = Scene::set(Path::new("/nowhere"));
     let folder = scene.host.folder().join("bundle");
     own_bundle("openai-agents", &folder);
     let text = fs::read_to_string(scene.host.config()).unwrap();
