@@ -14,12 +14,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
+use enforcer_core::model::limits::PATH_LINKS_MAX;
 use nix::mount::{MsFlags, mount};
 
 use super::Error;
 
-/// Links that one path may lead through, as for the kernel (path_resolution(7)).
-const LINKS_MAX: usize = 40;
 /// What `/proc/self/fdinfo` says about a descriptor's mount, see proc_pid_fdinfo(5).
 const MOUNT_ID: &str = "mnt_id:";
 const NONE: Option<&str> = None;
@@ -69,7 +68,7 @@ fn names(path: &Path) -> io::Result<Vec<PathBuf>> {
             continue;
         }
         links += 1;
-        if links > LINKS_MAX {
+        if links > PATH_LINKS_MAX {
             return Err(io::Error::from_raw_os_error(libc::ELOOP));
         }
         let target = fs::read_link(&name)?;

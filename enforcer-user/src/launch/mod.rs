@@ -4,7 +4,7 @@
 //!
 //! The daemon says with [`launch`] what a session is started with; [`confine`] does exactly that or fails,
 //! so that the record is true. It errs towards not starting. It does not look at files, apart from those
-//! through which root sets the kernel, and not at what a helper behind a Unix socket does.
+//! through which root sets the kernel and Enforcer, and not at what a helper behind a Unix socket does.
 
 #[expect(unsafe_code, reason = "close_range(2), which nix does not offer")]
 mod descriptors;
