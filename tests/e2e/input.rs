@@ -165,7 +165,7 @@ fn from_inside_a_guarded_session_nothing_of_enforcer_can_be_asked() {
         expect_words(&output.stderr, &["guarded process", "hint: "]);
         assert_eq!(output.stdout, "");
     }
-    let socket = scene.host.folder().join("enforcer.sock").display().to_string();
+    let socket = scene.host.socket().display().to_string();
     let all = [
         "curl",
         "--silent",

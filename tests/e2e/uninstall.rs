@@ -38,7 +38,7 @@ fn it_leaves_nothing_in_the_kernel_or_on_the_host_but_the_state() {
     let (programs, links) = pinned(&scene);
     assert!(programs.len() >= 8 && links.len() == programs.len(), "{programs:?} {links:?}");
     scene.host.stop_daemon().unwrap();
-    let (socket, state) = (scene.host.folder().join("enforcer.sock"), scene.host.state());
+    let (socket, state) = (scene.host.socket(), scene.host.state());
     assert!(!socket.exists());
     let output = scene.cli(&["uninstall"]).checked().unwrap();
     expect_words(&output.stdout, &["detached", "unpinned", "cgroup"]);
@@ -70,7 +70,7 @@ fn it_removes_what_a_killed_daemon_left() {
     let mut scene = Scene::start();
     let (programs, _) = pinned(&scene);
     scene.host.kill_daemon().unwrap();
-    let socket = scene.host.folder().join("enforcer.sock");
+    let socket = scene.host.socket();
     assert!(socket.exists());
     scene.cli(&["uninstall"]).checked().unwrap();
     assert!(!socket.exists());

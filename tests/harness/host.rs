@@ -30,6 +30,8 @@ pub const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 pub const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Time for the daemon to end after SIGTERM; longer than its own drain.
 pub const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// The admin socket, in a folder of its own, which agents of root find read-only.
+const SOCKET: &str = "enforcer/enforcer.sock";
 /// Bytes that a Unix socket path may have (`sun_path`, with its final zero).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -295,6 +297,12 @@ impl TestHost {
         self.folder.join("state")
     }
 
+    /// The admin socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(SOCKET)
+    }
+
     /// Folder of the pins.
     #[must_use]
     pub fn bpffs(&self) -> PathBuf {
@@ -327,7 +335,7 @@ impl TestHost {
         use std::fmt::Write as _;
         let folder = self.folder.display();
         let mut text = format!(
-            "policies = {:?}\nstate = \"{folder}/state\"\nsocket = \"{folder}/enforcer.sock\"\n\
+            "policies = {:?}\nstate = \"{folder}/state\"\nsocket = \"{folder}/{SOCKET}\"\n\
              cgroup = {:?}\nbpffs = \"{folder}/bpf\"\n\n[upstream]\n\
              roots = [\"{folder}/upstream-ca.pem\"]\n\n[upstream.resolve]\n",
             policies.display().to_string(),
@@ -380,7 +388,7 @@ fn is_alive(pid: u32) -> bool {
 /// Below the target folder, unless a Unix socket in there would have too long a path.
 fn folder_for(name: &str) -> Result<PathBuf> {
     let folder = crate::target_folder()?.join(HOSTS).join(name);
-    let socket = folder.join("enforcer.sock");
+    let socket = folder.join(SOCKET);
     if socket.as_os_str().len() < SOCKET_PATH_BYTES_MAX {
         return Ok(folder);
     }

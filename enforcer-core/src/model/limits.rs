@@ -194,6 +194,8 @@ pub const PROGRAMS_MAX: usize = 1024;
 pub const SESSION_EMPTY_LOOKS: u32 = 2;
 /// Time for exchanges that are cut at the end of the drain to write down their end.
 pub const DRAIN_CUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Links that one path may lead through, as for the kernel (path_resolution(7)).
+pub const PATH_LINKS_MAX: usize = 40;
 /// How often the bundle folder is compared with what is loaded.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of all files of a bundle together.

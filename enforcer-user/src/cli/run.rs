@@ -14,7 +14,8 @@ use enforcer_core::model::AgentName;
 use super::{Exit, Failure, output, wait};
 use crate::admin::{Client, StartSession, StartedSession};
 use crate::config::Config;
-use crate::{launch, tls};
+use crate::launch;
+use crate::tls::{self, Root};
 
 /// Names the session for the command's own logs.
 const SESSION_VARIABLE: &str = "ENFORCER_SESSION";
@@ -35,6 +36,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, config: &Config, settings: &Path) -> Result<Exit, Failure> {
     let user = args.user.as_deref().map(launch::find_user).transpose()?;
+    // Before it is an agent: git is asked, where the bundle comes from a revision.
+    let files = files(config, settings)?;
     let ask = StartSession { agent: AgentName::new(args.agent), command: args.command.clone() };
     let started: StartedSession = wait(async {
         let client = Client::new(&config.socket);
@@ -46,7 +49,7 @@ pub(super) fn run(args: Args, config: &Config, settings: &Path) -> Result<Exit, 
     if let Some(user) = &user {
         launch::become_user(user)?;
     }
-    launch::confine(&started.launch, &files(config, settings))?;
+    launch::confine(&started.launch, &files)?;
     let mut words = args.command.iter();
     let program = words.next().map(String::as_str).unwrap_or_default();
     let mut command = Command::new(program);
@@ -61,9 +64,25 @@ pub(super) fn run(args: Args, config: &Config, settings: &Path) -> Result<Exit, 
         .hint("check the command after `--`"))
 }
 
-fn files(config: &Config, settings: &Path) -> launch::Files {
-    let mut fixed = vec![config.policies.folder.clone(), settings.to_owned()];
+/// What the command must not have more of than anybody, and where it has to stay.
+fn files(config: &Config, settings: &Path) -> Result<launch::Files, Failure> {
+    let absolute = std::path::absolute(settings);
+    let settings = absolute.map_err(|error| Failure::host(&error))?;
+    let mut fixed = vec![config.policies.folder.clone(), settings];
+    if config.policies.revision.is_some() && launch::is_root()? {
+        let held = config.policies.open().map_err(|error| Failure::host(&error))?;
+        fixed.extend(held.paths().map(Path::to_owned));
+    }
     // The program that root calls the next time.
     fixed.extend(std::env::current_exe());
-    launch::Files { trust: tls::trust_folder(&config.state), state: config.state.clone(), fixed }
+    fixed.extend(config.upstream.roots.iter().filter_map(|root| match root {
+        Root::File(file) => Some(file.clone()),
+        Root::System => None,
+    }));
+    // A daemon makes its socket anew, so the folder is what keeps another one from standing there.
+    let folder = config.socket.parent().filter(|folder| folder.parent().is_some());
+    fixed.extend(folder.map(Path::to_owned));
+    let held = vec![config.socket.clone(), config.bpffs.clone(), config.cgroup.clone()];
+    let trust = tls::trust_folder(&config.state);
+    Ok(launch::Files { trust, state: config.state.clone(), fixed, held })
 }

@@ -3,11 +3,13 @@
 //!
 //! What is read is exactly what [`super::bundle`] would read of the same files in a folder. Nothing of the
 //! repository is executed: only trees and blobs are printed, no filter, hook or text conversion runs, and
-//! nothing is fetched. Bounded by [`limits::BUNDLE_BYTES_MAX`], [`limits::BUNDLE_FILES_MAX`] and
+//! nothing is fetched. Which repository that is, git says once; afterwards it does not look for one. Bounded by [`limits::BUNDLE_BYTES_MAX`], [`limits::BUNDLE_FILES_MAX`] and
 //! [`limits::GIT_TIMEOUT`].
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -48,6 +50,19 @@ pub enum Error {
 const LISTING_BYTES_MAX: u64 = limits::BUNDLE_FILES_MAX as u64 * 1024;
 /// Bytes of git's complaint that are read.
 const COMPLAINT_BYTES_MAX: u64 = 4096;
+/// Bytes of a path that git prints, with the end of its line; `PATH_MAX` of `linux/limits.h`.
+const PATH_BYTES_MAX: u64 = 4096;
+/// Variables by which git is told of another repository; `git rev-parse --local-env-vars` lists them.
+const OF_REPOSITORIES: [&str; 8] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_WORK_TREE",
+];
 /// Mode of a symbolic link in a tree.
 const LINK: &str = "120000";
 
@@ -59,46 +74,115 @@ struct Blob {
     path: String,
 }
 
+/// Where git keeps what it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Of a working tree: its `HEAD` and what else is its own.
+    pub git_dir: PathBuf,
+    /// Of all working trees: branches, objects, settings.
+    pub common_dir: PathBuf,
+    /// From the top of the working tree to the folder that was asked about: empty, or with a `/` at its end.
+    pub prefix: String,
+}
+
+impl Repository {
+    /// The repository that a folder is in, as git finds it.
+    ///
+    /// # Errors
+    /// If it is in none that git may read.
+    pub fn around(dir: &Path) -> Result<Self, Error> {
+        let ask = |option: &str| {
+            let mut command = command();
+            command.arg("-C").arg(dir).args(["rev-parse", "--path-format=absolute", option]);
+            let what = format!("{} of `{}`", option.trim_start_matches('-'), dir.display());
+            let mut printed = done(command, PATH_BYTES_MAX, &what)?;
+            printed.pop_if(|last| *last == b'\n');
+            Ok::<_, Error>(OsString::from_vec(printed))
+        };
+        let prefix = ask("--show-prefix")?.into_string();
+        let prefix = prefix.map_err(|prefix| bundle::Error::NotText(PathBuf::from(prefix)))?;
+        let [git_dir, common_dir] = ["--git-dir", "--git-common-dir"].map(ask);
+        Ok(Self { git_dir: git_dir?.into(), common_dir: common_dir?.into(), prefix })
+    }
+
+    /// Folders of objects that this repository borrows.
+    ///
+    /// # Errors
+    /// If git does not say.
+    pub fn borrowed(&self) -> Result<Vec<PathBuf>, Error> {
+        let words = ["count-objects", "-v"];
+        let printed = self.git(&words, LISTING_BYTES_MAX, "the objects")?;
+        let lines = printed.split(|byte| *byte == b'\n');
+        let borrowed = lines.filter_map(|line| line.strip_prefix(b"alternate: "));
+        Ok(borrowed.map(|path| OsString::from_vec(path.to_vec()).into()).collect())
+    }
+
+    /// Reads the bundle at `REVISION:PATH`; a path that begins with `./` begins at [`Self::prefix`].
+    ///
+    /// # Errors
+    /// See [`Error`]. Nothing is read partially.
+    pub fn read_revision(&self, revision: &str, path: &str) -> Result<Sources, Error> {
+        let tree = self.named(revision, path);
+        let words = ["ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", tree.as_str()];
+        let listing = self.git(&words, LISTING_BYTES_MAX, &tree)?;
+        let listing = String::from_utf8(listing)
+            .map_err(|_not_text| bundle::Error::NotText(PathBuf::from(&tree)))?;
+        let mut files = Vec::new();
+        let mut left = limits::BUNDLE_BYTES_MAX;
+        let too_large = || bundle::Error::TooLarge(PathBuf::from(&tree));
+        for blob in listing.split('\0').filter_map(blob) {
+            let place = PathBuf::from(format!("{}/{}", tree.trim_end_matches('/'), blob.path));
+            match part(&blob.path) {
+                Part::None => continue,
+                Part::Misplaced => return Err(bundle::Error::Misplaced(place).into()),
+                Part::File if blob.is_link => {
+                    return Err(bundle::Error::NotAPlainFile(place).into());
+                }
+                Part::File => {}
+            }
+            left = left.checked_sub(blob.bytes).ok_or_else(too_large)?;
+            if files.len() == limits::BUNDLE_FILES_MAX {
+                return Err(too_large().into());
+            }
+            let text = self.git(&["cat-file", "blob", &blob.id], blob.bytes, &tree)?;
+            let text =
+                String::from_utf8(text).map_err(|_not_text| bundle::Error::NotText(place))?;
+            files.push(SourceFile { path: blob.path, text });
+        }
+        files.sort_by(|left, right| left.path.cmp(&right.path));
+        Ok(Sources { files })
+    }
+
+    /// Reads one file as it stands in a revision; for the path see [`Self::read_revision`].
+    ///
+    /// # Errors
+    /// See [`Error`]; also if it is larger than `bytes_max`.
+    pub fn read_file(&self, revision: &str, path: &str, bytes_max: u64) -> Result<Vec<u8>, Error> {
+        let what = self.named(revision, path);
+        self.git(&["cat-file", "blob", "--end-of-options", &what], bytes_max, &what)
+    }
+
+    fn named(&self, revision: &str, path: &str) -> String {
+        match path.strip_prefix("./") {
+            Some(inside) => format!("{revision}:{}{inside}", self.prefix),
+            None => format!("{revision}:{path}"),
+        }
+    }
+
+    fn git(&self, words: &[&str], bytes_max: u64, what: &str) -> Result<Vec<u8>, Error> {
+        let mut command = command();
+        command.env("GIT_DIR", &self.git_dir).env("GIT_COMMON_DIR", &self.common_dir);
+        command.args(words);
+        done(command, bytes_max, what)
+    }
+}
+
 /// Reads the bundle at `REVISION:PATH`, in the repository that `dir` is in.
 ///
 /// # Errors
 /// See [`Error`]. Nothing is read partially.
 pub fn read_revision(dir: &Path, revision: &str, path: &str) -> Result<Sources, Error> {
-    let tree = format!("{revision}:{path}");
-    let listing = ["ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", tree.as_str()];
-    let listing = git(dir, &listing, LISTING_BYTES_MAX, &tree)?;
-    let listing = String::from_utf8(listing)
-        .map_err(|_not_text| bundle::Error::NotText(PathBuf::from(&tree)))?;
-    let mut files = Vec::new();
-    let mut left = limits::BUNDLE_BYTES_MAX;
-    let too_large = || bundle::Error::TooLarge(PathBuf::from(&tree));
-    for blob in listing.split('\0').filter_map(blob) {
-        let place = PathBuf::from(format!("{tree}/{}", blob.path));
-        match part(&blob.path) {
-            Part::None => continue,
-            Part::Misplaced => return Err(bundle::Error::Misplaced(place).into()),
-            Part::File if blob.is_link => return Err(bundle::Error::NotAPlainFile(place).into()),
-            Part::File => {}
-        }
-        left = left.checked_sub(blob.bytes).ok_or_else(too_large)?;
-        if files.len() == limits::BUNDLE_FILES_MAX {
-            return Err(too_large().into());
-        }
-        let text = git(dir, &["cat-file", "blob", &blob.id], blob.bytes, &tree)?;
-        let text = String::from_utf8(text).map_err(|_not_text| bundle::Error::NotText(place))?;
-        files.push(SourceFile { path: blob.path, text });
-    }
-    files.sort_by(|left, right| left.path.cmp(&right.path));
-    Ok(Sources { files })
-}
-
-/// Reads one file as it stands in a revision.
-///
-/// # Errors
-/// See [`Error`]; also if it is larger than `bytes_max`.
-pub fn read_file(dir: &Path, revision: &str, path: &str, bytes_max: u64) -> Result<Vec<u8>, Error> {
-    let what = format!("{revision}:{path}");
-    git(dir, &["cat-file", "blob", "--end-of-options", &what], bytes_max, &what)
+    Repository::around(dir)?.read_revision(revision, path)
 }
 
 /// What a path of the tree is for the bundle.
@@ -137,12 +221,19 @@ fn blob(line: &str) -> Option<Blob> {
     })
 }
 
-/// Runs git and gives what it prints, if that is not more than `bytes_max`.
-fn git(dir: &Path, words: &[&str], bytes_max: u64, what: &str) -> Result<Vec<u8>, Error> {
+/// Git without what the environment says about repositories: the folder alone decides.
+fn command() -> Command {
     let mut command = Command::new("git");
-    command.arg("-C").arg(dir).args(words);
+    for variable in OF_REPOSITORIES {
+        command.env_remove(variable);
+    }
     command.env("GIT_NO_LAZY_FETCH", "1").env("GIT_OPTIONAL_LOCKS", "0");
     command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+    command
+}
+
+/// Runs git and gives what it prints, if that is not more than `bytes_max`.
+fn done(command: Command, bytes_max: u64, what: &str) -> Result<Vec<u8>, Error> {
     let done = run_within(command, bytes_max, limits::GIT_TIMEOUT).map_err(Error::Run)?;
     let done = done.ok_or_else(|| Error::TookTooLong { what: what.to_owned() })?;
     if done.printed.len() as u64 > bytes_max {

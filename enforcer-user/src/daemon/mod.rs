@@ -35,7 +35,6 @@ use crate::admin::{self, Host};
 use crate::approval::Approvals;
 use crate::budget::Budgets;
 use crate::config::Config;
-use crate::config::place::Place;
 use crate::dns::{self, Resolver};
 use crate::enforce::{self, Attempts, Buffers, Enforcer};
 use crate::identity::{self, Claim, Session, Sessions};
@@ -60,7 +59,8 @@ const REAP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
 /// Whatever kept it from starting; the caller turns the error into an exit code.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let (drain, draining) = Drain::new();
-    let daemon = Daemon::start(&config, &draining).await?;
+    let reload = signals::Reload::new()?;
+    let daemon = Daemon::start(&config, &draining, reload).await?;
     drop(draining);
     tracing::info!(socket = %config.socket.display(), "ready");
     signals::end().await?;
@@ -134,13 +134,19 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(config: &Config, draining: &Draining) -> anyhow::Result<Self> {
+    async fn start(
+        config: &Config,
+        draining: &Draining,
+        reload: signals::Reload,
+    ) -> anyhow::Result<Self> {
         // First of all: low numbers stay below a limit that somebody lowers.
         let spares = Spares::hold(limits::DESCRIPTORS_SPARE);
         let kernel_config =
             kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
         kernel::check(&kernel_config)?;
-        let policy = policy::load_from(&config.policies)?;
+        // Held from the first look on: nobody puts another folder in its place unseen.
+        let held = config.policies.open().map_err(PolicyError::from)?;
+        let policy = policy::load_held(&held)?;
         // Before anything is made or replaced that a running daemon uses.
         let claim = Claim::take(&config.sessions())?;
         admin::refuse_taken(&config.socket).map_err(|error| socket_failed(config, &error))?;
@@ -211,8 +217,9 @@ impl Daemon {
             anchors,
             spares: Arc::new(spares),
         };
-        let place = config.policies.clone();
-        daemon.serve_host(listener, watch, draining, (selection, place), told)?;
+        let bundle = policy::watch(Arc::clone(&daemon.host), held, reload);
+        daemon.tasks.push(runtime::spawn("policy watch", bundle));
+        daemon.serve_host(listener, watch, draining, selection, told)?;
         Ok(daemon)
     }
 
@@ -288,7 +295,7 @@ impl Daemon {
         listener: tokio::net::UnixListener,
         watch: Watch,
         draining: &Draining,
-        (selection, place): (select::Selection, Place),
+        selection: select::Selection,
         told: kernel_events::Told,
     ) -> anyhow::Result<()> {
         let host = Arc::clone(&self.host);
@@ -303,7 +310,6 @@ impl Daemon {
         let events = kernel_events::serve(kernel.events()?, kernel, cx, told);
         self.tasks.push(runtime::spawn("kernel events", events));
         self.tasks.push(runtime::spawn("selection", select::watch(selection, begun)));
-        self.tasks.push(runtime::spawn("policy watch", policy::watch(Arc::clone(&host), place)));
         let cx = Arc::clone(&host.enforcer);
         self.tasks.push(runtime::spawn("upstream reap", async move {
             let mut interval = tokio::time::interval(REAP_INTERVAL);

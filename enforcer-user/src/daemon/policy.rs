@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The life of the bundle: loaded at the start, compared with its folder now and then, swapped whole. A
-//! bundle that does not compile never replaces one that did.
+//! bundle that does not compile never replaces one that did, and neither does another folder that stands at its
+//! path: that one is opened when the daemon is told to (SIGHUP).
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -9,8 +10,9 @@ use enforcer_core::model::{PolicyVersion, SessionId, limits};
 use enforcer_core::policy::{Policy, compile};
 use enforcer_core::record::EventBody;
 
+use super::signals::Reload;
 use crate::admin::Host;
-use crate::config::place::{self, Place};
+use crate::config::place::{self, Held, Place};
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +46,15 @@ pub fn load(folder: &Path) -> Result<Policy, Error> {
 /// # Errors
 /// See [`Error`]; all problems at once.
 pub fn load_from(place: &Place) -> Result<Policy, Error> {
-    let (sources, folder) = (place.read()?, &place.folder);
+    load_held(&place.open()?)
+}
+
+/// Reads and compiles the bundle in what is held of its place.
+///
+/// # Errors
+/// As [`load_from`].
+pub(super) fn load_held(held: &Held) -> Result<Policy, Error> {
+    let (sources, folder) = (held.read()?, held.path());
     match compile(&sources) {
         Ok(compiled) => {
             for warning in compiled.warnings {
@@ -57,14 +67,22 @@ pub fn load_from(place: &Place) -> Result<Policy, Error> {
 }
 
 /// Looks at the folder every [`limits::RELOAD_INTERVAL`]; swaps what is valid and new.
-pub(super) async fn watch(host: Arc<Host>, place: Place) {
+pub(super) async fn watch(host: Arc<Host>, held: Held, mut reload: Reload) {
     let mut interval = tokio::time::interval(limits::RELOAD_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut held = Arc::new(held);
     let mut seen: Option<PolicyVersion> = Some(host.enforcer.policy.load().version().clone());
     let mut settling: Option<PolicyVersion> = None;
     loop {
-        interval.tick().await;
-        let place = place.clone();
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = reload.asked() => {
+                held = open_anew(held).await;
+                // What is half written may be the same in two folders.
+                settling = None;
+            }
+        }
+        let place = Arc::clone(&held);
         let (known, before) = (seen.clone(), settling.take());
         let look = move || look(&place, known.as_ref(), before.as_ref());
         match tokio::task::spawn_blocking(look).await {
@@ -98,6 +116,23 @@ pub(super) async fn watch(host: Arc<Host>, place: Place) {
     }
 }
 
+/// Holds what stands at the path by now. Where nothing can be opened, the next look says why.
+async fn open_anew(held: Arc<Held>) -> Arc<Held> {
+    let before = Arc::clone(&held);
+    match tokio::task::spawn_blocking(move || before.open_anew()).await {
+        Ok(Ok(opened)) => {
+            tracing::info!(folder = %opened.path().display(), "the folder of the bundle is opened anew");
+            return Arc::new(opened);
+        }
+        Ok(Err(error)) => {
+            let error = crate::runtime::chain(&error);
+            tracing::error!(error, "the folder of the bundle is not opened anew");
+        }
+        Err(error) => tracing::error!(%error, "the folder of the bundle is not opened anew"),
+    }
+    held
+}
+
 /// What a look at the folder found.
 enum Looked {
     /// Something new, and the same as at the last look.
@@ -111,11 +146,11 @@ enum Looked {
 /// SECURITY: files are written one after the other, and half a bundle may be valid: the permits without
 /// the forbids. So what is new has to be the same in two looks. An error carries the version it belongs to.
 fn look(
-    place: &Place,
+    held: &Held,
     known: Option<&PolicyVersion>,
     before: Option<&PolicyVersion>,
 ) -> Result<Looked, (Option<PolicyVersion>, Error)> {
-    let sources = place.read().map_err(|error| (None, error.into()))?;
+    let sources = held.read().map_err(|error| (None, error.into()))?;
     let version = sources.version();
     if Some(&version) == known {
         return Ok(Looked::Same);
@@ -126,7 +161,7 @@ fn look(
     match compile(&sources) {
         Ok(compiled) => Ok(Looked::Fresh(Box::new(compiled.policy))),
         Err(problems) => {
-            let folder = place.folder.clone();
+            let folder = held.path().to_owned();
             Err((Some(version), Error::Invalid { folder, sources, problems }))
         }
     }
@@ -152,9 +187,9 @@ mod tests {
     #[test]
     fn a_bundle_that_is_still_being_written_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::folder(folder.path());
         let inventory = "version = 1\nmode = \"enforce\"\n[agents.a]\n";
         fs::write(folder.path().join("policy.toml"), inventory).unwrap();
+        let place = Place::folder(folder.path()).open().unwrap();
         let Ok(Looked::Settling(first)) = look(&place, None, None) else { panic!() };
         fs::write(folder.path().join("policy.toml"), format!("{inventory}[agents.b]\n")).unwrap();
         let Ok(Looked::Settling(second)) = look(&place, None, Some(&first)) else { panic!() };

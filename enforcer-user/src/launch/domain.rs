@@ -4,7 +4,9 @@
 //!
 //! A domain has to restrict something to be one. From Linux 6.12 on it holds back signals and abstract Unix
 //! sockets. Before, it denies the making of block devices outside of every folder, which is nothing, and as
-//! every domain that knows of files it then denies mounts, also in a user namespace of the agent's own.
+//! every domain that knows of files it then denies mounts, also in a user namespace of the agent's own. For root
+//! that is wanted on every kernel: who may move to another root and unmount the old one leaves behind the mounts
+//! that hold names ([`super::hold`]).
 
 use enforcer_core::model::Lack;
 use landlock::{
@@ -31,18 +33,23 @@ pub(super) fn lacks() -> Vec<Lack> {
     if abi < ABI::V6 { vec![Lack::LandlockScopes] } else { Vec::new() }
 }
 
-/// Puts this thread, and so the command, into a domain of its own.
-pub(super) fn enter(has_scopes: bool) -> Result<(), Error> {
+/// Puts this thread, and so the command, into a domain of its own. In one that `keeps_mounts` nobody mounts.
+pub(super) fn enter(has_scopes: bool, keeps_mounts: bool) -> Result<(), Error> {
     let failed = |error| Error::step(STEP, error);
-    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    let created = if has_scopes {
-        ruleset.scope(Scope::from_all(ABI::V6)).and_then(Ruleset::create).map_err(failed)?
-    } else {
-        let handled: BitFlags<AccessFs> = AccessFs::MakeBlock | AccessFs::Refer;
-        let created = ruleset.handle_access(handled).and_then(Ruleset::create).map_err(failed)?;
+    let knows_files = keeps_mounts || !has_scopes;
+    let handled: BitFlags<AccessFs> = AccessFs::MakeBlock | AccessFs::Refer;
+    let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if has_scopes {
+        ruleset = ruleset.scope(Scope::from_all(ABI::V6)).map_err(failed)?;
+    }
+    if knows_files {
+        ruleset = ruleset.handle_access(handled).map_err(failed)?;
+    }
+    let mut created = ruleset.create().map_err(failed)?;
+    if knows_files {
         let root = PathFd::new("/").map_err(|error| Error::step(STEP, error))?;
-        created.add_rule(PathBeneath::new(root, handled)).map_err(failed)?
-    };
+        created = created.add_rule(PathBeneath::new(root, handled)).map_err(failed)?;
+    }
     let status = created.restrict_self().map_err(failed)?;
     if status.ruleset == RulesetStatus::FullyEnforced {
         return Ok(());
@@ -59,14 +66,14 @@ mod tests {
     use super::*;
 
     /// Enters on a thread of its own. Files can still be moved between folders there.
-    fn check(has_scopes: bool) {
+    fn check(has_scopes: bool, keeps_mounts: bool) {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("below")).unwrap();
         fs::write(folder.path().join("file"), "x").unwrap();
         let to = folder.path().join("below/file");
         let work = || {
             super::super::privileges::no_new().unwrap();
-            enter(has_scopes).unwrap();
+            enter(has_scopes, keeps_mounts).unwrap();
             fs::rename(folder.path().join("file"), &to).unwrap();
             let outside = File::open(format!("/proc/{}/mem", parent_id()));
             outside.map(drop).map_err(|error| error.kind())
@@ -80,12 +87,13 @@ mod tests {
     fn the_memory_of_a_process_outside_is_closed_and_files_can_be_moved() {
         let lacks = lacks();
         if lacks.contains(&Lack::Landlock) {
-            assert!(enter(true).is_err() && enter(false).is_err());
+            assert!(enter(true, false).is_err() && enter(false, false).is_err());
             return;
         }
-        check(false);
+        check(false, false);
         if lacks.is_empty() {
-            check(true);
+            check(true, false);
+            check(true, true);
         }
     }
 }

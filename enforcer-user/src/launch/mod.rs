@@ -4,12 +4,13 @@
 //!
 //! The daemon says with [`launch`] what a session is started with; [`confine`] does exactly that or fails,
 //! so that the record is true. It errs towards not starting. It does not look at files, apart from those
-//! through which root sets the kernel, and not at what a helper behind a Unix socket does.
+//! through which root sets the kernel and Enforcer, and not at what a helper behind a Unix socket does.
 
 #[expect(unsafe_code, reason = "close_range(2), which nix does not offer")]
 mod descriptors;
 mod domain;
 mod filter;
+mod hold;
 mod mounts;
 mod privileges;
 mod user;
@@ -19,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use enforcer_core::model::{Lack, Launch, LaunchMode};
+use nix::unistd::{Uid, getresuid};
 
 pub use user::{become_user, find_user};
 
@@ -29,8 +31,10 @@ pub struct Files {
     pub state: PathBuf,
     /// The public part of it; seen.
     pub trust: PathBuf,
-    /// Policy and settings; seen, and not writable.
+    /// Policy, settings, the folder of the socket and what else decides; seen, and not writable.
     pub fixed: Vec<PathBuf>,
+    /// What only has to stay where it is.
+    pub held: Vec<PathBuf>,
 }
 
 /// Why a command was not started.
@@ -95,6 +99,15 @@ pub fn launch(mode: LaunchMode) -> Launch {
     Launch { mode, lacks }
 }
 
+/// True if this thread owns what root owns, by any of its user ids.
+///
+/// # Errors
+/// If they cannot be read.
+pub fn is_root() -> Result<bool, Error> {
+    let ids = getresuid().map_err(|errno| Error::step("read the user ids", errno))?;
+    Ok([ids.real, ids.effective, ids.saved].into_iter().any(Uid::is_root))
+}
+
 /// Confines the calling thread, which then has to execute the command. Nothing can be undone, so a process
 /// for which it failed has to end.
 ///
@@ -108,13 +121,14 @@ pub fn confine(launch: &Launch, files: &Files) -> Result<(), Error> {
     let has = |lack| !launch.lacks.contains(&lack);
     descriptors::refuse_ways_out()?;
     // In this order: each step may need what the ones after it take away.
-    if mounts::are_needed()? {
+    let is_root = is_root()?;
+    if is_root {
         mounts::enter(files)?;
     }
     privileges::no_new()?;
     privileges::drop_all()?;
     if has(Lack::Landlock) {
-        domain::enter(has(Lack::LandlockScopes))?;
+        domain::enter(has(Lack::LandlockScopes), is_root)?;
     }
     descriptors::close_at_exec()?;
     if has(Lack::Seccomp) {

@@ -3,19 +3,20 @@
 //!
 //! Root owns the files through which cgroups, programs and the kernel are set, and needs no capability to
 //! write them. In here they are read-only, the pins of programs are not there, and of Enforcer's own files
-//! only the public ones are. A user namespace inside cannot undo it: the kernel locks what was mounted
-//! before it. Other files of root stay as they are.
+//! only the public ones are, under names that are held ([`super::hold`]). A user namespace inside cannot undo
+//! it: the kernel locks what was mounted before it, and the Landlock domain of root lets nobody change mounts
+//! ([`super::domain`]), which would else leave the names behind. Other files of root stay as they are.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{FsType, statfs};
-use nix::unistd::getresuid;
 
+use super::hold::{hold, hold_name};
 use super::{Error, Files};
 use crate::runtime::mounts::{MOUNTINFO, Mount, mounts};
 
@@ -36,17 +37,13 @@ const PROC_CONTROLS: [&str; 9] =
     ["acpi", "bus", "fs", "irq", "mtrr", "scsi", "sys", "sysrq-trigger", "tty"];
 /// `linux/magic.h`.
 const BPF_FS_MAGIC: i64 = 0xCAFE_4A11;
-/// Bytes of the empty folder that stands for the state.
-const STATE_OPTIONS: &str = "mode=0755,size=64k";
+/// Mode and bytes of the empty folders that stand for the state and for pins.
+const COVER_OPTIONS: &str = "mode=0755,size=64k";
+/// Nothing in them is a program or a device.
+const STRICT: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
 const CURRENT_FOLDER: &str = "/proc/self/cwd";
 const NONE: Option<&str> = None;
-
-/// True if a user id of this thread owns what root owns.
-pub(super) fn are_needed() -> Result<bool, Error> {
-    let ids = getresuid().map_err(|errno| Error::step("read the user ids", errno))?;
-    Ok([ids.real, ids.effective, ids.saved].into_iter().any(nix::unistd::Uid::is_root))
-}
 
 /// Moves this thread, and so the command, into the namespace.
 pub(super) fn enter(files: &Files) -> Result<(), Error> {
@@ -57,8 +54,8 @@ pub(super) fn enter(files: &Files) -> Result<(), Error> {
     // Private, not slave: a hierarchy that is mounted later outside would come in writable.
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).map_err(failed)?;
     let table = read_table()?;
-    for found in table.iter().rev().filter(|found| found.kind == "bpf") {
-        take_away_programs(&found.point)?;
+    for found in table.iter().filter(|found| found.kind == "bpf") {
+        cover_programs(&found.point)?;
     }
     for found in table.iter().filter(|found| CONTROLS.contains(&found.kind.as_str())) {
         read_only(&found.point, flags(&found.options))?;
@@ -68,7 +65,10 @@ pub(super) fn enter(files: &Files) -> Result<(), Error> {
             fix(&found.point.join(name))?;
         }
     }
-    files.fixed.iter().try_for_each(|path| fix(path))?;
+    let fixed = || files.fixed.iter().map(PathBuf::as_path);
+    let held = files.held.iter().map(PathBuf::as_path).chain([files.state.as_path()]);
+    fixed().chain(held).try_for_each(hold)?;
+    fixed().try_for_each(fix)?;
     hide(&files.state, &files.trust)?;
     // The working folder is still the one of before, below what was put over it.
     std::env::set_current_dir(&here).map_err(|source| Error::path("enter", &here, source))
@@ -78,15 +78,18 @@ fn read_table() -> Result<Vec<Mount>, Error> {
     mounts().map_err(|source| Error::path("read", Path::new(MOUNTINFO), source))
 }
 
-/// Several may stand on each other; one that something else covers cannot be reached.
-fn take_away_programs(point: &Path) -> Result<(), Error> {
-    let is_bpf =
-        || statfs(point).is_ok_and(|found| found.filesystem_type() == FsType(BPF_FS_MAGIC));
-    while is_bpf() {
-        umount2(point, MntFlags::MNT_DETACH)
-            .map_err(|errno| Error::path("take away the programs at", point, errno.into()))?;
+/// Puts an empty folder over pins. One that something covers already cannot be reached. Not unmounted: this process
+/// is guarded, and in the hardened tier no such process unmounts pins.
+fn cover_programs(point: &Path) -> Result<(), Error> {
+    if !statfs(point).is_ok_and(|found| found.filesystem_type() == FsType(BPF_FS_MAGIC)) {
+        return Ok(());
     }
-    Ok(())
+    cover(point).map_err(|source| Error::path("cover the programs at", point, source))?;
+    read_only(point, STRICT)
+}
+
+fn cover(point: &Path) -> io::Result<()> {
+    Ok(mount(NONE, point, Some("tmpfs"), STRICT, Some(COVER_OPTIONS))?)
 }
 
 /// Makes a path and the mounts below it read-only; what is not there needs no care.
@@ -95,8 +98,7 @@ fn fix(path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let path = fs::canonicalize(path).map_err(|source| Error::path("resolve", path, source))?;
-    mount(Some(&path), &path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
-        .map_err(|errno| Error::path("fix", &path, errno.into()))?;
+    hold_name(&path)?;
     let below = read_table()?.into_iter().filter(|found| found.point.starts_with(&path));
     below.into_iter().try_for_each(|found| read_only(&found.point, flags(&found.options)))
 }
@@ -126,16 +128,14 @@ fn hide(state: &Path, trust: &Path) -> Result<(), Error> {
     let failed = |operation| move |source: io::Error| Error::path(operation, state, source);
     let inside = trust.strip_prefix(state).map_err(io::Error::other).map_err(failed("hide"))?;
     let shown = File::open(trust).map_err(failed("show what is public of"))?;
-    let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let covered = mount(NONE, state, Some("tmpfs"), strict, Some(STATE_OPTIONS));
-    covered.map_err(io::Error::from).map_err(failed("hide"))?;
+    cover(state).map_err(failed("hide"))?;
     let point = state.join(inside);
     fs::create_dir_all(&point).map_err(failed("hide"))?;
     let shown = PathBuf::from(format!("/proc/self/fd/{}", shown.as_raw_fd()));
     let bound = mount(Some(&shown), &point, NONE, MsFlags::MS_BIND, NONE);
     bound.map_err(io::Error::from).map_err(failed("show what is public of"))?;
-    read_only(&point, strict)?;
-    read_only(state, strict)
+    read_only(&point, STRICT)?;
+    read_only(state, STRICT)
 }
 
 #[cfg(test)]

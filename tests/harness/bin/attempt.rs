@@ -7,18 +7,21 @@
 #![expect(unsafe_code, reason = "system calls that no library makes, by number and by instruction")]
 #![expect(clippy::print_stdout, reason = "the answer")]
 
+use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
+use nix::fcntl::renameat;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::kill;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe};
+use nix::unistd::{ForkResult, Pid, fork, pipe, pivot_root};
 use serde_json::{Map, Value};
 
 fn main() -> Result<()> {
@@ -139,6 +142,20 @@ fn attempt(name: &str, with: &str) -> Result<io::Result<()>> {
         "listed" => fs::read_dir(with).and_then(|mut entries| {
             entries.next().map(drop).ok_or_else(|| io::Error::from(Errno::ENOENT))
         }),
+        // Of names: two paths with a comma between them. What went through is undone.
+        "rename" => renamed(with, 0)?,
+        "exchange" => renamed(with, libc::RENAME_EXCHANGE)?,
+        "replace" => {
+            let (from, to) = pair(with)?;
+            fs::rename(from, to)
+        }
+        "link" => {
+            let (from, to) = pair(with)?;
+            fs::hard_link(from, to).and_then(|()| fs::remove_file(to))
+        }
+        "remove" => fs::remove_file(with),
+        "make" => fs::create_dir(with).and_then(|()| fs::remove_dir(with)),
+        "rename_left_behind" => rename_left_behind(with)?,
         "unshare_network" => unshare(CloneFlags::CLONE_NEWNET).map_err(io::Error::from),
         // Of helpers.
         "abstract_socket" => {
@@ -149,6 +166,39 @@ fn attempt(name: &str, with: &str) -> Result<io::Result<()>> {
         "descriptor" => call(libc::SYS_fcntl, [number()?, i64::from(libc::F_GETFD), 0, 0, 0, 0]),
         _ => bail!("no such attempt"),
     })
+}
+
+fn pair(with: &str) -> Result<(&str, &str)> {
+    with.split_once(',').with_context(|| format!("`{with}` is not a pair"))
+}
+
+fn rename(from: &CString, to: &CString, flags: libc::c_uint) -> io::Result<()> {
+    let at = i64::from(libc::AT_FDCWD);
+    let [from, to] = [from, to].map(|path| i64::try_from(path.as_ptr().addr()).unwrap_or_default());
+    call(libc::SYS_renameat2, [at, from, at, to, flags.into(), 0])
+}
+
+fn renamed(with: &str, flags: libc::c_uint) -> Result<io::Result<()>> {
+    let (from, to) = pair(with)?;
+    let (from, to) = (CString::new(from)?, CString::new(to)?);
+    Ok(rename(&from, &to, flags).and_then(|()| rename(&to, &from, flags)))
+}
+
+/// `FOLDER,NAME,TO,ROOT`: keeps a folder open, moves to the other root, unmounts the old one with every mount in
+/// it, and renames what is in the folder.
+fn rename_left_behind(with: &str) -> Result<io::Result<()>> {
+    let words: Vec<&str> = with.split(',').collect();
+    let [folder, name, to, root] = words.as_slice() else { bail!("`{with}`") };
+    let kept = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(folder)?;
+    let left = || {
+        mount(Some(*root), *root, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        pivot_root(*root, format!("{root}/old").as_str())?;
+        std::env::set_current_dir("/").map_err(|_gone| Errno::ENOENT)?;
+        umount2("/old", MntFlags::MNT_DETACH)?;
+        renameat(&kept, *name, &kept, *to)?;
+        renameat(&kept, *to, &kept, *name)
+    };
+    Ok(left().map_err(io::Error::from))
 }
 
 /// A new process has to live in the new process namespace for a procfs of it.

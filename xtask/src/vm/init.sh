@@ -20,6 +20,12 @@ for module in /modules/*.ko; do
 done
 # Else Yama refuses first, on hosts that have it.
 echo 0 >/proc/sys/kernel/yama/ptrace_scope
+# Who the daemon and its agents are, and whom the daemon would ask for names.
+mkdir -p /etc
+echo 'root:x:0:0::/root:/bin/sh' >/etc/passwd
+echo 'nobody:x:65534:65534::/:/bin/sh' >>/etc/passwd
+printf 'root:x:0:\nnogroup:x:65534:\n' >/etc/group
+echo 'nameserver 127.0.0.1' >/etc/resolv.conf
 export ENFORCER_TEST_SLOWNESS=@SLOWNESS@ ENFORCER_TEST_PROGRAMS=@PROGRAMS@ RUST_BACKTRACE=1
 # Without `bpf` in its list a kernel is not hardened, and the suites must say so.
 if grep -qw bpf /sys/kernel/security/lsm; then export ENFORCER_TEST_HARDENED=1; fi

@@ -21,7 +21,10 @@ const KERNELS: &[&str] = &["6.1", "6.12"];
 
 /// The suites of `enforcer-tests` that test the kernel side, and how many tests at once each of them runs: those of
 /// `escape` wait for the kernel most of the time.
-const SUITES: &[(&str, u32)] = &[("host", 2), ("escape", 4)];
+const SUITES: &[(&str, u32)] = &[("host", 2), ("held", 2), ("escape", 4)];
+
+/// The program itself, which `held` starts.
+const PROGRAM: &str = "enforcer";
 
 const PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", probe: Probe::Program("qemu-system-x86_64") },
@@ -113,32 +116,25 @@ fn build(wanted: &[String]) -> Result<Built> {
     }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     let suites: Vec<_> = SUITES.iter().filter(|(name, _)| is_wanted(name)).collect();
-    let mut cargo = step::cargo();
-    cargo.args(["test", "--locked", "--no-run", "--message-format=json-render-diagnostics"]);
-    // With the features that every other build has: nothing is compiled twice.
-    cargo.arg("--workspace");
-    for (name, _) in &suites {
-        cargo.args(["--test", name]);
-    }
-    step::say(&step::show(&cargo));
-    let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "the suites do not build: {}", output.status);
     let mut built = Built::default();
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let message: serde_json::Value = serde_json::from_str(line)?;
-        let text = |place: &str| message.pointer(place).and_then(serde_json::Value::as_str);
-        let (Some(name), Some(program)) = (text("/target/name"), text("/executable")) else {
-            continue;
-        };
-        match text("/target/kind/0") {
-            Some("bin") => built.programs.push(program.into()),
-            Some("test") => built.suites.extend(
-                suites.iter().filter(|(suite, _)| *suite == name).map(|(_, threads)| Suite {
-                    name: name.to_owned(),
-                    program: program.into(),
+    // Of another package than the suites, which cargo builds with them only where it runs its tests, too.
+    for (_, _, program) in executables(&["build", "--bin", PROGRAM])? {
+        built.programs.push(program);
+    }
+    let mut words = vec!["test", "--no-run"];
+    for (name, _) in &suites {
+        words.extend(["--test", name]);
+    }
+    for (kind, name, program) in executables(&words)? {
+        match kind.as_str() {
+            "bin" => built.programs.push(program),
+            "test" => built.suites.extend(suites.iter().filter(|(suite, _)| *suite == name).map(
+                |(_, threads)| Suite {
+                    name: name.clone(),
+                    program: program.clone(),
                     threads: *threads,
-                }),
-            ),
+                },
+            )),
             _ => {}
         }
     }
@@ -146,4 +142,24 @@ fn build(wanted: &[String]) -> Result<Built> {
     // The order in which cargo finished them differs from run to run.
     built.suites.sort_by(|one, other| other.name.cmp(&one.name));
     Ok(built)
+}
+
+/// What cargo built by this command: of each program its kind, its name and where it is.
+fn executables(words: &[&str]) -> Result<Vec<(String, String, PathBuf)>> {
+    let mut cargo = step::cargo();
+    // With the features that every other build has: nothing is compiled twice.
+    cargo.args(words).args(["--locked", "--workspace", "--message-format=json-render-diagnostics"]);
+    step::say(&step::show(&cargo));
+    let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "cargo does not build it: {}", output.status);
+    let mut found = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        let text = |place: &str| message.pointer(place).and_then(serde_json::Value::as_str);
+        let of = (text("/target/kind/0"), text("/target/name"), text("/executable"));
+        if let (Some(kind), Some(name), Some(program)) = of {
+            found.push((kind.to_owned(), name.to_owned(), program.into()));
+        }
+    }
+    Ok(found)
 }
