@@ -2,6 +2,9 @@
 //! The request as far as its codec needs it: whole where facts come from the body, streamed otherwise.
 //! Bounded by [`limits::REQUEST_BODY_BYTES_MAX`] and [`limits::REQUEST_BODY_TIMEOUT`].
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use bytes::{Bytes, BytesMut};
 use enforcer_core::facts::{Need, need};
 use enforcer_core::model::{OpaqueCause, limits};
@@ -28,6 +31,8 @@ pub(super) struct Content {
     pub(super) masked: u64,
     /// The memory it takes.
     pub(super) room: Room,
+    /// Set once it is in the record.
+    pub(super) is_judged: Arc<AtomicBool>,
 }
 
 /// How much of a body is known.
@@ -121,7 +126,7 @@ pub(super) async fn read(
         }
         Need::Whole(route) => (Some(route), collect(body, &mut room).await),
     };
-    Content { head, route, body, masked: 0, room }
+    Content { head, route, body, masked: 0, room, is_judged: Arc::default() }
 }
 
 async fn collect(mut body: Incoming, room: &mut Room) -> Body {

@@ -25,6 +25,7 @@ mod stored;
 mod tunnel;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use enforcer_core::model::{Denied, DenyReason, Mode};
@@ -122,7 +123,9 @@ async fn judged(
     endpoint: &Endpoint,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, NotRecorded> {
+    let unjudged = Unjudged { cx, conn, is_over: Arc::default() };
     let mut content = content::read(endpoint.protocol, request, &cx.buffers).await;
+    content.is_judged = Arc::clone(&unjudged.is_over);
     let facts = facts::decode(&mut content, conn, endpoint, policy).await;
     let decision = policy.decide(&facts);
     let owed = decision.owed();
@@ -142,6 +145,7 @@ async fn judged(
     let mut record = match opened {
         Ok(record) => record,
         Err(not_recorded) => {
+            unjudged.is_over.store(true, Ordering::Release);
             before::undo(before);
             return Err(not_recorded);
         }
@@ -173,6 +177,26 @@ async fn judged(
             answer
         }
     })
+}
+
+/// A request whose record is not open yet. Dropped as such, with the agent that left, it is recorded as refused.
+struct Unjudged<'e> {
+    cx: &'e Enforcer,
+    conn: &'e Conn,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Drop for Unjudged<'_> {
+    fn drop(&mut self) {
+        // A panic is recorded by whoever catches it.
+        if self.is_over.load(Ordering::Acquire) || std::thread::panicking() {
+            return;
+        }
+        let (host, denied) =
+            (self.conn.target.host.clone(), Denied::because(DenyReason::ProtocolError));
+        let detail = Some("the client left before its request was judged".to_owned());
+        connection_refused(self.cx, &self.conn.origin, Some(host), denied, detail);
+    }
 }
 
 /// Refuses a request that never became an exchange, and says so in the record.

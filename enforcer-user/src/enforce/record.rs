@@ -120,6 +120,7 @@ impl OpenRecord {
         let opened = EventBody::ExchangeOpened(Box::new(opened));
         let durable = opening.record_durable(session, started, opened);
         // From here on it is in the queue, so it is closed whatever becomes of the wait.
+        content.is_judged.store(true, Ordering::Release);
         let mut record = Self {
             id,
             place,

@@ -109,7 +109,7 @@ fn detectors_also_look_at_what_masks_leave_alone() {
     let probabilities = r#"{"model":"m","messages":[],"choices":[{"logprobs":{"a":"a@b.com"}}]}"#;
     assert_eq!(found(probabilities), names(&["email"]));
     assert_eq!(
-        found(r#"{"model":"m","messages":[],"n":4.111111111111111e15}"#),
+        found(r#"{"model":"m","messages":[],"seed":4.111111111111111e15}"#),
         names(&["credit-card"])
     );
     assert_eq!(
