@@ -40,6 +40,10 @@ impl Dice {
         self.next() % end
     }
 
+    fn place(&mut self, of: usize) -> usize {
+        usize::try_from(self.below(of as u64)).unwrap()
+    }
+
     fn is(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
@@ -188,7 +192,7 @@ impl World {
             0 => most,
             _ => self.dice.below(most.saturating_add(1)),
         };
-        let widest = [1, 1, 4, 5_000][self.dice.below(4) as usize];
+        let widest = [1, 1, 4, 5_000][self.dice.place(4)];
         let mut pieces = Vec::new();
         while left > 0 {
             let tokens = left.min(1 + self.dice.below(widest));
@@ -271,7 +275,7 @@ impl World {
         if self.open.is_empty() {
             return;
         }
-        let place = self.dice.below(self.open.len() as u64) as usize;
+        let place = self.dice.place(self.open.len());
         let mut exchange = self.open.swap_remove(place);
         let midway = exchange.conduct == Conduct::LeavesMidway && self.dice.is(20);
         if exchange.conduct == Conduct::LeavesAtOnce || midway {
