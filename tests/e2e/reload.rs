@@ -65,7 +65,7 @@ fn a_broken_bundle_keeps_the_last_good_one_and_a_repair_heals() {
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn an_id_is_hashed_with_the_key_of_this_host_also_after_a_reload_and_a_restart() {
-    let mut scene = Scene::set(std::path::Path::new("/nowhere"));
+    let mut scene = Scene::set(Path::new("/nowhere"));
     let folder = scene.host.folder().join("bundle");
     own_bundle("openai-agents", &folder);
     let text = fs::read_to_string(scene.host.config()).unwrap();
