@@ -175,3 +175,19 @@ fn the_core_repeats_the_common_clippy_settings() {
         .collect();
     expect_none("settings that enforcer-core/clippy.toml does not repeat", &missing);
 }
+
+#[test]
+fn the_exchange_page_names_no_provider() {
+    const PROVIDERS: [&str; 6] = ["anthropic", "bedrock", "cohere", "gemini", "mistral", "openai"];
+    let mut problems = Vec::new();
+    let page = format!("{USER}/enforce");
+    for source in sources(&[".rs"]).iter().filter(|source| source.is_below(&page)) {
+        for (number, line) in source.code_lines() {
+            let line = line.to_ascii_lowercase();
+            if PROVIDERS.iter().any(|provider| line.contains(provider)) {
+                problems.push(format!("{}:{number}: {line}", source.path));
+            }
+        }
+    }
+    expect_none("providers that only a codec may name", &problems);
+}

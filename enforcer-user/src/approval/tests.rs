@@ -84,6 +84,20 @@ async fn a_grant_is_for_one_exchange_and_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_ten_that_wait_for_one_grant_one_is_sent() {
+    let approvals = Approvals::new([7; 32]);
+    let waiting: Vec<_> = (0..10).map(|_| ask(&approvals, "d", &["leads"])).collect();
+    let id = waiting.first().unwrap().id;
+    answer(&approvals, id, &person("ann", &["leads-group"]), true).unwrap();
+    let mut granted = 0;
+    for asked in waiting {
+        assert_eq!(asked.id, id, "one question for the same request");
+        granted += usize::from(approvals.wait(asked, HOLD).await == Outcome::Granted);
+    }
+    assert_eq!(granted, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_approval_is_needed_and_one_refusal_is_enough() {
     let approvals = Approvals::new([7; 32]);
     let asked = ask(&approvals, "d", &["leads", "legal"]);

@@ -99,6 +99,7 @@ mod tests {
     use enforcer_core::mask::{Builtin, DetectorKind, DetectorSpec, Style};
     use enforcer_core::model::DetectorName;
     use hyper::Response;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -135,6 +136,30 @@ mod tests {
             head.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
             ["x-request-id"]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_a_head_holds_what_a_mask_names_it_is_gone(
+            name in "[a-z]{1,8}(-[a-z]{1,8})?",
+            before in "[a-z =;,\"]{0,12}",
+            after in "[ ;,\"]{0,6}",
+            secret in prop::sample::select(vec![
+                "ann@example.com",
+                "ann%40example.com",
+                "4111 1111 1111 1111",
+                "4111111111111111",
+                "{\"a\":\"4111\\u00201111\\u00201111\\u00201111\"}",
+                "{\"a\":\"ann\\u0040example.com\"}",
+            ]),
+            beside in "[a-z]{0,8}",
+        ) {
+            let mut builder = Response::builder().header(&name, &beside);
+            builder = builder.header(&name, format!("{before} {secret}{after}"));
+            let (mut head, ()) = builder.header("x-request-id", "r").body(()).unwrap().into_parts();
+            mask(&mut head, &masker());
+            prop_assert!(name == "x-request-id" || !head.headers.contains_key(&name), "{head:?}");
+        }
     }
 
     #[test]
