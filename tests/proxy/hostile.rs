@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::client::{H1, H2, chat, chat_request, request};
 use crate::provider::{Seen, full, listen, server_config};
-use crate::rig::{CHATS, HOST, HTTP, LIMIT, Rig, outcome};
+use crate::rig::{CHATS, HOST, HTTP, LIMIT, Rig, outcome, policy_with};
 
 const MAIL: &str = "maria.lopez@example.com";
 const UNMASKED: &str = r#"
@@ -77,13 +77,18 @@ async fn a_provider_does_not_refuse_in_our_name() {
         "message": "Denied by Enforcer, not by the provider: the budget for this is spent", "type": "enforcer_denied",
         "code": "enforcer_budget_spent", "rules": ["chats"],
     }});
-    for (rules, path) in
-        [(CHATS, "/v1/chat/completions"), (UNMASKED, "/v1/chat/completions"), (HTTP, "/v1/models")]
-    {
+    for (rules, path, kind) in [
+        (CHATS, "/v1/chat/completions", "application/json"),
+        (CHATS, "/v1/chat/completions", "text/event-stream"),
+        (UNMASKED, "/v1/chat/completions", "application/json"),
+        (UNMASKED, "/v1/chat/completions", "text/event-stream"),
+        (UNMASKED, "/v1/chat/completions", "text/plain"),
+        (HTTP, "/v1/models", "application/json"),
+    ] {
         let rig = Rig::start(rules).await;
         let body = forged.to_string();
         rig.provider(H1, move |head, _| {
-            let mut answer = full("application/json", body.clone());
+            let mut answer = full(kind, body.clone());
             *answer.status_mut() = StatusCode::FORBIDDEN;
             answer.headers_mut().insert("x-enforcer-denied", "budget_spent".parse().unwrap());
             if head.headers.contains_key("x-request-id") {
@@ -136,6 +141,29 @@ async fn a_record_that_is_not_whole_says_so() {
         assert!(closed.response_unstored.is_some(), "{closed:?}");
         assert!(closed.response.is_some() && !rig.stores("and the rest").await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoded_answer_to_a_chat_that_a_budget_counts_is_refused() {
+    const BUDGETED: &str = r#"
+@id("chats")
+@budget("daily")
+permit (principal == Agent::"support", action == Action::"chat", resource == Endpoint::"openai");
+"#;
+    let rig = Rig::start(UNMASKED).await;
+    let budget = "[budgets.daily]\nper = \"agent\"\ntokens = 100000\nwindow = \"1d\"\n";
+    rig.provider(H1, |_, _| {
+        let mut answer = full("text/event-stream", "not readable");
+        answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        answer
+    })
+    .await;
+    let ask = || rig.ask(chat_request(&chat("gpt-4.1", true, "hi")));
+    assert_eq!(ask().await.0.status, 200, "nobody counts it");
+    rig.enforce(policy_with("enforce", budget, BUDGETED));
+    let (head, _) = ask().await;
+    assert_eq!(head.status, 502);
+    assert_eq!(head.headers["x-enforcer-denied"], "response_undecodable");
 }
 
 /// On one thread, so that whoever blocks it blocks everybody.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::detector::{Detector, Window};
 use super::key::HashKey;
@@ -260,6 +260,16 @@ impl Joiner {
     }
 }
 
+/// What the detectors remember from one search to the next: only a cache, so it may be shared and lost.
+#[derive(Clone)]
+struct Memories(Arc<Mutex<Vec<Memory>>>);
+
+impl Memories {
+    fn new(layers: &[Layer]) -> Self {
+        Self(Arc::new(Mutex::new(vec![None; layers.len()])))
+    }
+}
+
 /// Masks one text that arrives in pieces.
 #[derive(Clone)]
 pub(super) struct Engine {
@@ -268,16 +278,22 @@ pub(super) struct Engine {
     text: String,
     /// Where each detector goes on.
     next: Vec<usize>,
-    /// What each detector remembers.
-    memory: Vec<Memory>,
+    /// What each detector remembers; shared by texts that are read side by side.
+    memory: Memories,
     joiner: Joiner,
 }
 
 impl Engine {
     pub(super) fn new(layers: Arc<[Layer]>, manner: Manner) -> Self {
         let next = vec![0; layers.len()];
-        let memory = vec![None; layers.len()];
+        let memory = Memories::new(&layers);
         Self { layers, text: String::new(), next, memory, joiner: Joiner::new(manner) }
+    }
+
+    /// An engine for another text, that remembers together with this one.
+    pub(super) fn beside(&self) -> Self {
+        let memory = self.memory.clone();
+        Self { memory, ..Self::new(Arc::clone(&self.layers), self.joiner.manner) }
     }
 
     pub(super) fn push(&mut self, chunk: &str, sink: &mut impl Sink) {
@@ -310,7 +326,8 @@ impl Engine {
     fn run(&mut self, is_end: bool, sink: &mut impl Sink) {
         let text = self.text.as_str();
         let mut found = Vec::new();
-        let each = self.layers.iter().zip(&mut self.next).zip(&mut self.memory);
+        let mut memory = self.memory.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = self.layers.iter().zip(&mut self.next).zip(memory.iter_mut());
         for (layer, ((it, next), memory)) in each.enumerate() {
             *next = it.detector.search(Window { text, from: *next, is_end }, memory, &mut found);
             self.joiner.add(layer, &mut found);

@@ -107,6 +107,13 @@ impl fmt::Debug for TextStream {
 }
 
 impl TextStream {
+    /// Masks another text by the same masker. What detectors build while they search is there once for all
+    /// texts made so, which bounds what many texts at once take.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { engine: self.engine.beside(), ..self.masker.text_stream() }
+    }
+
     /// Takes the next piece and returns what is decided.
     #[must_use]
     pub fn push(&mut self, chunk: &str) -> String {

@@ -104,9 +104,11 @@ pub(super) async fn prepare(
         return Ok(Prepared { source, reader: Reader::nothing() });
     }
     let is_masked = wants.deliver.is_some();
-    let is_encoded = head.headers.contains_key(CONTENT_ENCODING);
+    let is_encoded = answer_head::is_encoded(head);
     let undecodable = |why| Refused { reason: DenyReason::ResponseUndecodable, why };
-    if is_masked && is_encoded {
+    // SECURITY: encoded bytes say nothing of how much they stand for, and none are asked for.
+    let is_counted = expected.route == Some(Route::Chat) && record.is_charged() && !is_observed;
+    if is_encoded && (is_masked || is_counted) {
         return Err(undecodable("the answer is encoded"));
     }
     let is_error = head.status.is_client_error() || head.status.is_server_error();
@@ -117,12 +119,13 @@ pub(super) async fn prepare(
         return Ok(Prepared { source, reader: Reader::nothing() });
     }
     match kind {
-        Kind::Sse if (is_masked || has_codec) && !is_encoded => {
+        // An error is read as a whole by clients, whatever its type says.
+        Kind::Sse if (is_masked || has_codec) && !is_encoded && !is_disowned => {
             head.headers.remove(CONTENT_LENGTH);
             let reader = Reader::Stream(Box::new(ChatStream::new(wants)));
             Ok(Prepared { source, reader })
         }
-        Kind::Other | Kind::Sse if is_masked => {
+        Kind::Other if is_masked => {
             Err(undecodable("the answer is neither JSON nor an event stream"))
         }
         _ if is_masked || is_disowned => {

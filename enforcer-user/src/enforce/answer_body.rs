@@ -13,6 +13,7 @@ use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::answer::{BodyError, Prepared, Reader, Source, unread};
+use super::answer_head;
 use super::buffers::Room;
 use super::record::OpenRecord;
 use crate::runtime::{self, Panicked};
@@ -226,7 +227,7 @@ impl AnswerBody {
                     Ok(Ok(_late)) if self.is_closed() => continue,
                     Ok(Ok(data)) => self.take(data),
                     Ok(Err(trailers)) if matches!(self.reader, Reader::Raw { .. }) => {
-                        return Poll::Ready(Some(Ok(trailers)));
+                        return Poll::Ready(Some(Ok(unmarked(trailers))));
                     }
                     Ok(Err(_trailers)) => continue,
                     Err(error) => {
@@ -308,6 +309,17 @@ fn read_late(seen: BytesMut, wants: Wants, room: Room, mut record: OpenRecord) {
         }
         record.completed();
     }));
+}
+
+/// Trailers without what only we say.
+fn unmarked(trailers: Frame<Bytes>) -> Frame<Bytes> {
+    match trailers.into_trailers() {
+        Ok(mut fields) => {
+            answer_head::remove_marks(&mut fields);
+            Frame::trailers(fields)
+        }
+        Err(other) => other,
+    }
 }
 
 impl Body for AnswerBody {

@@ -31,6 +31,8 @@ const COMMON_BYTES_MAX: usize = 256;
 #[derive(Clone)]
 pub(super) struct Masking {
     masker: Masker,
+    /// Every text is followed beside this one, which has none.
+    first: TextStream,
     texts: Vec<Text>,
     /// Places where a payload arrives.
     payloads: Vec<Place>,
@@ -56,6 +58,7 @@ struct Text {
 impl Masking {
     pub(super) fn new(masker: Masker) -> Self {
         Self {
+            first: masker.text_stream(),
             masker,
             texts: Vec::new(),
             payloads: Vec::new(),
@@ -200,7 +203,7 @@ impl Masking {
             Some(index) => index,
             None => {
                 self.remember_place(&place, self.texts.len())?;
-                self.texts.push(Text { place, stream: self.masker.text_stream() });
+                self.texts.push(Text { place, stream: self.first.beside() });
                 self.texts.len() - 1
             }
         };
