@@ -11,7 +11,7 @@ use std::mem;
 
 use super::engine::Sink;
 use super::masker::Masker;
-use super::text::is_followed;
+use super::text::is_json;
 
 /// Some parts, in the order in which somebody reads them as one text: their indexes.
 pub type Reading = Vec<usize>;
@@ -162,7 +162,7 @@ impl Sink for PartSink<'_> {
 fn uncovered(part: &str, mut hidden: Vec<Hidden>) -> (String, u64) {
     hidden.sort_by_key(|it| (it.start, it.end));
     // What knows that a part is JSON keeps it JSON.
-    let is_own_first = is_followed(part);
+    let is_own_first = is_json(part);
     let rank = |it: &Hidden| (is_own_first != matches!(it.from, Source::Part(_)), it.from);
     let (mut text, mut count, mut at) = (String::with_capacity(part.len()), 0, 0);
     let mut rest = hidden.into_iter().peekable();

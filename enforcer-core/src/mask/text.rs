@@ -20,9 +20,17 @@ use super::unescape::{Raw, Unescaped, unescape};
 /// Stands for a number that is too long to be looked at.
 const LONG_NUMBER: &str = "\"[masked]\"";
 
-/// Whether a text is followed as JSON.
-pub(super) fn is_followed(text: &str) -> bool {
+/// Backslashes in a row that are looked at together: JSON inside JSON doubles them each time.
+const BACKSLASHES_MAX: usize = 15;
+
+/// Whether a text begins as JSON.
+pub(super) fn is_json(text: &str) -> bool {
     text.trim_start().starts_with(['{', '['])
+}
+
+/// Whether a text has to be followed: it begins as JSON, or has escapes that JSON inside it may have.
+pub(super) fn is_followed(text: &str) -> bool {
+    is_json(text) || text.contains("\\u")
 }
 
 impl Masker {
@@ -87,8 +95,10 @@ enum State {
     LongNumber,
     /// In a string.
     String,
-    /// In an escape of a string, after the backslash.
+    /// In an escape of a string, after the first backslash.
     Escape(String),
+    /// In what may be an escape of a plain text, after the first backslash.
+    PlainEscape(String),
     /// Not JSON, or not any more.
     Plain,
 }
@@ -153,20 +163,20 @@ impl TextStream {
 
     fn finish_into(&mut self, out: &mut impl Sink) {
         match mem::replace(&mut self.state, State::first(&self.masker)) {
-            State::Plain => self.engine.finish("", out),
+            State::Plain | State::String => self.raw.finish(&mut self.engine, out),
             State::Number(number) => self.close_number(&number, out),
             State::LongNumber => out.put(LONG_NUMBER),
             State::Literal(word, length) if length == word.len() => out.keep(word),
             // Not JSON after all.
             State::Literal(word, length) => {
-                self.engine.finish(word.get(..length).unwrap_or(word), out);
+                self.raw.literal(word.get(..length).unwrap_or(word));
+                self.raw.finish(&mut self.engine, out);
             }
-            State::Escape(escape) => {
+            State::Escape(escape) | State::PlainEscape(escape) => {
                 self.raw.literal("\\");
                 self.raw.literal(&escape);
                 self.raw.finish(&mut self.engine, out);
             }
-            State::String => self.raw.finish(&mut self.engine, out),
             State::Start | State::Between => {}
         }
         self.depth = 0;
@@ -182,7 +192,7 @@ impl TextStream {
                 out.keep(it);
                 after
             }
-            State::Start if !matches!(first, '{' | '[') => self.plain(rest, out),
+            State::Start if !matches!(first, '{' | '[') => self.plain(rest),
             State::Start | State::Between => self.between(rest, out),
             State::Literal(word, length) => self.literal(word, length, rest, out),
             State::Number(number) => self.number(number, first, rest, out),
@@ -197,14 +207,68 @@ impl TextStream {
             }
             State::String => self.string(rest, out),
             State::Escape(escape) => self.escape(escape, first, after, out),
-            State::Plain => self.plain(rest, out),
+            State::PlainEscape(escape) => self.plain_escape(escape, first, after, out),
+            State::Plain => self.plain(rest),
         }
     }
 
-    fn plain<'c>(&mut self, rest: &'c str, out: &mut impl Sink) -> &'c str {
+    fn plain<'c>(&mut self, rest: &'c str) -> &'c str {
         self.state = State::Plain;
-        self.engine.push(rest, out);
-        ""
+        let Some((text, rest)) = rest.split_once('\\') else {
+            self.raw.literal(rest);
+            return "";
+        };
+        self.raw.literal(text);
+        self.state = State::PlainEscape(String::new());
+        rest
+    }
+
+    /// A plain text may have JSON in it, and that JSON in its strings, so `\\uXXXX` stands for its character however
+    /// many backslashes are before it; nothing else is an escape here.
+    fn plain_escape<'c>(
+        &mut self,
+        mut escape: String,
+        first: char,
+        after: &'c str,
+        out: &mut impl Sink,
+    ) -> &'c str {
+        escape.push(first);
+        self.state = State::Plain;
+        let run = escape.len() - escape.trim_start_matches('\\').len();
+        let tail = escape.get(run..).unwrap_or_default();
+        let is_pending = tail.is_empty() && run < BACKSLASHES_MAX;
+        match (is_pending, tail.starts_with('u')) {
+            (true, _) => self.state = State::PlainEscape(escape),
+            (false, true) => self.unit(&escape, run, State::PlainEscape, out),
+            (false, false) => {
+                self.raw.literal("\\");
+                self.raw.literal(&escape);
+            }
+        }
+        after
+    }
+
+    /// What begins as `uXXXX` behind so many backslashes; the state is the one behind it already.
+    fn unit(
+        &mut self,
+        escape: &str,
+        run: usize,
+        pending: impl FnOnce(String) -> State,
+        out: &mut impl Sink,
+    ) {
+        match unescape(escape.get(run..).unwrap_or_default()) {
+            Unescaped::Char(c) => self.raw.escaped(c, escape),
+            Unescaped::HalfPair => {
+                let (half, rest) = escape.split_at_checked(run + 5).unwrap_or((escape, ""));
+                self.raw.escaped(char::REPLACEMENT_CHARACTER, half);
+                self.rest_of_pair(rest, out);
+            }
+            Unescaped::Invalid => {
+                self.raw.literal("\\");
+                self.raw.literal(escape);
+            }
+            Unescaped::Partial => self.state = pending(escape.to_owned()),
+        }
     }
 
     /// A character between values; the state is `Between` already.
@@ -226,7 +290,7 @@ impl TextStream {
                 self.depth = self.depth.saturating_sub(1);
                 if self.depth == 0 { State::Plain } else { State::Between }
             }
-            _ => return self.plain(rest, out),
+            _ => return self.plain(rest),
         };
         if matches!(self.state, State::Literal(..) | State::Number(_)) {
             // It takes its first character itself.
@@ -255,8 +319,8 @@ impl TextStream {
             self.state = State::Literal(word, length + more);
             return rest.get(more..).unwrap_or_default();
         }
-        self.engine.push(seen, out);
-        self.plain(rest, out)
+        self.raw.literal(seen);
+        self.plain(rest)
     }
 
     fn number<'c>(
@@ -283,8 +347,8 @@ impl TextStream {
             out.hide(number.len());
         } else if part.is_empty() {
             // Not JSON after all.
-            self.engine.push(&number, out);
-            return self.plain(rest, out);
+            self.raw.literal(&number);
+            return self.plain(rest);
         } else {
             self.state = State::Number(number);
         }
@@ -331,18 +395,31 @@ impl TextStream {
     ) -> &'c str {
         escape.push(first);
         self.state = State::String;
-        match unescape(&escape) {
-            Unescaped::Char(c) => self.raw.escaped(c, &escape),
-            Unescaped::HalfPair => {
-                let (half, rest) = escape.split_at_checked(5).unwrap_or((&escape, ""));
-                self.raw.escaped(char::REPLACEMENT_CHARACTER, half);
-                self.rest_of_pair(rest, out);
-            }
-            Unescaped::Invalid => {
+        let run = escape.len() - escape.trim_start_matches('\\').len();
+        let tail = escape.get(run..).unwrap_or_default();
+        if tail.is_empty() && run < BACKSLASHES_MAX {
+            self.state = State::Escape(escape);
+            return after;
+        }
+        if tail.starts_with('u') && (run == 0 || !matches!(unescape(tail), Unescaped::Invalid)) {
+            // Behind several backslashes it is one for whoever reads the string as JSON again.
+            self.unit(&escape, run, State::Escape, out);
+            return after;
+        }
+        // Each pair of backslashes is one; the one that is left escapes what follows.
+        for _ in 0..run.div_ceil(2) {
+            self.raw.escaped('\\', "\\");
+        }
+        if run % 2 == 1 {
+            self.rest_of_pair(tail, out);
+            return after;
+        }
+        match unescape(tail) {
+            Unescaped::Char(c) => self.raw.escaped(c, tail),
+            Unescaped::HalfPair | Unescaped::Invalid | Unescaped::Partial => {
                 self.raw.literal("\\");
-                self.raw.literal(&escape);
+                self.raw.literal(tail);
             }
-            Unescaped::Partial => self.state = State::Escape(escape),
         }
         after
     }

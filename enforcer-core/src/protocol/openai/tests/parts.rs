@@ -8,7 +8,7 @@ use super::super::response::mask_chat_response;
 use super::super::{Route, decode, mask_request};
 use super::{decode_chat, detectors, masker, names, specs};
 use crate::mask::{DetectorSet, Masker, Style};
-use crate::model::Operation;
+use crate::model::{DetectorName, Operation};
 
 fn chat(content: &Value) -> String {
     json!({ "model": "m", "messages": [{ "role": "user", "content": content }] }).to_string()
@@ -98,6 +98,48 @@ fn text_parts_of_an_answer_are_one_text() {
     let masked = mask_chat_response(answer.as_bytes(), &masker()).unwrap();
     let masked = String::from_utf8(masked.bytes).unwrap();
     assert!(masked.contains(r#"[{"text":"[email]"},{"text":""}]"#), "{masked}");
+}
+
+#[test]
+fn escapes_hide_nothing_wherever_json_stands_in_a_text_and_however_deep() {
+    let one_level = r"4111\u00201111\u00201111\u00201111";
+    let nested = one_level.replace('\\', r"\\");
+    for text in [
+        format!(r#"Please: {{"c":"{one_level}"}}"#),
+        format!(r#"5 {{"c":"{one_level}"}}"#),
+        format!(r#"1 ["{one_level}"]"#),
+        format!(r#"x({{"c":"{one_level}"}})"#),
+        format!("\u{feff}{{\"c\":\"{one_level}\"}}"),
+        format!("```json\n{{\"c\":\"{one_level}\"}}\n```"),
+        format!(r#"{{"c":"ok"}}{{"c":"{one_level}"}}"#),
+        format!("{{\"c\":\"ok\"}}\n{{\"c\":\"{one_level}\"}}"),
+        format!(r#"{{"c":"{{\"c\":\"{nested}\"}}"}}"#),
+        format!(r#"x {{"c":"{{\"c\":\"{nested}\"}}"}}"#),
+        r#"x {"c":"\u0034111 1111 1111 1111"}"#.to_owned(),
+        r#"x {"c":"\\\\u0034111 1111 1111 1111"}"#.to_owned(),
+    ] {
+        let body =
+            json!({ "model": "m", "messages": [{ "role": "user", "content": text }] }).to_string();
+        let found = decode_chat(body.as_bytes(), &detectors()).unwrap().detected;
+        assert!(found.contains(&DetectorName::new("credit-card")), "{text}: {found:?}");
+        let masked = mask_request(body.as_bytes(), &masker()).unwrap();
+        let masked: Value = serde_json::from_slice(&masked.bytes).unwrap();
+        let masked = masked["messages"][0]["content"].as_str().unwrap();
+        assert!(masked.contains("[credit-card]") && !masked.contains("1111"), "{masked}");
+    }
+    for mail in [r"ann@example\u002ecom", r"\u0061nn\u0040example.com"] {
+        let text = format!(r#"see {{"c":"{mail}"}}"#);
+        let body =
+            json!({ "model": "m", "messages": [{ "role": "user", "content": text }] }).to_string();
+        let masked = mask_request(body.as_bytes(), &masker()).unwrap();
+        let masked: Value = serde_json::from_slice(&masked.bytes).unwrap();
+        assert_eq!(masked["messages"][0]["content"], r#"see {"c":"[email]"}"#);
+    }
+    // Backslashes that are no such escapes stay as they are.
+    for text in [r"C:\new\users\u12 x", r"\frac{1}{2} \\ \upsilon", "\\"] {
+        let body = json!({ "messages": [{ "content": text }] }).to_string();
+        assert_eq!(mask_request(body.as_bytes(), &masker()).unwrap().bytes, body.as_bytes());
+    }
 }
 
 #[test]
