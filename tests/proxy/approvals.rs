@@ -65,6 +65,7 @@ async fn a_held_request_is_sent_when_a_person_grants_it_as_it_was_shown() {
         assert!(seen.requests().is_empty(), "nothing is out before the answer");
         let shown: Value = serde_json::from_str(&question.body).unwrap();
         assert_eq!(shown["messages"][0]["content"], "Mail [email].");
+        assert!(!question.question.hides_content, "it is sent masked");
         assert_eq!(question.question.request_line, "POST /v1/chat/completions");
         assert_eq!(rig.enforcer.approvals.answer(id, &ann(), true), Ok(Standing::Granted));
         question
@@ -97,14 +98,20 @@ async fn a_held_request_is_sent_when_a_person_grants_it_as_it_was_shown() {
 async fn who_waited_in_vain_is_told_how_to_resume_and_the_late_answer_counts() {
     let (rig, seen) = rig().await;
     let upload = || request("POST", "/v1/files", "the file");
+    // What goes out unmasked and is hidden from the person is named as such.
+    let hidden = rig.ask(request("POST", "/v1/files", "to ann@example.com")).await;
+    assert_eq!(hidden.0.status, 403);
+    let (id, question) = asked(&rig, 1).await;
+    assert_eq!((question.question.hides_content, &*question.body), (true, "to [email]"));
+    rig.enforcer.approvals.answer(id, &ann(), false).unwrap();
     let (head, answer) = rig.ask(upload()).await;
     assert_eq!(
         (head.status.as_u16(), &head.headers["x-enforcer-denied"]),
         (403, &"approval_pending".parse().unwrap())
     );
-    assert!(answer.contains("question 1 waits for `hasty`"), "{answer}");
+    assert!(answer.contains("question 2 waits for `hasty`"), "{answer}");
     assert!(seen.requests().is_empty());
-    let (id, question) = asked(&rig, 1).await;
+    let (id, question) = asked(&rig, 2).await;
     assert_eq!((question.question.body_bytes, &*question.body), (8, "the file"));
     rig.enforcer.approvals.answer(id, &ann(), true).unwrap();
     let (other, _) = rig.ask(request("POST", "/v1/files", "another")).await;

@@ -429,7 +429,9 @@ impl Unstored {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::AgentBound => "the agent has stored as much as it may within an hour",
-            Self::Denied => "the exchange was denied, and only small bodies of such ones are kept",
+            Self::Denied => {
+                "it was denied, and of a denied request only a small body that was read is kept"
+            }
             Self::Failed => "the disk did not take it",
             Self::TooLarge => "it is larger than one stored body may be",
             Self::Unreadable => "it could not be understood, and so not be masked for the record",

@@ -43,6 +43,8 @@ pub struct Question {
     pub headers: Vec<BoundHeader>,
     /// Bytes of the body.
     pub body_bytes: u64,
+    /// True if the masks of the bundle hide a part of the body from whoever is asked, and it is sent as it is.
+    pub hides_content: bool,
     /// Keyed BLAKE3 of who asks and of everything that goes out, except headers that change from one try to
     /// the next. Another daemon has another key.
     pub digest: String,

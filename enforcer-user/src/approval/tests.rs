@@ -33,6 +33,7 @@ fn question(digest: &str, needs: &[&str]) -> Question {
         facts,
         headers: Vec::new(),
         body_bytes: 0,
+        hides_content: false,
         digest: digest.to_owned(),
         needs: needs.iter().map(|name| ApprovalName::new(*name)).collect(),
         granted: BTreeMap::new(),

@@ -203,6 +203,11 @@ fn show(shown: &ShownQuestion, paint: Paint) -> Result<String, Failure> {
         let _infallible =
             writeln!(text, "body, {} bytes:\n{}", question.body_bytes, visible(&shown.body));
     }
+    if question.hides_content {
+        text.push_str(
+            "masks of the bundle hide a part of this body here; the provider receives it as it is\n",
+        );
+    }
     let _infallible =
         writeln!(text, "answer: enforcer approval grant {} --digest {digest}", found.id);
     Ok(text)

@@ -53,6 +53,7 @@ pub(super) async fn wait(
     }
     let mut question = question(cx, conn, outgoing, facts, (content, record.id()), &everything);
     let lasts = u64::try_from(expire.as_millis()).unwrap_or(u64::MAX);
+    question.hides_content = *body.as_bytes() != *bytes(content);
     question.expires = UnixMillis(question.asked.0.saturating_add(lasts));
     let asked = cx.approvals.ask(question.clone(), body, may, expire);
     let asked = asked.map_err(|why| {
@@ -191,7 +192,7 @@ async fn told(
     })
 }
 
-/// What is shown, but for when it is gone, which the caller says.
+/// What is shown, but for when it is gone and what the body hides, which the caller says.
 fn question(
     cx: &Enforcer,
     conn: &Conn,
@@ -216,6 +217,7 @@ fn question(
         facts: facts.with_texts(mask),
         headers: bound_headers(cx, outgoing, everything),
         body_bytes: bytes.len() as u64,
+        hides_content: false,
         digest: digest(cx, conn, outgoing, content, &bytes),
         needs: outgoing.owed.approvals.clone(),
         granted: BTreeMap::new(),
