@@ -5,8 +5,9 @@
 //! are unescaped before detectors look at them, a masked string is escaped again, and a masked number
 //! becomes a string, so that what was JSON still is. From the first character on that JSON does not allow
 //! the rest is a plain text. Bytes that are not masked stay as they are, escapes too. A number longer
-//! than [`MASK_HOLD_BYTES_MAX`] is masked whole, whatever is looked for. Not followed: JSON in strings of JSON
-//! in text.
+//! than [`MASK_HOLD_BYTES_MAX`] is masked whole, whatever is looked for.
+//! `\uXXXX` stands for its character in a plain text, too, and behind several backslashes: JSON may stand anywhere
+//! in a text, and in strings of JSON. Whether it does is not asked, which errs to masking.
 
 use std::fmt;
 use std::mem;
