@@ -187,11 +187,14 @@ impl Head<'_> {
         let line = std::iter::once(self.path).chain(self.query);
         let line = line.flat_map(|raw| VIEWS.map(|view| view(raw)));
         let headers = self.headers.iter().filter(|(name, _)| !CREDENTIALS.contains(name));
-        let values = headers.flat_map(|(_, value)| {
-            let value = String::from_utf8_lossy(value).into_owned();
-            [unescaped(&value).into_owned(), value]
+        // A name is a text, too, where a family takes any that begin in its way.
+        let names = self.headers.iter().map(|(name, _)| (*name).to_owned());
+        let values = headers.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+        let fields = names.chain(values).flat_map(|text| {
+            let as_json = unescaped(&text).into_owned();
+            VIEWS.map(|view| view(&text)).into_iter().chain([as_json]).collect::<Vec<_>>()
         });
-        for text in line.chain(values) {
+        for text in line.chain(fields) {
             for (from, to) in json_places(&text) {
                 back(text.get(from..to.unwrap_or(text.len())).unwrap_or_default());
             }
@@ -249,9 +252,14 @@ pub fn masked(text: &str, masker: &Masker) -> String {
     shown
 }
 
-/// The ways in which a text of the request line may be read: as sent, as a form, and as a form with JSON.
-const VIEWS: [fn(&str) -> String; 3] =
-    [str::to_owned, decoded, |raw| unescaped(&decoded(raw)).into_owned()];
+/// The ways in which a text of a head may be read: as sent, as a form, as a form with JSON, and as a form that
+/// somebody on the way has encoded once more.
+const VIEWS: [fn(&str) -> String; 4] = [
+    str::to_owned,
+    decoded,
+    |raw| unescaped(&decoded(raw)).into_owned(),
+    |raw| decoded(&decoded(raw)),
+];
 
 /// Where JSON may begin and end in a text: at its first bracket, and at the first one of each field of a
 /// form. Before these comes the text as a whole; no end is the end of the text.
@@ -352,6 +360,37 @@ mod tests {
         assert_eq!(masked("/files/ann%40example.com", &masker), "/files/[email]");
         assert_eq!(masked("/files/ann@example.com", &masker), "/files/[email]");
         assert_eq!(masked("/files/a%20b", &masker), "/files/a%20b");
+    }
+
+    #[test]
+    fn names_and_values_of_headers_are_read_behind_percent_signs_too() {
+        let spec = |builtin: Builtin| DetectorSpec {
+            name: DetectorName::new(builtin.name()),
+            kind: DetectorKind::Builtin(builtin),
+        };
+        let masker = Builtin::ALL.map(|builtin| (spec(builtin), Style::Label)).to_vec();
+        let masker = Masker::new(masker).unwrap();
+        let detectors = DetectorSet::compile(Builtin::ALL.map(spec).to_vec()).unwrap();
+        for header in [
+            ("user-agent", "%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31"),
+            ("user-agent", "%34111111111111111"),
+            ("user-agent", "4111%2d1111%2d1111%2d1111"),
+            ("user-agent", "4111%201111%201111%201111"),
+            ("openai-organization", "411111111111111%31"),
+            ("user-agent", "%6d%61%72%69%61%40%65%78%61%6d%70%6c%65%2e%63%6f%6d"),
+            ("user-agent", "maria.lopez%2540example.com"),
+            ("referer", "http://x/?a=%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31"),
+            ("x-stainless-4111111111111111", "1"),
+            ("openai-4111-1111-1111-1111", "1"),
+        ] {
+            let headers = [header];
+            let head = head("/v1/x", &headers);
+            assert!(head.is_touched(&masker), "{header:?}");
+            assert!(!head.detect(&detectors).is_empty(), "{header:?}");
+        }
+        let usual =
+            [("user-agent", "OpenAI/Python 1.99.0"), ("x-stainless-runtime-version", "3.11.7")];
+        assert!(!head("/v1/x", &usual).is_touched(&masker));
     }
 
     #[test]

@@ -166,6 +166,44 @@ permit (principal == Agent::"support", action == Action::"chat", resource == End
     assert_eq!(head.headers["x-enforcer-denied"], "response_undecodable");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_a_card_number_is_stored_nowhere() {
+    let rig = Rig::start(CHATS).await;
+    let usage = json!({ "prompt_tokens": 4_111_111_111_111_111_u64, "completion_tokens": 1 });
+    let body = json!({ "choices": [], "usage": usage }).to_string();
+    rig.provider(H1, move |_, _| full("application/json", body.clone())).await;
+    assert_eq!(rig.ask(chat_request(&chat("gpt-4.1", false, "hi"))).await.0.status, 200);
+    rig.closed(1).await;
+    assert!(!rig.stores("4111111111111111").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_says_in_its_head_is_charged() {
+    const BUDGETED: &str = r#"
+@id("chats")
+@budget("daily")
+permit (principal == Agent::"support", action == Action::"chat", resource == Endpoint::"openai");
+"#;
+    let rig = Rig::start(UNMASKED).await;
+    let budget = "[budgets.daily]\nper = \"agent\"\ntokens = 100000\nwindow = \"1d\"\n";
+    rig.enforce(policy_with("enforce", budget, BUDGETED));
+    rig.provider(H1, |_, _| {
+        let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1 });
+        let mut answer =
+            full("application/json", json!({ "choices": [], "usage": usage }).to_string());
+        for name in ["x-one", "x-two", "x-three"] {
+            answer.headers_mut().insert(name, "word ".repeat(1500).trim().parse().unwrap());
+        }
+        answer
+    })
+    .await;
+    assert_eq!(rig.ask(chat_request(&chat("gpt-4.1", false, "hi"))).await.0.status, 200);
+    rig.closed(1).await;
+    let counts = rig.enforcer.budgets.counts(rig.enforcer.clock.now());
+    let charged = counts[0].1.used.tokens;
+    assert!(charged > 2000, "{charged} tokens for 22 kB of words");
+}
+
 /// On one thread, so that whoever blocks it blocks everybody.
 #[tokio::test]
 async fn who_gets_a_large_answer_does_not_hold_up_others() {

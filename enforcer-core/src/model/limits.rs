@@ -225,6 +225,10 @@ pub const ANSWER_TOKENS_DEFAULT: u64 = 16_384;
 pub const USAGE_FAR_FACTOR: u64 = 10;
 /// How many tokens more than were counted a provider reports where the record says so.
 pub const USAGE_FAR_TOKENS: u64 = 1000;
+/// Most tokens that a provider's report of one side of an exchange counts for: fewer digits than a card number has.
+pub const USAGE_TOKENS_MAX: u64 = 9_999_999_999;
+/// Bytes of the head of an answer that are no text of it; what is more is charged as text.
+pub const ANSWER_HEAD_BYTES: u64 = 4096;
 /// Time between a charge and its being written down.
 pub const BUDGET_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of the file of the counters.

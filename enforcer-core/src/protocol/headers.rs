@@ -163,7 +163,7 @@ const OVERRIDE_BEGINNINGS: [&str; 6] =
     ["x-envoy-", "x-forwarded", "x-invoke-", "x-middleware-", "x-original-", "x-rewrite-"];
 
 /// Those that no grammar finds.
-const OVERRIDES: [&str; 12] = [
+const OVERRIDES: [&str; 21] = [
     // RFC 7838 section 5 and RFC 7239.
     "alt-used",
     "forwarded",
@@ -174,6 +174,16 @@ const OVERRIDES: [&str; 12] = [
     "script-name",
     "uri",
     "url",
+    // By name alone.
+    "http2-settings",
+    "method",
+    "path",
+    "x-accel-redirect",
+    "x-azure-original-url",
+    "x-reproxy-url",
+    "x-route-to",
+    "x-sendfile",
+    "x-upstream",
     "x-now-route-matches",
     "x-path-info",
     "x-script-name",

@@ -5,6 +5,7 @@
 
 use enforcer_core::facts::masked;
 use enforcer_core::mask::Masker;
+use enforcer_core::model::limits;
 use enforcer_core::protocol::headers::HOP_BY_HOP;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
@@ -38,6 +39,13 @@ pub(super) fn is_encoded(head: &Parts) -> bool {
     encodings.iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
+/// Bytes of a head beyond what an answer needs: a text may stand there, too.
+pub(super) fn surplus(head: &Parts) -> u64 {
+    let fields = head.headers.iter();
+    let bytes: usize = fields.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    (bytes as u64).saturating_sub(limits::ANSWER_HEAD_BYTES)
+}
+
 /// Takes away what no agent needs and some provider could misuse.
 pub(super) fn enforce(head: &mut Parts) {
     // RFC 7838: an alternative service would be a way around this connection.
@@ -64,7 +72,8 @@ pub(super) fn end_hop(headers: &mut HeaderMap) {
 
 /// SECURITY: only we say what we refused; a provider that could would pass its own failure off as ours.
 pub(super) fn remove_marks(headers: &mut HeaderMap) {
-    remove(headers, |name, _| name.as_str().starts_with(deny::MARKS));
+    // As CGI and its kin read names: `x_enforcer_denied` is another spelling.
+    remove(headers, |name, _| name.as_str().replace('_', "-").starts_with(deny::MARKS));
 }
 
 /// Removes every header in which the masker finds something.

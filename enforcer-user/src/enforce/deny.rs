@@ -12,7 +12,7 @@ use hyper::{Response, StatusCode};
 use super::AnswerBody;
 
 /// How the names of our own headers begin.
-pub(super) const MARKS: &str = "x-enforcer-";
+pub(super) const MARKS: &str = "x-enforcer";
 /// Marks an answer as ours and not the provider's; its value is the reason code.
 const DENIED: HeaderName = HeaderName::from_static("x-enforcer-denied");
 /// Names the exchange in the record.

@@ -50,7 +50,7 @@ pub(super) async fn forward(
         answer_head::enforce(&mut head);
     }
     answer_head::remove_marks(&mut head.headers);
-    record.is_answered(head.status);
+    record.is_answered(head.status, answer_head::surplus(&head));
     let Asked { policy, endpoint, choices } = asked;
     let expected = Expected {
         policy,

@@ -65,6 +65,8 @@ pub(super) struct OpenRecord {
     reservation: Option<Reservation>,
     /// What was seen of the answer.
     passed: Passed,
+    /// Bytes of the answer's head that may be text.
+    head_bytes: u64,
     closed: ExchangeClosed,
 }
 
@@ -140,6 +142,7 @@ impl OpenRecord {
             cost,
             reservation: None,
             passed: Passed::default(),
+            head_bytes: 0,
             closed: closed(id),
         };
         match durable.wait().await {
@@ -181,16 +184,18 @@ impl OpenRecord {
         Arc::clone(&self.sent)
     }
 
-    /// The provider answered.
-    pub(super) fn is_answered(&mut self, status: StatusCode) {
+    /// The provider answered, with so many bytes in the head that may be text.
+    pub(super) fn is_answered(&mut self, status: StatusCode, head_bytes: u64) {
         self.status(status);
+        self.head_bytes = head_bytes;
     }
 
     /// What was seen of the answer so far; an error if no budget covers it.
     pub(super) fn passed(&mut self, passed: Passed) -> Result<(), Denied> {
         self.passed = passed;
         let Some(reservation) = &mut self.reservation else { return Ok(()) };
-        reservation.cover(passed.tokens()).map_err(|spent| {
+        let text_bytes = passed.text_bytes.saturating_add(self.head_bytes);
+        reservation.cover(Passed { text_bytes, ..passed }.tokens()).map_err(|spent| {
             tracing::info!(
                 exchange = %self.id, account = spent.account.as_str(), "answer cut: budget spent"
             );
@@ -229,6 +234,7 @@ impl OpenRecord {
             // Nobody read it, so all of it may be text.
             passed.text_bytes = self.closed.bytes_down;
         }
+        passed.text_bytes = passed.text_bytes.saturating_add(self.head_bytes);
         let outcome = Outcome { end, passed, usage };
         if let Some((reported, counted)) = outcome.far_above(self.cost) {
             let said = format!("the provider reports {reported} tokens; {counted} were counted");
@@ -325,6 +331,7 @@ impl OpenRecord {
         let now = self.clock.now();
         let mut closed = std::mem::replace(&mut self.closed, closed(self.id));
         closed.outcome = outcome;
+        closed.usage = closed.usage.map(|usage| recorded_usage(usage, &self.masker));
         closed.bytes_up = self.bytes_up.load(Ordering::Relaxed);
         closed.took_ms = now.0.saturating_sub(self.started.0);
         let request = self.request.take().map(|shared| {
@@ -376,6 +383,18 @@ impl OpenRecord {
 impl Drop for OpenRecord {
     fn drop(&mut self) {
         self.close(ExchangeOutcome::Aborted);
+    }
+}
+
+/// A report of the provider whose numbers are no text that a mask names.
+fn recorded_usage(usage: Usage, masker: &Masker) -> Usage {
+    let recorded = |tokens: u64| {
+        let is_named = masker.mask_number(&tokens.to_string()).count > 0;
+        if is_named { u64::MAX } else { tokens }
+    };
+    Usage {
+        input_tokens: recorded(usage.input_tokens),
+        output_tokens: recorded(usage.output_tokens),
     }
 }
 

@@ -2,6 +2,7 @@
 //! Plain answers, each read once: for the agent, for the record and for accounting.
 
 use crate::mask::Masker;
+use crate::model::limits::USAGE_TOKENS_MAX;
 use crate::model::{OpaqueCause, Passed, Usage};
 use crate::protocol::json_tree::Node;
 
@@ -66,7 +67,7 @@ pub(super) fn usage_of(body: &Node<'_>) -> Option<Usage> {
     let usage = body.set("usage")?;
     let number = |name: &str| match usage.set(name) {
         None => Some(0),
-        Some(node) => node.number(),
+        Some(node) => node.number().map(|tokens| tokens.min(USAGE_TOKENS_MAX)),
     };
     let (input_tokens, output_tokens) = (number("prompt_tokens")?, number("completion_tokens")?);
     (input_tokens > 0 || output_tokens > 0).then_some(Usage { input_tokens, output_tokens })

@@ -243,6 +243,9 @@ fn a_usage_that_is_no_whole_number_is_none_and_the_largest_counts() {
         read(json!({ "prompt_tokens": 7 })),
         Some(Usage { input_tokens: 7, output_tokens: 0 })
     );
+    // No number is large enough to be a card.
+    let most = Some(Usage { input_tokens: 9_999_999_999, output_tokens: 1 });
+    assert_eq!(read(usage(json!(4_111_111_111_111_111_u64), json!(1))), most);
     let mut stream = ChatStream::new(Wants::default());
     for (input, output) in [(10, 2), (10, 500), (1, 0)] {
         let chunk = json!({ "choices": [], "usage": usage(json!(input), json!(output)) });
