@@ -304,7 +304,7 @@ fn a_body_that_is_not_whole_is_never_shown_as_if_it_were() {
         .await;
         store.close().await.expect("sealed");
     });
-    let request = "the request is not stored: the exchange was denied";
+    let request = "the request is not stored: it was denied";
     let answer = "the answer is stored only in part: the agent has stored as much";
     let (_, text) = recorded.ask(&["session", "show", "0000000000001234"]);
     assert!(text.contains(request) && text.contains(answer), "{text}");
