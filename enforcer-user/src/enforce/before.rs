@@ -15,8 +15,28 @@ use crate::budget::Reservation;
 
 /// What was done.
 pub(super) struct Before {
-    pub(super) reservation: Option<Reservation>,
+    pub(super) reservation: Unsent,
     pub(super) credentials: Credentials,
+}
+
+/// What is reserved for a request that was not handed on yet. Dropped, also because the agent left, it is given back:
+/// no byte of that request can be out.
+#[derive(Debug)]
+pub(super) struct Unsent(Option<Reservation>);
+
+impl Unsent {
+    /// From here on a byte may go out, and the record settles it.
+    pub(super) fn hand_on(mut self) -> Option<Reservation> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if let Some(reservation) = self.0.take() {
+            reservation.give_back();
+        }
+    }
 }
 
 /// Does it.
@@ -28,28 +48,10 @@ pub(super) async fn before(
     facts: &Facts,
     content: &mut Content,
 ) -> Result<Before, Denied> {
-    let reservation = reserve(cx, conn, policy, owed, facts)?;
-    let fetched = credential::fetch(policy, &owed.credentials).await;
-    let masked = match fetched {
-        Ok(credentials) => mask::request(content, policy, owed).await.map(|()| credentials),
-        Err(denied) => Err(denied),
-    };
-    match masked {
-        Ok(credentials) => Ok(Before { reservation, credentials }),
-        Err(denied) => {
-            if let Some(reservation) = reservation {
-                reservation.give_back();
-            }
-            Err(denied)
-        }
-    }
-}
-
-/// Gives back what was done for a request that is not sent.
-pub(super) fn undo(before: Result<Before, Denied>) {
-    if let Ok(Before { reservation: Some(reservation), .. }) = before {
-        reservation.give_back();
-    }
+    let reservation = Unsent(reserve(cx, conn, policy, owed, facts)?);
+    let credentials = credential::fetch(policy, &owed.credentials).await?;
+    mask::request(content, policy, owed).await?;
+    Ok(Before { reservation, credentials })
 }
 
 fn reserve(
@@ -87,4 +89,33 @@ fn reserve(
 pub(super) fn no_room(spent: &Spent) -> Denied {
     let message = format!("budget `{}` has no room for it", spent.budget());
     Denied { message: Some(message), ..Denied::because(DenyReason::BudgetSpent) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use enforcer_core::budget::Answer;
+    use enforcer_core::model::{AgentName, BudgetName, EndpointName, UnixMillis};
+    use enforcer_core::policy::Per;
+
+    use super::*;
+    use crate::budget::Budgets;
+
+    #[test]
+    fn what_was_reserved_for_a_request_that_was_not_handed_on_is_given_back() {
+        let budgets = Budgets::default();
+        let window = Duration::from_secs(86_400);
+        let (tokens, requests) = (Some(100), None);
+        let budget = Budget { per: Per::Agent, tokens, requests, answer_tokens: 10, window };
+        let (agent, endpoint) = (AgentName::new("a"), EndpointName::new("e"));
+        let account = Account::of(&BudgetName::new("b"), Per::Agent, &agent, 0, &endpoint);
+        let all = Cost { request: 100, answer: Answer::Nothing };
+        let reserve = || budgets.reserve([(account.clone(), &budget)], all, UnixMillis(1));
+        drop(Unsent(Some(reserve().unwrap())));
+        let handed_on = Unsent(Some(reserve().unwrap())).hand_on();
+        assert!(reserve().is_err(), "it counts while it is under way");
+        drop(handed_on);
+        assert!(reserve().is_err(), "nobody knows whether it was sent");
+    }
 }

@@ -146,13 +146,12 @@ async fn judged(
         Ok(record) => record,
         Err(not_recorded) => {
             unjudged.is_over.store(true, Ordering::Release);
-            before::undo(before);
             return Err(not_recorded);
         }
     };
     let answered = match before {
         Ok(Before { reservation, credentials }) => {
-            record.charge(reservation);
+            record.charge(reservation.hand_on());
             let asked = Asked { policy, endpoint, choices };
             let headers = outgoing::headers(&content, endpoint.protocol, decision.mode);
             let outgoing = Outgoing { owed: &owed, headers, credentials, mode: decision.mode };
