@@ -17,6 +17,13 @@ const UNMASKED: &str = r#"
 permit (principal == Agent::"support", action == Action::"chat", resource == Endpoint::"openai");
 "#;
 
+const BUDGETED: &str = r#"
+@id("chats")
+@budget("daily")
+permit (principal == Agent::"support", action == Action::"chat", resource == Endpoint::"openai");
+"#;
+const BUDGET: &str = "[budgets.daily]\nper = \"agent\"\ntokens = 100000\nwindow = \"1d\"\n";
+
 impl Rig {
     /// Puts a provider behind the name that answers each connection by these bytes.
     async fn bytes(&self, answer: String) {
@@ -145,13 +152,7 @@ async fn a_record_that_is_not_whole_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoded_answer_to_a_chat_that_a_budget_counts_is_refused() {
-    const BUDGETED: &str = r#"
-@id("chats")
-@budget("daily")
-permit (principal == Agent::"support", action == Action::"chat", resource == Endpoint::"openai");
-"#;
     let rig = Rig::start(UNMASKED).await;
-    let budget = "[budgets.daily]\nper = \"agent\"\ntokens = 100000\nwindow = \"1d\"\n";
     rig.provider(H1, |_, _| {
         let mut answer = full("text/event-stream", "not readable");
         answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
@@ -160,7 +161,7 @@ permit (principal == Agent::"support", action == Action::"chat", resource == End
     .await;
     let ask = || rig.ask(chat_request(&chat("gpt-4.1", true, "hi")));
     assert_eq!(ask().await.0.status, 200, "nobody counts it");
-    rig.enforce(policy_with("enforce", budget, BUDGETED));
+    rig.enforce(policy_with("enforce", BUDGET, BUDGETED));
     let (head, _) = ask().await;
     assert_eq!(head.status, 502);
     assert_eq!(head.headers["x-enforcer-denied"], "response_undecodable");
@@ -179,14 +180,8 @@ async fn a_report_that_is_a_card_number_is_stored_nowhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_answer_says_in_its_head_is_charged() {
-    const BUDGETED: &str = r#"
-@id("chats")
-@budget("daily")
-permit (principal == Agent::"support", action == Action::"chat", resource == Endpoint::"openai");
-"#;
     let rig = Rig::start(UNMASKED).await;
-    let budget = "[budgets.daily]\nper = \"agent\"\ntokens = 100000\nwindow = \"1d\"\n";
-    rig.enforce(policy_with("enforce", budget, BUDGETED));
+    rig.enforce(policy_with("enforce", BUDGET, BUDGETED));
     rig.provider(H1, |_, _| {
         let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1 });
         let mut answer =
