@@ -10,6 +10,9 @@ use crate::step;
 
 /// Runs the command.
 pub(crate) fn run() -> Result<()> {
-    let words = ["test", "--workspace", "--locked", "--test", "cli_policy", "documents::"];
-    step::run_command(step::cargo().args(words).env("UPDATE_EXPECTED", "1"))
+    for (suite, tests) in [("cli_policy", "documents::"), ("reference", "the_page_of_")] {
+        let words = ["test", "--workspace", "--locked", "--test", suite, tests];
+        step::run_command(step::cargo().args(words).env("UPDATE_EXPECTED", "1"))?;
+    }
+    Ok(())
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The host's settings: `enforcer.toml`, read strictly, every problem reported at once with its place.
 //!
-//! What people may write stands in `KEYS`; rules live in the bundle and never here.
+//! What people may write is listed in [`settings::SETTINGS`]; rules live in the bundle and never here.
 
 pub mod bundle;
 pub mod git;
 pub mod place;
 mod read;
+pub mod settings;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -91,14 +92,14 @@ impl Config {
         };
         Ok(Self {
             policies: place::Place {
-                folder: written.policies.unwrap_or_else(|| "/etc/enforcer/policies".into()),
+                folder: written.policies.unwrap_or_else(|| settings::POLICIES.into()),
                 revision: written.policies_revision,
                 key: written.policies_key,
             },
-            state: written.state.unwrap_or_else(|| "/var/lib/enforcer".into()),
-            socket: written.socket.unwrap_or_else(|| "/run/enforcer/enforcer.sock".into()),
+            state: written.state.unwrap_or_else(|| settings::STATE.into()),
+            socket: written.socket.unwrap_or_else(|| settings::SOCKET.into()),
             cgroup,
-            bpffs: written.bpffs.unwrap_or_else(|| "/sys/fs/bpf/enforcer".into()),
+            bpffs: written.bpffs.unwrap_or_else(|| settings::BPFFS.into()),
             upstream: Upstream { roots: written.roots, resolve: written.resolve },
         })
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use enforcer_core::policy::sheet::{Section, Sheet, Word, parse};
 use enforcer_core::policy::{Diagnostic, Diagnostics, SourceFile};
 
+use super::settings;
 use crate::tls::Root;
 
 /// What the file says; nothing is filled in yet.
@@ -24,25 +25,17 @@ pub(super) struct Written {
     pub(super) resolve: BTreeMap<String, Vec<SocketAddr>>,
 }
 
-/// The keys that people may write.
-const KEYS: [&str; 8] = [
-    "policies",
-    "policies_revision",
-    "policies_key",
-    "state",
-    "socket",
-    "cgroup",
-    "bpffs",
-    "upstream",
-];
-const UPSTREAM_KEYS: [&str; 3] = ["roots", "proxy", "resolve"];
+/// Refused with an explanation of its own.
+const PROXY: &str = "proxy";
 
 pub(super) fn read(name: &str, text: &str) -> Result<Written, Diagnostics> {
     let file = SourceFile { path: name.to_owned(), text: text.to_owned() };
     let table = parse(&file).map_err(Diagnostics)?;
     let mut sheet = Sheet::new(&file);
     let top = Section { table: table.get_ref(), head: 0..0 };
-    sheet.only(&top, &KEYS);
+    let mut keys = settings::keys("");
+    keys.push("upstream");
+    sheet.only(&top, &keys);
     let mut written = Written {
         policies: path(&mut sheet, &top, "policies"),
         policies_revision: sheet.text(&top, "policies_revision").map(|word| word.text),
@@ -61,11 +54,13 @@ pub(super) fn read(name: &str, text: &str) -> Result<Written, Diagnostics> {
 }
 
 fn upstream_section(sheet: &mut Sheet<'_>, upstream: &Section<'_>, written: &mut Written) {
-    sheet.only(upstream, &UPSTREAM_KEYS);
+    let mut keys = settings::keys("upstream");
+    keys.extend([PROXY, "resolve"]);
+    sheet.only(upstream, &keys);
     if let Some(roots) = sheet.texts(upstream, "roots") {
         written.roots = roots.into_iter().filter_map(|word| root(sheet, word)).collect();
     }
-    if let Some(proxy) = sheet.text(upstream, "proxy") {
+    if let Some(proxy) = sheet.text(upstream, PROXY) {
         let problem = Diagnostic::error(sheet.file, proxy.span, "`proxy` is not supported yet")
             .label("this version connects to providers directly")
             .help("remove the key; a proxy that is configured and not used would be a hole");

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The record: each event and each of its fields.
+
+use std::collections::BTreeSet;
+
+use enforcer_core::record::{Event, Hook};
+use serde_json::{Value, json};
+
+use crate::page::{Page, Plain};
+use crate::types::{self, Field, Shape, Variant};
+
+/// Where the types of the record are.
+const PLACES: &[&str] =
+    &["enforcer-core/src/model", "enforcer-core/src/record", "enforcer-core/src/budget.rs"];
+
+/// Types that are a text or a number.
+const PLAIN: &[Plain] = &[
+    ("AgentName", "text: an agent of the bundle", r#""a""#),
+    ("ApprovalName", "text: an approval of the bundle", r#""a""#),
+    ("BudgetName", "text: a budget of the bundle", r#""a""#),
+    ("CredentialName", "text: a credential of the bundle", r#""a""#),
+    ("DetectorName", "text: a detector", r#""a""#),
+    ("EndpointName", "text: an endpoint of the bundle", r#""a""#),
+    ("ExchangeId", "text: an exchange", r#""0193f5a1b2c3d4e5-7""#),
+    ("MaskName", "text: a mask of the bundle", r#""a""#),
+    ("PolicyVersion", "text: a version of a bundle", r#""a""#),
+    ("Recorded", "text, masked", r#""a""#),
+    ("RuleId", "text: the `@id` of a rule", r#""a""#),
+    ("SessionId", "text: a session", r#""0193f5a1b2c3d4e5""#),
+    ("String", "text", r#""a""#),
+    ("UnixMillis", "number: milliseconds since 1970, UTC", "7"),
+    ("bool", "`true` or `false`", "true"),
+    ("i64", "number", "7"),
+    ("u16", "number", "7"),
+    ("u32", "number", "7"),
+    ("u64", "number", "7"),
+];
+
+const HEAD: &str = "\
+# Record reference
+
+<!-- Written by `cargo xtask gen` from the types that the program writes; a test compares. Change the sources. -->
+
+What stands in the record: one event after the other, each a JSON object. `enforcer session show ID --output json` prints
+the events of a session, and the admin API serves them. [Record and evidence](adr/0003-what-is-stored.md) says what is
+masked before it is stored.
+
+A field that is *not always* there is left out when it has nothing to say: what it tells was not so, or was not known.
+Readers must accept fields that they do not know: later versions add some. They never change what a field means.
+";
+
+fn variants(page: &Page<'_>) -> Vec<Variant> {
+    match &page.named("EventBody").shape {
+        Shape::OneOf { variants, .. } => variants.clone(),
+        Shape::Object(_) | Shape::Same(_) => panic!("`EventBody` is one of several"),
+    }
+}
+
+fn fields_of(page: &Page<'_>, name: &str) -> Vec<Field> {
+    match &page.named(name).shape {
+        Shape::Object(fields) => fields.clone(),
+        Shape::OneOf { .. } | Shape::Same(_) => panic!("`{name}` is an object"),
+    }
+}
+
+fn reference(page: &Page<'_>) -> String {
+    let mut text = HEAD.to_owned();
+    text += "\n## Every event\n";
+    let envelope: Vec<Field> =
+        fields_of(page, "Event").into_iter().filter(|field| !field.is_flat).collect();
+    page.table(&envelope, &mut text);
+    text += "| `event` | text | What happened: one of the events below. |\n";
+    text += "\n## Events\n";
+    let mut all = envelope;
+    for variant in variants(page) {
+        text += &format!("\n### {}\n\n{}\n", variant.word, variant.docs);
+        page.variant(&variant, &mut text);
+        all.extend(inner(page, &variant));
+    }
+    text += "\n## Objects and words in events\n";
+    page.sections(&all, &mut text);
+    for name in ["Hook", "Refusal"] {
+        page.section(name, &mut text);
+    }
+    text
+}
+
+/// The fields of one event.
+fn inner(page: &Page<'_>, variant: &Variant) -> Vec<Field> {
+    use crate::types::{Content, Written};
+    match &variant.content {
+        Content::Nothing => Vec::new(),
+        Content::Fields(fields) => fields.clone(),
+        Content::Value(Written::Name(name)) => fields_of(page, name),
+        Content::Value(_) => panic!("`{}` holds no object", variant.word),
+    }
+}
+
+#[test]
+fn the_page_of_the_record_is_what_the_program_writes() {
+    let types = types::read(PLACES);
+    let page = Page { types: &types, plain: PLAIN };
+    crate::expect_page("docs/record-reference.md", &reference(&page));
+}
+
+/// Both ways: what the page names is read and written again, and nothing else is written.
+#[test]
+fn every_documented_field_is_written_and_no_other() {
+    let types = types::read(PLACES);
+    let page = Page { types: &types, plain: PLAIN };
+    let (mut documented, mut written) = (BTreeSet::new(), BTreeSet::new());
+    for variant in variants(&page) {
+        for body in page.variants_values(Some("event"), &variant) {
+            let mut sample = json!({"session": "0193f5a1b2c3d4e5", "sequence": 7, "at": 7});
+            sample.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+            let event: Event = serde_json::from_value(sample.clone())
+                .unwrap_or_else(|error| panic!("{error}: {sample:#}"));
+            leaves(&variant.word, &sample, &mut documented);
+            leaves(&variant.word, &serde_json::to_value(&event).unwrap(), &mut written);
+        }
+    }
+    // A value that needs no word is left out where it is that value, but not where it is another one.
+    let is_named = |leaf: &String| written.iter().any(|other| name(other) == name(leaf));
+    let unwritten: Vec<&String> = documented.iter().filter(|leaf| !is_named(leaf)).collect();
+    let undocumented: Vec<&String> = written.difference(&documented).collect();
+    assert!(unwritten.is_empty(), "documented and not written: {unwritten:#?}");
+    assert!(undocumented.is_empty(), "written and not documented: {undocumented:#?}");
+    assert!(written.len() > 200, "{} values were tried", written.len());
+}
+
+/// The path of a value, without the value.
+fn name(leaf: &str) -> &str {
+    leaf.split_once(" = ").map_or(leaf, |(name, _)| name)
+}
+
+/// Every value with its path.
+fn leaves(path: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(values) => {
+            values.iter().for_each(|value| leaves(&format!("{path}[]"), value, found));
+        }
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                leaves(&format!("{path}.{key}"), value, found);
+            }
+        }
+        value => {
+            found.insert(format!("{path} = {value}"));
+        }
+    }
+}
+
+#[test]
+fn every_word_of_a_hook_is_documented() {
+    let types = types::read(PLACES);
+    let Shape::OneOf { variants, .. } = &types["Hook"].shape else {
+        panic!("`Hook` is one of several")
+    };
+    let documented: Vec<&str> = variants.iter().map(|variant| variant.word.as_str()).collect();
+    let words: Vec<&str> = Hook::ALL.iter().map(|hook| hook.word()).collect();
+    assert_eq!(documented, words);
+}
