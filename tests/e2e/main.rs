@@ -35,4 +35,5 @@ mod starved;
 mod stopped;
 mod trust;
 mod uninstall;
+mod walk;
 mod ways;

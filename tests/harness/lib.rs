@@ -4,6 +4,7 @@
 
 pub mod cgroup;
 pub mod command;
+pub mod document;
 pub mod host;
 #[expect(
     clippy::unwrap_used,

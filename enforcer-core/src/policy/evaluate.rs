@@ -266,7 +266,7 @@ impl Policy {
         let (agent, endpoint) = (&facts.agent, &facts.endpoint);
         let slice = self.slices.find(agent, facts.operation.action(), endpoint);
         match (slice, &facts.sought) {
-            (Some(slice), Some(sought)) => slice.sought.difference(sought).cloned().collect(),
+            (Some(slice), Some(sought)) => slice.asked.difference(sought).cloned().collect(),
             _ => BTreeSet::new(),
         }
     }

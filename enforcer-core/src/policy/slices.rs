@@ -26,7 +26,9 @@ pub(super) struct Slice {
     pub(super) facts: Option<BTreeSet<String>>,
     /// Names of the detectors that some of these rules asks for, or masks by.
     pub(super) sought: BTreeSet<DetectorName>,
-    /// The same, ready to run.
+    /// Those of them that a rule asks for: what they found decides.
+    pub(super) asked: BTreeSet<DetectorName>,
+    /// What is sought, ready to run.
     pub(super) detectors: Arc<DetectorSet>,
     /// No rule is in scope, so everything is denied.
     pub(super) is_empty: bool,
@@ -126,11 +128,11 @@ fn slice(
     // What has to be masked is looked for, too: the record says that it was there.
     let masked = masks.iter().filter_map(|name| inventory.masks.get(name));
     let masked: BTreeSet<&DetectorName> = masked.flat_map(|mask| &mask.detectors).collect();
-    let is_sought = |name: &DetectorName| {
-        read.all_detectors || read.detectors.contains(name.as_str()) || masked.contains(name)
-    };
-    let sought: BTreeSet<DetectorName> =
-        inventory.detector_names().into_iter().filter(is_sought).collect();
+    let is_asked =
+        |name: &DetectorName| read.all_detectors || read.detectors.contains(name.as_str());
+    let mut sought: BTreeSet<DetectorName> = inventory.detector_names().into_iter().collect();
+    sought.retain(|name| is_asked(name) || masked.contains(name));
+    let asked_for = sought.iter().filter(|name| is_asked(name)).cloned().collect();
     let detectors = match ready.get(&sought) {
         Some(detectors) => Arc::clone(detectors),
         None => {
@@ -141,7 +143,7 @@ fn slice(
     };
     let facts = (!asked.all_facts).then_some(asked.facts);
     let is_empty = enforced.is_empty() && observed.is_empty();
-    Ok(Slice { enforced, observed, facts, sought, detectors, is_empty })
+    Ok(Slice { enforced, observed, facts, sought, asked: asked_for, detectors, is_empty })
 }
 
 fn reads(rule: &Rule) -> Reads {

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use clap::Parser;
 use enforcer_core::policy::{SourceFile, Sources, cases, compile};
+use enforcer_tests::document::{self, Part, change, joined, words};
 use enforcer_user::cli::source::Source;
 use enforcer_user::cli::{Exit, replay, understands};
 use enforcer_user::config::bundle::read_sources;
@@ -40,56 +41,8 @@ fn is_update() -> bool {
     std::env::var_os("UPDATE_EXPECTED").is_some()
 }
 
-/// One fenced block: what stands behind the backticks, and what is between them.
-#[derive(Clone, Debug)]
-struct Block {
-    language: String,
-    /// The file that it is, if it says so: "```toml policy.toml".
-    file: Option<String>,
-    text: String,
-}
-
-/// A document as prose and blocks, one after the other.
-#[derive(Debug)]
-enum Part {
-    Prose(String),
-    Block(Block),
-}
-
 fn parts(text: &str) -> Vec<Part> {
-    let mut parts = vec![Part::Prose(String::new())];
-    let mut is_open = false;
-    for line in text.split_inclusive('\n') {
-        match (line.strip_prefix("```"), is_open, parts.last_mut()) {
-            (Some(info), false, _) => {
-                let (language, file) = info.trim().split_once(' ').unwrap_or((info.trim(), ""));
-                let file = Some(file.to_owned()).filter(|file| !file.is_empty());
-                let (language, text) = (language.to_owned(), String::new());
-                parts.push(Part::Block(Block { language, file, text }));
-                is_open = true;
-            }
-            (Some(_), true, _) => {
-                parts.push(Part::Prose(String::new()));
-                is_open = false;
-            }
-            (None, true, Some(Part::Block(block))) => block.text.push_str(line),
-            (None, _, Some(Part::Prose(prose))) => prose.push_str(line),
-            (None, _, _) => panic!("a line without a part: {line}"),
-        }
-    }
-    assert!(!is_open, "a block is not closed");
-    parts
-}
-
-fn joined(parts: &[Part]) -> String {
-    let part = |part: &Part| match part {
-        Part::Prose(prose) => prose.clone(),
-        Part::Block(Block { language, file, text }) => {
-            let file = file.as_ref().map(|file| format!(" {file}")).unwrap_or_default();
-            format!("```{language}{file}\n{text}```\n")
-        }
-    };
-    parts.iter().map(part).collect()
+    document::parts(text).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 #[test]
@@ -122,7 +75,7 @@ fn recipes(text: &str) -> (BTreeMap<String, String>, Vec<Recipe>) {
             }
             Part::Block(block) => {
                 let files = recipes.last_mut().map_or(&mut shared, |recipe| &mut recipe.files);
-                if let Some(file) = block.file {
+                if let Some(file) = block.note {
                     *files.entry(file).or_default() += &block.text;
                 }
             }
@@ -194,16 +147,6 @@ struct ReplayLine {
     args: replay::Args,
 }
 
-/// The words of a command; what stands in quotes is one.
-fn words(command: &str) -> Vec<String> {
-    let parts = command.split('"').enumerate();
-    let parts = parts.flat_map(|(index, part)| match index % 2 {
-        0 => part.split_whitespace().map(str::to_owned).collect(),
-        _ => vec![part.to_owned()],
-    });
-    parts.collect()
-}
-
 /// Runs one command as the tutorial writes it, below a folder of its own. Folders `policies/` are there.
 fn run(folder: &Path, command: &str) -> Done {
     let inside = format!("{}/policies/", folder.display());
@@ -247,37 +190,11 @@ fn git(folder: &Path, words: &[&str]) -> Done {
 
 /// Runs the commands of a block and writes it anew, with what they print.
 fn console(folder: &Path, text: &str) -> String {
-    const SAYS_CODE: &str = "; echo \"exit $?\"";
-    let mut anew = String::new();
-    for line in text.lines().filter(|line| line.starts_with("$ ")) {
-        let command = line.trim_start_matches("$ ");
-        let done = run(folder, command.trim_end_matches(SAYS_CODE));
-        let printed = format!("{}{}", done.out, done.err);
-        let printed: Vec<&str> = printed.lines().map(str::trim_end).collect();
-        anew += &format!(
-            "{line}\n{}",
-            printed.iter().map(|line| format!("{line}\n")).collect::<String>()
-        );
-        if command.ends_with(SAYS_CODE) {
-            anew += &format!("exit {}\n", done.code);
-        } else {
-            assert_eq!(done.code, 0, "{line}\n{}{}", done.out, done.err);
-        }
-    }
-    anew
-}
-
-/// Makes the change that a block shows: a line that stands once in a file becomes another one.
-fn change(file: &Path, block: &str) {
-    let (Some(old), Some(new)) = (
-        block.lines().find_map(|line| line.strip_prefix('-')),
-        block.lines().find_map(|line| line.strip_prefix('+')),
-    ) else {
-        panic!("a change is a line with `-` and one with `+`: {block}");
-    };
-    let text = fs::read_to_string(file).expect("a file of the tutorial");
-    assert_eq!(text.lines().filter(|line| *line == old).count(), 1, "{old}");
-    fs::write(file, text.replace(old, new)).expect("written");
+    let anew = document::console(text, |command| {
+        let done = run(folder, command);
+        Ok((i32::from(done.code), format!("{}{}", done.out, done.err)))
+    });
+    anew.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 #[test]
@@ -292,13 +209,17 @@ fn every_command_of_the_tutorial_prints_what_stands_below_it() {
     let mut commands = 0;
     for part in &mut parts {
         let Part::Block(block) = part else { continue };
-        match (block.language.as_str(), &block.file) {
-            ("console", _) => {
+        match (block.language.as_str(), &block.note) {
+            // What needs a daemon is run by the suite `e2e`.
+            ("console", Some(place)) if place == "host" => {}
+            ("console", None) => {
                 block.text = console(folder, &block.text);
                 commands += block.text.matches("$ ").count();
             }
-            ("diff", Some(file)) => change(&folder.join(file), &block.text),
-            ("toml" | "cedar", Some(file)) => {
+            ("diff", Some(file)) => {
+                change(&folder.join(file), &block.text).unwrap_or_else(|error| panic!("{error:#}"));
+            }
+            ("toml" | "cedar" | "python", Some(file)) => {
                 fs::write(folder.join(file), &block.text).expect("written");
             }
             ("sh" | "text", _) => {}

@@ -82,6 +82,20 @@ pub(super) fn chat(request: &Value, turn: &Turn, number: usize) -> Value {
     })
 }
 
+/// Embeddings of every input, all of them zero.
+pub(super) fn embeddings(request: &Value) -> Value {
+    let count = request["input"].as_array().map_or(1, Vec::len);
+    let vector = match request["encoding_format"].as_str() {
+        // Three little-endian floats.
+        Some("base64") => json!("AAAAAAAAAAAAAAAA"),
+        _ => json!([0.0, 0.0, 0.0]),
+    };
+    let each = |index| json!({"object": "embedding", "index": index, "embedding": vector});
+    let data: Vec<Value> = (0..count).map(each).collect();
+    json!({"object": "list", "data": data, "model": request["model"],
+           "usage": {"prompt_tokens": 8, "total_tokens": 8}})
+}
+
 /// The events of a streamed chat completion, each with its `data:` line and blank line.
 pub(super) fn chat_events(request: &Value, turn: &Turn, number: usize) -> Vec<String> {
     let mut deltas = Vec::new();

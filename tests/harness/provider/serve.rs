@@ -125,6 +125,7 @@ fn route(
     let has_model = json["model"].is_string();
     match (method.as_str(), path) {
         ("GET", "/v1/models") => whole(StatusCode::OK, &answer::models()),
+        ("POST", "/v1/embeddings") if has_model => whole(StatusCode::OK, &answer::embeddings(json)),
         ("POST", "/v1/traces/ingest") => {
             let mut answer = Response::new(Full::default().boxed());
             *answer.status_mut() = StatusCode::NO_CONTENT;

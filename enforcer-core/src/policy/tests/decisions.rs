@@ -7,7 +7,7 @@ use super::super::{ACTIONS, FactKind, FactValue, Otherwise, Outcome, Protocol, T
 use super::super::{evaluate, rules, schema};
 use super::{Policy, chat, detected, facts, http, policy, sources};
 use crate::mask::HashKey;
-use crate::model::{AgentName, Effect, Facts, MaskName, RecordDepth, RuleId};
+use crate::model::{AgentName, DetectorName, Effect, Facts, MaskName, RecordDepth, RuleId};
 
 const RULES: &str = r#"
 @id("chat") @mask("pii")
@@ -232,4 +232,17 @@ fn every_masker_of_a_policy_hashes_with_its_key() {
     assert_ne!(hashes(&one), hashes(&plain));
     // Also where maskers were asked for before.
     assert_eq!(hashes(&plain.with_hash_key(key(1))), hashes(&one));
+}
+
+#[test]
+fn facts_lack_a_detector_only_where_a_rule_asks_for_what_it_found() {
+    let mut facts = chat("gpt-4.1-mini", 10);
+    facts.sought = Some(BTreeSet::new());
+    let permit = "permit (principal, action == Action::\"chat\", resource)";
+    let masks = policy(&format!("@id(\"a\") @mask(\"pii\") {permit};"));
+    assert_eq!(masks.lacks(&facts), BTreeSet::new(), "a mask decides nothing");
+    let asks = policy(&format!(
+        "@id(\"a\") @mask(\"pii\") {permit} unless {{ context.detected.contains(\"employee-id\") }};"
+    ));
+    assert_eq!(asks.lacks(&facts), BTreeSet::from([DetectorName::new("employee-id")]));
 }
