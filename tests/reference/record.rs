@@ -41,12 +41,12 @@ const HEAD: &str = "\
 
 <!-- Written by `cargo xtask gen` from the types that the program writes; a test compares. Change the sources. -->
 
-What stands in the record: one event after the other, each a JSON object. `enforcer session show ID --output json` prints
-the events of a session, and the admin API serves them. [Record and evidence](adr/0003-what-is-stored.md) says what is
-masked before it is stored.
+The record is a sequence of events for each session. Each event is a JSON object. `enforcer session show ID --output json`
+prints the events of a session, and the admin API returns them. [ADR 0003](adr/0003-what-is-stored.md) describes what is
+masked before an event is stored; the [glossary](glossary.md) explains the terms.
 
-A field that is *not always* there is left out when it has nothing to say: what it tells was not so, or was not known.
-Readers must accept fields that they do not know: later versions add some. They never change what a field means.
+A field marked *not always* is left out when it does not apply or when its value was not known. Readers must ignore
+fields that they do not know, because later versions add fields. The meaning of a field never changes.
 ";
 
 fn variants(page: &Page<'_>) -> Vec<Variant> {

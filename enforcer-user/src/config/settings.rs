@@ -165,8 +165,8 @@ const HEAD: &str = "\
 
 <!-- Written by `cargo xtask gen` from what the program itself reads; a test compares. Change the sources. -->
 
-The host's settings are one TOML file: `/etc/enforcer/enforcer.toml`, or what `--config FILE` or the variable
-`ENFORCER_CONFIG` names. Every command reads it. Every key may be left out. A key that is not listed here is an error, and
-the daemon does not start: a setting that somebody believes to be in force must be in force. Rules are never in this file;
-they are in the bundle ([policy reference](policy-reference.md)).
+The host's settings are one TOML file: `/etc/enforcer/enforcer.toml`, or the file named by `--config FILE` or by the
+variable `ENFORCER_CONFIG`. Every `enforcer` command reads this file. All keys are optional. A key that is not listed here is
+an error, and the daemon does not start: otherwise an operator could rely on a setting that has no effect. Rules are never in
+this file; they are in the bundle ([policy reference](policy-reference.md)).
 ";
