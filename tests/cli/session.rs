@@ -162,6 +162,7 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
         bytes_up: 0,
         bytes_down: 0,
         usage: None,
+        charged: Vec::new(),
         took_ms: 12,
         detail: None,
     }

@@ -202,6 +202,15 @@ pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 pub const BUNDLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Bytes of an admin request body.
 pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Supplementary groups of one peer of the admin API that are looked at: as many as a process can have
+/// (`NGROUPS_MAX`, limits.h).
+pub const ADMIN_PEER_GROUPS_MAX: usize = 65_536;
+/// Sessions whose owner the admin API remembers; of more, the oldest is read anew.
+pub const ADMIN_OWNERS_MAX: usize = 4096;
+/// Time within which reading the same of another user's session is one record.
+pub const AUDIT_WINDOW: Duration = Duration::from_secs(600);
+/// Readings of others' sessions that are told apart within [`AUDIT_WINDOW`]; more are one record for each reader.
+pub const AUDIT_ACTS_MAX: usize = 4096;
 /// Time for the admin API to answer the command line.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Words and signs of one rule; Cedar follows a rule by recursion.

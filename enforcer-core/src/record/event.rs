@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Recorded, RecordedFacts, Technique};
+use crate::budget::Amount;
 use crate::mask::Masker;
 use crate::model::{
     AgentName, ApprovalName, Capture, Decision, Denied, ExchangeId, Fault, Launch, Mode,
@@ -56,12 +57,27 @@ pub enum EventBody {
         /// BLAKE3 of everything that goes out.
         digest: String,
     },
-    /// The counter of a budget was started anew (host session).
+    /// Somebody read what belongs to another user (host session). What repeats it soon after is not recorded again.
+    Audited {
+        /// Name of the user of this host, or the number of one without a name.
+        by: String,
+        /// Number of that user.
+        uid: u32,
+        /// Whose record it was; none for several sessions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
+        /// What was read.
+        what: Audited,
+    },
+    /// The counter of a budget was set back to 0 (host session).
     BudgetReset {
         /// The counter.
         account: String,
         /// Name of the user of this host.
         by: String,
+        /// What was used of the budget before; nothing in records of versions that did not say it.
+        #[serde(default)]
+        had: Amount,
     },
     /// A connection was refused before any exchange.
     ConnectionRefused {
@@ -150,6 +166,33 @@ pub enum EventBody {
         /// Bytes to the agent.
         bytes_down: u64,
     },
+}
+
+/// What was read of another user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audited {
+    /// A request that waits for a person, with its body.
+    Approval,
+    /// Stored bodies of requests and answers.
+    Bodies,
+    /// The events of a session.
+    Events,
+    /// The list of sessions.
+    Sessions,
+}
+
+impl Audited {
+    /// What it is, in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Approval => "a request that waits for approval",
+            Self::Bodies => "stored bodies",
+            Self::Events => "the events",
+            Self::Sessions => "the list of sessions",
+        }
+    }
 }
 
 /// A process as the kernel saw it.
@@ -366,11 +409,24 @@ pub struct ExchangeClosed {
     /// What the provider says it used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What it was charged to each counter of a budget; empty if no budget applies or nothing was sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charged: Vec<Charged>,
     /// Milliseconds from the decision to the end.
     pub took_ms: u64,
     /// What the operator needs to know beyond the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Recorded>,
+}
+
+/// What an exchange was charged to one counter of a budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charged {
+    /// The counter, as `enforcer budget list` names it.
+    pub account: String,
+    /// Tokens and requests.
+    #[serde(flatten)]
+    pub amount: Amount,
 }
 
 /// How an exchange ended.

@@ -16,8 +16,8 @@ pub use attempt::{Hook, Refusal, SocketFacts, Technique, technique};
 pub use canonical::{CanonicalError, decode, encode};
 pub use chain::{Chain, Hash, Head, NotAHash};
 pub use event::{
-    BodyRef, Details, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome,
-    NetworkRefused, Process, Repeated, Selected, SessionOpened, Unstored,
+    Audited, BodyRef, Charged, Details, Event, EventBody, ExchangeClosed, ExchangeOpened,
+    ExchangeOutcome, NetworkRefused, Process, Repeated, Selected, SessionOpened, Unstored,
 };
 pub use frame::{Content, ContentRef, Frame, FrameError, MAGIC, frames_in};
 pub use ledger::{Bounds, Entry, Kind, Ledger};

@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The admin API on a Unix socket, and its client. Every surface is a client of it.
 //!
-//! Who may ask: root and the group `enforcer`, by the permissions of the socket; never a guarded process,
-//! whatever it runs as.
+//! Who may ask what stands in one table, [`ROUTES`]: the group `enforcer` starts agents and reads what is its
+//! user's own, the group `enforcer-audit` reads everything, root changes. A guarded process may ask nothing, whatever
+//! it runs as.
 
+mod access;
+mod api;
+mod audit;
 mod client;
+mod grade;
+mod host;
+mod metrics;
 mod obligations;
+mod peer;
+mod people;
+mod records;
 mod routes;
 mod server;
+mod socket;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,8 +31,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::{Question, QuestionId};
 
+pub use api::{Method, ROUTES, Route};
+pub use audit::{Audit, Owners};
 pub use client::{Client, Error};
-pub use routes::Host;
+pub use grade::{AUDIT_GROUP, Grade, Groups, Needs, USE_GROUP};
+pub use host::Host;
+pub use metrics::{Kind, METRICS, Metric};
 pub use server::{bind, refuse_taken, serve};
 
 /// `POST /v1/sessions`: make the asking process an agent.
@@ -78,8 +93,23 @@ pub struct Status {
     pub kernel_events_lost: u64,
     /// Where the programs attach.
     pub cgroup: PathBuf,
-    /// Sessions that are alive.
+    /// Sessions that are alive, as far as the asking user may read them.
     pub sessions: Vec<SessionStatus>,
+    /// Sessions that are alive and that the asking user may not read.
+    #[serde(default)]
+    pub sessions_of_others: usize,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asker: Option<AskerStatus>,
+}
+
+/// Who asked for the state, as the kernel saw it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AskerStatus {
+    /// Effective user id.
+    pub uid: u32,
+    /// What this user may do.
+    pub grades: Vec<Grade>,
 }
 
 /// The policy in force.

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Budgets and approvals over the admin API: who asks is who the kernel says, by the connection.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,15 +9,12 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use enforcer_core::model::{SessionId, limits};
 use enforcer_core::record::EventBody;
-use nix::unistd::{Group, Uid, User, getgrouplist};
 
-use super::routes::{Host, Refusal, blocking};
-use super::server::Peer;
+use super::host::{Host, Refusal};
+use super::peer::Peer;
+use super::people::{person, users};
 use super::{AccountStatus, Answer, Answered, OpenQuestion, ShownQuestion};
-use crate::approval::{NotTaken, Person, QuestionId, Shown, Standing};
-
-/// Groups of one user that are looked at.
-const GROUPS_MAX: usize = 1024;
+use crate::approval::{NotTaken, QuestionId, Shown, Standing};
 
 pub(super) async fn budgets(State(host): State<Arc<Host>>) -> Json<Vec<AccountStatus>> {
     let cx = &host.enforcer;
@@ -46,7 +42,7 @@ pub(super) async fn reset(
     }
     let by = person.user;
     tracing::warn!(account, by, "a budget was reset");
-    let body = EventBody::BudgetReset { account, by };
+    let body = EventBody::BudgetReset { account, by, had: Default::default() };
     cx.journal.append_durable(SessionId::HOST, cx.clock.now(), body).await?;
     Ok(Json(()))
 }
@@ -121,24 +117,4 @@ fn not_taken(error: &NotTaken) -> Refusal {
         }
     };
     Refusal::new(status, error.to_string()).hint(hint)
-}
-
-/// Names of users, where this host has them.
-async fn users(uids: BTreeSet<u32>) -> Result<BTreeMap<u32, String>, Refusal> {
-    let named = |uid: u32| Some((uid, User::from_uid(Uid::from_raw(uid)).ok()??.name));
-    blocking(move || uids.into_iter().filter_map(named).collect()).await
-}
-
-/// Who has this user id on this host. Directory services may take their time, so it has a thread.
-async fn person(uid: u32) -> Result<Person, Refusal> {
-    let nobody = || Refusal::new(StatusCode::FORBIDDEN, format!("user {uid} is nobody here"));
-    let found = blocking(move || {
-        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten()?;
-        let name = CString::new(user.name.clone()).ok()?;
-        let groups = getgrouplist(&name, user.gid).ok()?;
-        let groups = groups.into_iter().take(GROUPS_MAX);
-        let groups = groups.filter_map(|gid| Some(Group::from_gid(gid).ok()??.name)).collect();
-        Some(Person { user: user.name, groups })
-    });
-    found.await?.ok_or_else(nobody)
 }

@@ -2,43 +2,26 @@
 //! The socket of the admin API: who may connect, and what it serves until the drain.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use enforcer_core::model::{Fault, limits};
-use nix::unistd::{Group, chown};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::routes::{self, Host};
-use crate::identity;
+use super::grade::Groups;
+use super::host::Host;
+use super::peer::Peer;
+use super::{api, socket};
 use crate::runtime::{Alarms, Draining, Spares, has_descriptors, is_out_of_descriptors};
 
-/// Members of this group may use the API without being root.
-const GROUP: &str = "enforcer";
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// Who is asking.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Peer {
-    /// Process id at connect time; 0 where the kernel does not tell.
-    pub(super) pid: u32,
-    /// User id at connect time.
-    pub(super) uid: u32,
-    /// When that process started; none if it was gone at accept already.
-    pub(super) started: Option<u64>,
-}
-
 impl Connected<IncomingStream<'_, Door>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        let Ok(found) = stream.io().peer_cred() else {
-            return Self { pid: 0, uid: u32::MAX, started: None };
-        };
-        let pid = found.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-        Self { pid, uid: found.uid(), started: identity::started(pid) }
+        Self::of(stream.io())
     }
 }
 
@@ -103,7 +86,7 @@ pub fn refuse_taken(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// If the folder or the socket cannot be made, or another daemon still answers on it.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
+pub fn bind(path: &Path, groups: &Groups) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -115,12 +98,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     let listener = UnixListener::bind(&fresh)?;
-    let group = Group::from_name(GROUP).ok().flatten();
-    let mode = if group.is_some() { 0o660 } else { 0o600 };
-    if let Some(group) = group {
-        chown(&fresh, None, Some(group.gid))?;
-    }
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
+    socket::restrict(&fresh, groups)?;
     std::fs::rename(&fresh, path)?;
     Ok(listener)
 }
@@ -133,7 +111,7 @@ pub async fn serve(
     mut draining: Draining,
 ) {
     let door = Door { listener, spares, alarms: host.enforcer.alarms.clone() };
-    let app = routes::router(host).into_make_service_with_connect_info::<Peer>();
+    let app = api::router(&host).into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(door, app).with_graceful_shutdown(async move {
         draining.begun().await;
     });

@@ -100,8 +100,8 @@ pub(super) async fn scenes(source: &Source, events: Vec<Event>) -> Vec<Scene> {
             ),
             _ => (nothing, nothing),
         };
-        let asked = said(source, request, asked).await;
-        let answered = said(source, response, answered).await;
+        let asked = said(source, &event, request, asked).await;
+        let answered = said(source, &event, response, answered).await;
         scenes.push(Scene { event, asked, answered });
     }
     scenes
@@ -109,11 +109,12 @@ pub(super) async fn scenes(source: &Source, events: Vec<Event>) -> Vec<Scene> {
 
 async fn said(
     source: &Source,
+    event: &Event,
     (body, unstored): (Option<&BodyRef>, Option<Unstored>),
     read: fn(&str) -> Vec<Said>,
 ) -> Vec<Said> {
     let Some(body) = body else { return Vec::new() };
-    let mut bytes = match source.body(body).await {
+    let mut bytes = match source.body(event, body).await {
         Ok(bytes) => bytes,
         Err(why) => return vec![Said::new("missing", why)],
     };
@@ -293,6 +294,7 @@ pub(super) fn line(event: &Event, paint: Paint) -> String {
         }
         EventBody::ApprovalAnswered { .. }
         | EventBody::ApprovalAsked { .. }
+        | EventBody::Audited { .. }
         | EventBody::BudgetReset { .. } => obligation_line(&event.body, paint),
         EventBody::ConnectionsCut { process, count } => format!(
             "{} of {}: {count} made before it was guarded",
@@ -355,9 +357,18 @@ fn obligation_line(body: &EventBody, paint: Paint) -> String {
         EventBody::ApprovalAsked { exchange, question, needs, .. } => {
             format!("#{} waits for {} (question {question})", exchange.number, names(needs))
         }
-        EventBody::BudgetReset { account, by } => {
-            format!("{} {} by {}", paint.bad("budget reset:"), visible(account), visible(by))
+        EventBody::Audited { by, uid, session, what } => {
+            let of = session.map(|session| format!(" of session {session}")).unwrap_or_default();
+            format!("{} (user {uid}) read {}{of}", visible(by), what.words())
         }
+        EventBody::BudgetReset { account, by, had } => format!(
+            "{} {} by {}, at {} tokens and {} requests",
+            paint.bad("budget reset:"),
+            visible(account),
+            visible(by),
+            had.tokens,
+            had.requests
+        ),
         _ => String::new(),
     }
 }

@@ -91,11 +91,13 @@ impl Source {
         Ok(events)
     }
 
-    /// The content of a body, proven by its name; or, in words, why it is not there.
-    pub(super) async fn body(&self, body: &BodyRef) -> Result<Vec<u8>, String> {
+    /// The content of a body that this event names, proven by its name; or, in words, why it is not there.
+    pub(super) async fn body(&self, event: &Event, body: &BodyRef) -> Result<Vec<u8>, String> {
         match self {
             Self::Live(client) => {
-                let bytes = client.bytes(&format!("/v1/bodies/{}", body.hash)).await;
+                let Event { session, sequence, .. } = event;
+                let path = format!("/v1/sessions/{session}/events/{sequence}/bodies/{}", body.hash);
+                let bytes = client.bytes(&path).await;
                 bytes.map(|bytes| bytes.to_vec()).map_err(|error| chain(&error))
             }
             Self::Offline(reader) => reader.body(body).map_err(|error| chain(&error)),

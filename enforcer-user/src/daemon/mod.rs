@@ -164,8 +164,9 @@ impl Daemon {
         let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
         let kernel = Arc::new(Kernel::attach(&kernel_config, ports)?);
+        let groups = admin::Groups::of_host();
         let listener =
-            admin::bind(&config.socket).map_err(|error| socket_failed(config, &error))?;
+            admin::bind(&config.socket, &groups).map_err(|error| socket_failed(config, &error))?;
 
         let guard = Arc::new(wiring::KernelGuard(Arc::clone(&kernel)));
         let sessions = Arc::new(Sessions::new(identity_config(config, &kernel)?, guard));
@@ -182,6 +183,9 @@ impl Daemon {
             policy_refused: std::sync::RwLock::new(None),
             namespaces: Arc::default(),
             random: wiring::random,
+            groups,
+            owners: admin::Owners::default(),
+            audit: admin::Audit::default(),
         });
         let mut daemon = Self { host, store, claim, cut: Sender::new(false), tasks: Vec::new() };
         let ended_now = ended.iter().map(|session| session.id).collect();

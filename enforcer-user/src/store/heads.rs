@@ -131,6 +131,7 @@ fn note(state: &mut SessionState, event: &Event) {
         EventBody::SessionClosed {} => state.is_closed = true,
         EventBody::ApprovalAnswered { .. }
         | EventBody::ApprovalAsked { .. }
+        | EventBody::Audited { .. }
         | EventBody::BudgetReset { .. }
         | EventBody::ConnectionRefused { .. }
         | EventBody::ConnectionsCut { .. }

@@ -111,6 +111,7 @@ impl SessionSummary {
             | EventBody::FaultEnded { .. }
             | EventBody::ApprovalAnswered { .. }
             | EventBody::ApprovalAsked { .. }
+            | EventBody::Audited { .. }
             | EventBody::BudgetReset { .. }
             | EventBody::JournalRecovered { .. }
             | EventBody::KernelEventsLost { .. }

@@ -317,6 +317,7 @@ impl Verification<'_> {
             | EventBody::FaultBegan { .. }
             | EventBody::ApprovalAnswered { .. }
             | EventBody::ApprovalAsked { .. }
+            | EventBody::Audited { .. }
             | EventBody::BudgetReset { .. }
             | EventBody::FaultEnded { .. }
             | EventBody::KernelEventsLost { .. }

@@ -98,6 +98,7 @@ fn closed(exchange: enforcer_core::model::ExchangeId, body: Option<BodyRef>) -> 
         bytes_up: 0,
         bytes_down: 0,
         usage: None,
+        charged: Vec::new(),
         took_ms: 1,
         detail: None,
     })
