@@ -3,8 +3,11 @@
 //! writes them anew; these tests compare, and try what the pages say on the program.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test panics with the cause")]
 
+mod admin;
+mod metrics;
 mod page;
 mod record;
+mod round;
 mod settings;
 mod types;
 

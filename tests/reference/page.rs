@@ -35,7 +35,9 @@ impl Page<'_> {
                 (None, _) => format!("[{name}](#{})", name.to_lowercase()),
             },
             Written::List(inner) => format!("list of {}", self.kind(inner)),
-            Written::Map(inner) => format!("object: names to {}", self.kind(inner)),
+            Written::Map(key, inner) => {
+                format!("object: {} to {}", self.kind(key), self.kind(inner))
+            }
             Written::Pair(first, second) => {
                 format!("pair of {} and {}", self.kind(first), self.kind(second))
             }
@@ -147,8 +149,8 @@ impl Page<'_> {
     fn needs(&self, written: &Written, names: &mut BTreeSet<String>) {
         let name = match written {
             Written::Name(name) => name,
-            Written::List(inner) | Written::Map(inner) => return self.needs(inner, names),
-            Written::Pair(first, second) => {
+            Written::List(inner) => return self.needs(inner, names),
+            Written::Map(first, second) | Written::Pair(first, second) => {
                 self.needs(first, names);
                 return self.needs(second, names);
             }
@@ -192,13 +194,17 @@ impl Page<'_> {
         objects
     }
 
-    fn values(&self, written: &Written) -> Vec<Value> {
+    /// Values of a type, which together hold every choice there is.
+    pub(crate) fn values(&self, written: &Written) -> Vec<Value> {
         let name = match written {
             Written::Name(name) => name,
             // One list that holds every choice.
             Written::List(inner) => return vec![Value::Array(self.values(inner))],
-            Written::Map(inner) => {
-                return self.values(inner).into_iter().map(|value| json!({"a": value})).collect();
+            Written::Map(key, inner) => {
+                let value = self.values(inner).into_iter().next().unwrap_or_default();
+                let keys = self.values(key).into_iter();
+                let object = keys.filter_map(|key| Some((key.as_str()?.to_owned(), value.clone())));
+                return vec![Value::Object(object.collect())];
             }
             Written::Pair(first, second) => {
                 let (first, second) = (self.values(first), self.values(second));

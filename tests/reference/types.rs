@@ -60,8 +60,8 @@ pub(crate) enum Content {
 pub(crate) enum Written {
     Name(String),
     List(Box<Written>),
-    /// An object whose keys are texts.
-    Map(Box<Written>),
+    /// An object whose keys are values of the first.
+    Map(Box<Written>, Box<Written>),
     Pair(Box<Written>, Box<Written>),
 }
 
@@ -210,7 +210,9 @@ fn written(ty: &Type) -> Written {
         Some((outer, inner)) => match (outer.as_str(), inner.as_slice()) {
             ("Box" | "Arc", [inner]) => written(inner),
             ("Vec" | "BTreeSet", [inner]) => Written::List(Box::new(written(inner))),
-            ("BTreeMap", [_, inner]) => Written::Map(Box::new(written(inner))),
+            ("BTreeMap", [key, inner]) => {
+                Written::Map(Box::new(written(key)), Box::new(written(inner)))
+            }
             (other, _) => panic!("`{other}<…>` is not known here"),
         },
         None => Written::Name(last_word(ty)),

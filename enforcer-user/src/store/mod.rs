@@ -48,7 +48,7 @@ pub use error::Error;
 pub use journal::{Durable, Health, Journal, Place};
 pub use reader::{EventPage, Reader};
 pub use summary::SessionSummary;
-pub use verify::{Problem, Progress, VerifyReport};
+pub use verify::{Mismatch, Progress, VerifyReport};
 
 use journal::Shared;
 

@@ -27,7 +27,7 @@ const PROGRESS_RECORDS: u64 = 256;
 
 /// One thing that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Problem {
+pub struct Mismatch {
     /// The session that is touched, where it can be told.
     pub session: Option<SessionId>,
     /// The record of it.
@@ -64,7 +64,7 @@ pub struct VerifyReport {
     /// earlier.
     pub key: String,
     /// What is wrong; empty: everything is as it was written.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Mismatch>,
     /// What is not wrong and limits what could be proven.
     pub notes: Vec<String>,
 }
@@ -334,7 +334,7 @@ impl Verification<'_> {
                 Err(error) => Some(error.to_string()),
             };
             if let Some(what) = what {
-                self.push(Problem {
+                self.push(Mismatch {
                     session: Some(event.session),
                     sequence: Some(event.sequence),
                     exchange: Some(exchange),
@@ -374,7 +374,7 @@ impl Verification<'_> {
     fn problem(&mut self, place: Option<(SessionId, u64)>, what: String) {
         let (session, sequence) = place.unzip();
         if self.only.is_none() || session.is_none() || session == self.only {
-            self.push(Problem { session, sequence, exchange: None, what });
+            self.push(Mismatch { session, sequence, exchange: None, what });
         }
     }
 
@@ -384,7 +384,7 @@ impl Verification<'_> {
         }
     }
 
-    fn push(&mut self, problem: Problem) {
+    fn push(&mut self, problem: Mismatch) {
         if self.report.problems.len() < JOURNAL_FINDINGS_MAX {
             self.report.problems.push(problem);
         }
