@@ -267,7 +267,8 @@ pub struct OriginKey {
 /// Ancestors of a process that an origin names.
 pub const ANCESTORS: usize = 4;
 
-/// What the kernel knew when a guarded process connected.
+/// What the kernel knew when a guarded process connected. Of a datagram socket with another port than 53 nothing
+/// was redirected: it is connected to that address and never sends.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -295,8 +296,8 @@ pub struct Origin {
     pub port: u16,
     /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
     pub protocol: u16,
-    /// Unused.
-    pub padding: u32,
+    /// How much of the process's egress is taken, one of [`capture`].
+    pub capture: u32,
     /// Command name of the thread, padded with zero bytes.
     pub comm: [u8; 16],
 }
@@ -358,7 +359,7 @@ pub const NOTHING_REFUSED: u32 = 0;
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A datagram that is not a DNS query to port 53.
+    /// A datagram that is not a DNS query to port 53; by [`Hook::Egress`], one sent over a connected socket.
     Datagram = 1,
     /// A socket type or protocol outside the allow-list (raw, SCTP, MPTCP, ping, UDP-Lite, …).
     SocketKind = 2,

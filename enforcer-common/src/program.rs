@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Names of the programs, as they appear in the object and as pin file names of their links.
 
-/// `cgroup/connect4`: redirects TCP, sends DNS to the resolver, refuses other UDP.
+/// `cgroup/connect4`: redirects TCP, sends DNS to the resolver, marks other UDP as not to send.
 pub const CONNECT4: &str = "connect4";
 /// `cgroup/connect6`: the same for IPv6 and mapped IPv4.
 pub const CONNECT6: &str = "connect6";
@@ -19,7 +19,8 @@ pub const GETPEERNAME4: &str = "getpeername4";
 pub const GETPEERNAME6: &str = "getpeername6";
 /// `cgroup/sock_create`: the allow-list of socket kinds.
 pub const SOCK_CREATE: &str = "sock_create";
-/// `cgroup_skb/egress`: what is not on the loopback device does not leave; hands the original destination over to
+/// `cgroup_skb/egress`: what is not on the loopback device does not leave, nor does what a connected datagram socket
+/// sends, except name queries; hands the original destination over to
 /// the proxy.
 pub const EGRESS: &str = "egress";
 /// `cgroup_skb/ingress`: nobody outside reaches a guarded socket.

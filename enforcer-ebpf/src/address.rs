@@ -115,6 +115,16 @@ pub(crate) fn is_loopback(address: &[u8; 16]) -> bool {
     w0 == 0 && w1 == 0 && w2 == 0 && (w3 == 0 || w3 == 1_u32.to_be())
 }
 
+/// Whether an address is a group's (multicast): 224.0.0.0/4, mapped, or ff00::/8.
+#[inline(always)]
+pub(crate) fn is_group(address: &[u8; 16]) -> bool {
+    let [w0, _, _, w3] = words(address);
+    if is_mapped_v4(address) {
+        return w3.to_ne_bytes()[0] & 0xf0 == 0xe0;
+    }
+    w0.to_ne_bytes()[0] == 0xff
+}
+
 #[inline(always)]
 pub(crate) fn is_mapped_v4(address: &[u8; 16]) -> bool {
     let [w0, w1, w2, _] = words(address);

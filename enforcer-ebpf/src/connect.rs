@@ -2,6 +2,10 @@
 //! `connect()` of a guarded task: TCP goes to the proxy, DNS to the resolver, the rest nowhere. Only a
 //! listener of the same session on loopback is reached directly (`local.rs`).
 //!
+//! The connect of any other datagram socket succeeds, and nothing can be sent over it: the C library connects such
+//! a socket to each address of a name to learn its own source address, and sends nothing. `egress.rs` drops and
+//! records what is sent.
+//!
 //! Decides on the current task, not on the socket, so that a socket made elsewhere is caught too.
 //! Errs closed: without settings, without memory for the origin, or outside the namespace in which
 //! the proxy listens, the connect is refused. A rewritten address alone does not bind the packet to
@@ -76,7 +80,10 @@ fn decide(
             }
             redirect(ctx, family, settings, task, attempt)
         }
-        (SOCK_DGRAM, PROTOCOL_UDP) => redirect(ctx, family, settings, task, attempt),
+        (SOCK_DGRAM, PROTOCOL_UDP) => match redirect(ctx, family, settings, task, attempt) {
+            Err(Refusal::Datagram) if is_made_guarded(ctx) => silence(ctx, settings, task, attempt),
+            other => other,
+        },
         _ => Err(Refusal::SocketKind),
     }
 }
@@ -124,6 +131,55 @@ fn remember(
     if is_own {
         return arrived_already(socket, attempt).map(|()| 0);
     }
+    if !keep(ctx, settings, task, attempt, netns) {
+        return Err(Refusal::NotReady);
+    }
+    match attempt.protocol {
+        PROTOCOL_TCP => Ok(door.proxy_port),
+        _ => {
+            let index = datagram::server_index(socket, attempt).ok_or(Refusal::NotReady)?;
+            Ok(door.resolver_port + index)
+        }
+    }
+}
+
+/// Lets a datagram socket connect and remembers on it who did so: by that, `egress.rs` drops what it sends. Apart
+/// for the same reason as `remember`.
+///
+/// SECURITY: not to a group. The kernel delivers what is sent there to listeners of this host by a copy that belongs
+/// to no socket, so no hook would see it. The same is true of a broadcast, for which a guarded socket never has the
+/// permission (`option.rs`): the kernel itself refuses that connect.
+#[inline(never)]
+pub(crate) fn silence(
+    ctx: &SockAddrContext,
+    settings: &Settings,
+    task: &Task,
+    attempt: &Attempt,
+) -> Result<(), Refusal> {
+    if address::is_group(&attempt.address) {
+        return Err(Refusal::Datagram);
+    }
+    // SAFETY: the context is the one the kernel passed in.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.sock_addr.cast()) };
+    if keep(ctx, settings, task, attempt, netns) { Ok(()) } else { Err(Refusal::NotReady) }
+}
+
+/// Whether a guarded task made the socket. What somebody else did to another one before is not known: it may have
+/// a route of its own, or permission to broadcast.
+#[inline(always)]
+fn is_made_guarded(ctx: &SockAddrContext) -> bool {
+    maps::socket_label(address::socket(ctx)).is_some()
+}
+
+/// Puts the origin on the socket; false when there is no memory for it.
+#[inline(always)]
+fn keep(
+    ctx: &SockAddrContext,
+    settings: &Settings,
+    task: &Task,
+    attempt: &Attempt,
+    netns: u64,
+) -> bool {
     let mut origin = Origin {
         session: task.session,
         // SAFETY: the context is the one the kernel passed in.
@@ -139,30 +195,27 @@ fn remember(
         ancestors: [0; ANCESTORS],
         port: attempt.port,
         protocol: attempt.protocol,
-        padding: 0,
+        capture: task.capture,
         comm: task.comm,
     };
     // In place: 6.1 counts the stack of all calls together, and there is no room for a copy.
     task::ancestors(settings, &mut origin.ancestors);
-    if !maps::remember(socket, &mut origin) {
-        return Err(Refusal::NotReady);
-    }
-    match attempt.protocol {
-        PROTOCOL_TCP => Ok(door.proxy_port),
-        _ => {
-            let index = datagram::server_index(socket, attempt).ok_or(Refusal::NotReady)?;
-            Ok(door.resolver_port + index)
-        }
-    }
+    maps::remember(address::socket(ctx), &mut origin)
 }
 
 /// While one generation of programs replaces another, both may see one connect: the second finds our own
 /// port as destination and the origin on the socket, and leaves both. A task that names our port itself
-/// has no origin on its socket, or goes again where that socket went before.
+/// has no origin on its socket, or goes again where that socket went before. A datagram socket that was connected
+/// past the resolver did not come by it.
 #[inline(always)]
 fn arrived_already(socket: *mut c_void, attempt: &Attempt) -> Result<(), Refusal> {
     match maps::socket_origin(socket) {
-        Some(origin) if origin.protocol == attempt.protocol => Ok(()),
+        Some(origin)
+            if origin.protocol == attempt.protocol
+                && (origin.protocol == PROTOCOL_TCP || origin.port == PORT_DNS) =>
+        {
+            Ok(())
+        }
         _ => Err(Refusal::OwnPort),
     }
 }

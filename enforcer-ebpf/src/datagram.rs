@@ -36,9 +36,21 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     match verdict {
         Ok(()) => GO_ON,
         Err(refusal) => {
-            event::refused(Hook::Sendmsg, refusal, &task, &attempt);
+            event::refused(Hook::Sendmsg, refusal, &task, &named(ctx, attempt));
             REFUSE
         }
+    }
+}
+
+/// The attempt with the address that it would go to. A connected socket whose message has control data with it
+/// comes here without one.
+#[inline(always)]
+fn named(ctx: &SockAddrContext, attempt: Attempt) -> Attempt {
+    match maps::socket_origin(address::socket(ctx)) {
+        Some(origin) if attempt.port == 0 && origin.protocol == PROTOCOL_UDP => {
+            Attempt { address: origin.address, port: origin.port, ..attempt }
+        }
+        _ => attempt,
     }
 }
 
@@ -92,10 +104,18 @@ pub(crate) fn recvmsg(ctx: &SockAddrContext, family: Family) {
     }
 }
 
-/// `cgroup/getpeername4` and `cgroup/getpeername6`.
+/// `cgroup/getpeername4` and `cgroup/getpeername6`. The peer of a datagram socket is the resolver only where it was
+/// connected to a name server; it may have sent to one besides.
 #[inline(always)]
 pub(crate) fn getpeername(ctx: &SockAddrContext, family: Family) {
-    if let Some(origin) = maps::socket_origin(address::socket(ctx)) {
-        address::rewrite(ctx, family, &origin.address, origin.port);
+    let Some(origin) = maps::socket_origin(address::socket(ctx)) else {
+        return;
+    };
+    if origin.protocol == PROTOCOL_UDP {
+        let peer = address::attempt(ctx, family);
+        if !task::door(origin.netns).is_some_and(|door| connect::is_own_port(&door, &peer)) {
+            return;
+        }
     }
+    address::rewrite(ctx, family, &origin.address, origin.port);
 }

@@ -8,6 +8,11 @@
 //! The same holds for what arrives: the kernel answers some packets without the socket that they are for (a
 //! SYN cookie when the queue of a listener is full, a challenge), and no hook sees such an answer.
 //!
+//! Of a datagram socket only queries to the resolver go on, on the loopback device, too.
+//!
+//! SECURITY: this is the one place that sees what a connected datagram socket sends, and it looks at the packet and
+//! not at what the socket was last used for: a datagram may be begun before the socket is connected anew.
+//!
 //! Also hands the origin of a flow to the proxy and the resolver, which know their peer only: before the packet
 //! that begins the flow can arrive, and where its source port is known, also that of an unconnected datagram.
 //!
@@ -24,10 +29,12 @@ use enforcer_common::{
 };
 
 use crate::address;
+use crate::connect::SOCK_DGRAM;
 use crate::event::{self, Attempt};
 use crate::local::{self, Flow};
 use crate::maps::{self, ORIGINS};
 use crate::task::{self, Task};
+use crate::watch;
 
 /// Verdicts of the hook: the packet goes on, or is dropped.
 const GO_ON: i32 = 1;
@@ -51,6 +58,11 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
     // SAFETY: the hook may read this member; it is checked against null where it is used.
     let socket = unsafe { ptr::read_volatile(&raw const (*raw).__bindgen_anon_2.sk) };
     let origin = maps::socket_origin(socket.cast());
+    if let Some(origin) = origin
+        && origin.protocol == PROTOCOL_UDP
+    {
+        return datagram(ctx, origin, ifindex == LOOPBACK_IFINDEX);
+    }
     if ifindex == LOOPBACK_IFINDEX {
         return match origin {
             Some(origin) => {
@@ -61,13 +73,7 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
         };
     }
     let task = match origin {
-        Some(origin) => Task {
-            session: origin.session,
-            tgid: origin.tgid,
-            uid: origin.uid,
-            comm: origin.comm,
-            capture: capture::ALL,
-        },
+        Some(origin) => who_connected(origin),
         None => match maker(ctx, socket.cast()) {
             Some(maker) => maker,
             None => return GO_ON,
@@ -75,6 +81,42 @@ pub(crate) fn packet(ctx: &SkBuffContext) -> i32 {
     };
     event::refused(Hook::Egress, Refusal::Device, &task, &destination_of(ctx));
     DROP
+}
+
+/// A packet of a datagram socket that a hook let connect or send. Of a process that is not guarded only what goes
+/// to an endpoint is dropped.
+#[inline(always)]
+fn datagram(ctx: &SkBuffContext, origin: &Origin, is_loopback: bool) -> i32 {
+    let mut attempt = destination_of(ctx);
+    // What has the resolver's port was redirected there: if it goes anywhere else, a device or a route leads it.
+    let mut refusal = Refusal::Device;
+    if attempt.protocol == PROTOCOL_UDP {
+        if is_resolver_port(origin, attempt.port) {
+            if is_loopback && address::is_loopback(&attempt.address) {
+                hand_over(ctx, origin);
+                return GO_ON;
+            }
+        } else {
+            refusal = Refusal::Datagram;
+        }
+    }
+    if origin.capture != capture::ALL && !watch::is_endpoint_at(&attempt.address, attempt.port) {
+        return GO_ON;
+    }
+    attempt.socket_type = SOCK_DGRAM;
+    event::refused(Hook::Egress, refusal, &who_connected(origin), &attempt);
+    DROP
+}
+
+#[inline(always)]
+fn who_connected(origin: &Origin) -> Task {
+    Task {
+        session: origin.session,
+        tgid: origin.tgid,
+        uid: origin.uid,
+        comm: origin.comm,
+        capture: origin.capture,
+    }
 }
 
 /// `cgroup_skb/ingress`: nothing from outside has business with a guarded socket, as it cannot answer.
@@ -177,7 +219,7 @@ fn ports(ctx: &SkBuffContext, header: &Header) -> Option<(u16, u16)> {
     Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
 }
 
-/// Leaves the origin of a flow where the proxy and the resolver look for it.
+/// Leaves the origin of a flow where the proxy and the resolver look for it. Of datagrams, only for queries.
 #[inline(always)]
 fn hand_over(ctx: &SkBuffContext, origin: &Origin) {
     let Some(header) = header(ctx) else {
@@ -186,12 +228,12 @@ fn hand_over(ctx: &SkBuffContext, origin: &Origin) {
     if u16::from(header.protocol) != origin.protocol {
         return;
     }
-    let Some((source, destination)) = ports(ctx, &header) else {
+    let Some((source, _)) = ports(ctx, &header) else {
         return;
     };
     let sequence = match origin.protocol {
         PROTOCOL_TCP if is_first(ctx, &header) => sequence(ctx, &header),
-        PROTOCOL_UDP if is_query(origin, &header, destination) => 0,
+        PROTOCOL_UDP => 0,
         _ => return,
     };
     let key = OriginKey {
@@ -207,9 +249,8 @@ fn hand_over(ctx: &SkBuffContext, origin: &Origin) {
 }
 
 #[inline(always)]
-fn is_query(origin: &Origin, header: &Header, destination: u16) -> bool {
-    task::door(origin.netns).is_some_and(|door| door.resolver_index(destination).is_some())
-        && address::is_loopback(&header.destination)
+fn is_resolver_port(origin: &Origin, port: u16) -> bool {
+    task::door(origin.netns).is_some_and(|door| door.resolver_index(port).is_some())
 }
 
 /// The sequence number of a TCP segment; zero of one that is cut off, which no proxy takes.

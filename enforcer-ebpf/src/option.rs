@@ -23,6 +23,10 @@ const SOL_IPV6: i32 = 41;
 /// A larger value is not copied for the programs; a length of zero says that the kernel's own copy stands
 /// (`Documentation/bpf/prog_cgroup_sockopt.rst`).
 const VALUE_BYTES_MAX: i32 = 4096;
+/// A length by which the kernel leaves the option as it is and reports success (same source).
+const LENGTH_OF_NO_CHANGE: i32 = -1;
+/// `asm-generic/socket.h`.
+const SO_BROADCAST: i32 = 6;
 
 /// `cgroup/setsockopt`.
 #[inline(always)]
@@ -43,6 +47,11 @@ pub(crate) fn set(ctx: &SockoptContext) -> i32 {
             Attempt { option_level: level as u16, option_name: name as u16, ..Attempt::default() };
         event::refused(Hook::Setsockopt, Refusal::SocketOption, &task, &attempt);
         return REFUSE;
+    }
+    if is_without_effect(level, name) && task::current(task::settings()).is_some() {
+        // SAFETY: the hook may write this field.
+        unsafe { ptr::write_volatile(&raw mut (*raw).optlen, LENGTH_OF_NO_CHANGE) };
+        return GO_ON;
     }
     if bytes > VALUE_BYTES_MAX {
         // SAFETY: the hook may write this field.
@@ -69,4 +78,12 @@ fn is_refused(level: i32, name: i32) -> bool {
         SOL_IPV6 => matches!(name, 6 | 20 | 27 | 42..=48 | 54 | 55 | 57 | 59 | 75 | 78),
         _ => false,
     }
+}
+
+/// SECURITY: the permission to broadcast. A guarded task cannot send a broadcast, but could connect to one, and of
+/// what is sent there the kernel delivers a copy to listeners of this host that no hook sees. Without the permission
+/// the kernel refuses the connect. Not refused here, because runtimes ask for it on every datagram socket.
+#[inline(always)]
+fn is_without_effect(level: i32, name: i32) -> bool {
+    level == SOL_SOCKET && name == SO_BROADCAST
 }

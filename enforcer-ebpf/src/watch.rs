@@ -3,9 +3,9 @@
 //! endpoints, and, where the bundle says so, everybody else.
 //!
 //! An address and port that some endpoint's name has leads to the proxy; a datagram there is refused, so that
-//! clients of QUIC fall back to TCP. Everything else goes on as if there were no program. Who is nobody's becomes
-//! an agent by its first such attempt. Errs towards leaving alone where an address is not known, and closed where
-//! one is.
+//! clients of QUIC fall back to TCP, and a datagram socket that is connected there sends nothing. Everything else
+//! goes on as if there were no program. Who is nobody's becomes an agent by its first such attempt. Errs towards
+//! leaving alone where an address is not known, and closed where one is.
 
 use aya_ebpf::programs::SockAddrContext;
 use enforcer_common::{
@@ -47,7 +47,7 @@ pub(crate) fn connect(
     let verdict = if is_stream {
         redirect(ctx, family, settings, &task, &attempt)
     } else {
-        Err(Refusal::Datagram)
+        connect::silence(ctx, settings, &task, &attempt)
     };
     match verdict {
         Ok(()) => GO_ON,
@@ -109,7 +109,13 @@ fn is_watched(standing: &Standing) -> bool {
 
 #[inline(always)]
 fn is_endpoint(attempt: &Attempt) -> bool {
-    let key = EndpointKey { address: attempt.address, port: attempt.port, padding: [0; 3] };
+    is_endpoint_at(&attempt.address, attempt.port)
+}
+
+/// Whether some endpoint has this address and port.
+#[inline(always)]
+pub(crate) fn is_endpoint_at(address: &[u8; 16], port: u16) -> bool {
+    let key = EndpointKey { address: *address, port, padding: [0; 3] };
     // SAFETY: only whether there is an element is asked.
     unsafe { ENDPOINTS.get(&key) }.is_some()
 }

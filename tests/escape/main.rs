@@ -9,6 +9,7 @@
     reason = "a test stops at the first thing that is not as expected"
 )]
 
+mod connected;
 mod identity;
 mod kind;
 mod local;

@@ -20,7 +20,7 @@ const STREAMS: [&str; 8] = [
     "[::1]:3128",
     "[fd99::1]:3128",
 ];
-const DATAGRAMS: [&str; 2] = ["127.0.0.53:53", "10.99.0.1:3128"];
+const DATAGRAMS: [&str; 4] = ["127.0.0.53:53", "127.0.0.1:3128", "10.99.0.1:3128", "[::1]:3128"];
 /// Text by which the test tells that nothing earlier is under way.
 const END: &str = "STRANGER-END";
 

@@ -116,7 +116,7 @@ fn of_a_watched_process_quic_to_an_endpoint_is_refused_and_other_datagrams_are_n
             r#"
 server = socket_(AF_INET, SOCK_DGRAM); server.bind(("10.99.0.2", 0)); here = server.getsockname()
 s = socket_(AF_INET, SOCK_DGRAM)
-show(outcome(s.sendto, b"x", ("10.99.0.2", 443)), outcome(s.connect, ("10.99.0.2", 443)))
+show(outcome(s.sendto, b"x", ("10.99.0.2", 443)), outcome(s.connect, ("10.99.0.2", 443)), outcome(s.send, b"x"))
 show(outcome(s.sendto, b"quic", here), server.recvfrom(9)[0])
 s.connect(here); show(s.send(b"quic"), server.recvfrom(9)[0], s.getpeername() == here)
 show(outcome(socket_(AF_INET, SOCK_DGRAM).sendto, b"x", ("10.99.0.2", 53)))
@@ -124,9 +124,9 @@ raw = socket_(AF_INET, SOCK_RAW, IPPROTO_ICMP); show(outcome(raw.connect, ("10.9
 show(outcome(raw.setsockopt, IPPROTO_IP, 4, b""), outcome(s.setsockopt, IPPROTO_IP, 35, struct.pack("4s4si", inet_aton("224.0.0.99"), inet_aton("127.0.0.1"), 0)))
 "#,
         );
-        let expect = ["EPERM EPERM", "4 b'quic'", "4 b'quic' True", "1", "None", "None None"];
+        let expect = ["EPERM None EPERM", "4 b'quic'", "4 b'quic' True", "1", "None", "None None"];
         assert_eq!(lines, expect);
-        for hook in [Hook::Sendmsg, Hook::Connect] {
+        for hook in [Hook::Sendmsg, Hook::Egress] {
             let event = lab.any_event();
             assert_eq!((event.hook, event.refusal), (hook as u32, Refusal::Datagram as u32));
             assert_eq!((event.port, event.session != 0), (443, true));

@@ -214,8 +214,8 @@ pub enum Technique {
     BoundDevice,
     /// A call of `bpf()`.
     BpfCall,
-    /// A datagram socket was connected and nothing sent. The C library does so with each address of a name,
-    /// to sort them; so does a client of QUIC before its first packet.
+    /// A datagram was sent over a connected socket, or such a socket was made elsewhere and could not be connected.
+    /// A connect without a datagram is no attempt: the C library does that with each address of a name, to sort them.
     ConnectedDatagram,
     /// A signal to the daemon.
     DaemonSignal,
@@ -319,12 +319,6 @@ impl Technique {
             Self::UnknownPeer => "unknown_peer",
         }
     }
-
-    /// True for what ordinary programs do without meaning to get around anything.
-    #[must_use]
-    pub const fn is_ordinary(self) -> bool {
-        matches!(self, Self::ConnectedDatagram)
-    }
 }
 
 /// The technique behind a refused attempt.
@@ -358,7 +352,7 @@ const PORT_HTTPS: u16 = 443;
 const fn datagram(hook: Hook, socket: &SocketFacts) -> Technique {
     match (socket.is_multicast, hook, socket.port) {
         (true, _, _) => Technique::Multicast,
-        (false, Hook::Connect, _) => Technique::ConnectedDatagram,
+        (false, Hook::Connect | Hook::Egress, _) => Technique::ConnectedDatagram,
         (false, _, PORT_HTTPS) => Technique::Quic,
         (false, _, _) => Technique::Datagram,
     }
@@ -444,7 +438,8 @@ mod tests {
             (Hook::Sendmsg, Refusal::Datagram, group, Technique::Multicast),
             (Hook::Connect, Refusal::Datagram, group, Technique::Multicast),
             (Hook::Connect, Refusal::Datagram, to(443), Technique::ConnectedDatagram),
-            (Hook::Connect, Refusal::Datagram, to(0), Technique::ConnectedDatagram),
+            (Hook::Egress, Refusal::Datagram, to(443), Technique::ConnectedDatagram),
+            (Hook::Egress, Refusal::Datagram, to(0), Technique::ConnectedDatagram),
             (Hook::Egress, Refusal::Device, socket(2, 0, 6), Technique::OtherDevice),
             (Hook::Ingress, Refusal::Device, socket(2, 0, 6), Technique::ListenerFromOutside),
             (Hook::Ingress, Refusal::Device, socket(2, 0, 17), Technique::DatagramFromOutside),

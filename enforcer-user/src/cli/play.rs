@@ -374,11 +374,7 @@ fn obligation_line(body: &EventBody, paint: Paint) -> String {
 }
 
 fn refused_line(refused: &NetworkRefused, paint: Paint) -> String {
-    let word = if refused.technique.is_ordinary() {
-        paint.bad("REFUSED by the kernel")
-    } else {
-        paint.alarm("WAY AROUND refused")
-    };
+    let word = paint.alarm("WAY AROUND refused");
     let to = refused.destination.as_ref().map(|to| format!(" to {}", visible(to)));
     let by = match refused.process.pid {
         0 => "an unknown process".to_owned(),

@@ -100,14 +100,7 @@ pub fn network_refused(
         let count = counts.entry(refused.technique).or_insert(0);
         *count = count.saturating_add(1);
     }
-    let destination = match (refused.technique, &refused.destination) {
-        // The C library connects one datagram socket for each address of a name, to sort them. All of them
-        // are one look at one name, so only the port tells them apart.
-        (Technique::ConnectedDatagram, Some(to)) => {
-            to.rsplit_once(':').map_or_else(String::new, |(_, port)| port.to_owned())
-        }
-        (_, to) => to.as_deref().unwrap_or(&refused.socket).to_owned(),
-    };
+    let destination = refused.destination.as_deref().unwrap_or(&refused.socket).to_owned();
     let technique = refused.technique;
     let hook = word_of(&refused.hook);
     let kind = Kind { session, pid: refused.process.pid, hook, technique, destination };

@@ -37,7 +37,7 @@ pub struct SessionSummary {
     pub connections_refused: u64,
     /// What the kernel or the resolver refused, repeats included.
     pub network_refused: u64,
-    /// Of these, attempts that ordinary programs do not make: ways around Enforcer.
+    /// Of these, what was refused below the proxy: ways around Enforcer. The others are names that no endpoint uses.
     #[serde(default)]
     pub attempts: u64,
 }
@@ -90,9 +90,7 @@ impl SessionSummary {
             EventBody::NetworkRefused(refused) => {
                 let count = refused.repeated.count;
                 self.network_refused = self.network_refused.saturating_add(count);
-                if !refused.technique.is_ordinary() {
-                    self.attempts = self.attempts.saturating_add(count);
-                }
+                self.attempts = self.attempts.saturating_add(count);
             }
             EventBody::ResolveRefused { repeated, .. } => {
                 self.network_refused = self.network_refused.saturating_add(repeated.count);

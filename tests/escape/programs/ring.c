@@ -88,6 +88,14 @@ int main(int count, char **words) {
         printf("%d\n", submit((struct io_uring_sqe){
             .opcode = IORING_OP_SENDMSG, .fd = fd, .addr = (uintptr_t)&message, .len = 1}));
     }
+    if (!strcmp(how, "connected")) {
+        fd = made(SOCK_DGRAM, 0);
+        int result = submit((struct io_uring_sqe){
+            .opcode = IORING_OP_CONNECT, .fd = fd, .addr = (uintptr_t)&to, .off = sizeof to});
+        if (result < 0) return printf("connect %d\n", result), 0;
+        printf("%d\n", submit((struct io_uring_sqe){
+            .opcode = IORING_OP_SEND, .fd = fd, .addr = (uintptr_t)MARKER, .len = 15}));
+    }
     if (!strcmp(how, "join")) {
         struct { struct in_addr group, own; } join;
         inet_pton(AF_INET, "239.78.70.79", &join.group);

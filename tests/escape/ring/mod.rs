@@ -3,6 +3,8 @@
 
 mod connect;
 mod connect_polled;
+mod connected;
+mod connected_polled;
 mod datagram;
 mod datagram_polled;
 mod fast_open;

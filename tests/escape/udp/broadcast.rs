@@ -14,6 +14,6 @@ udp(AF_INET, (SOL_SOCKET, SO_BROADCAST, 1)).sendto(MARKER, ("10.99.0.255", 8080)
 #[ignore = "needs root: cargo xtask test"]
 fn a_broadcast_is_refused() {
     Technique::new(Refused(Hook::Sendmsg, Refusal::Datagram), SCRIPT)
-        .held_by(&[program::SENDMSG4, program::EGRESS])
+        .held_by(&[program::SENDMSG4, program::EGRESS, program::SETSOCKOPT])
         .prove();
 }

@@ -7,7 +7,7 @@ use crate::technique::Outcome::Refused;
 use crate::technique::Technique;
 
 const SCRIPT: &str = r#"
-s = udp()
+s = udp(bind=("10.99.0.1", 0))
 s.connect(("10.99.0.2", 53))
 s.connect(V4)
 s.send(MARKER)
@@ -16,7 +16,7 @@ s.send(MARKER)
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn a_datagram_socket_that_is_connected_again_is_refused() {
-    Technique::new(Refused(Hook::Connect, Refusal::Datagram), SCRIPT)
-        .held_by(&[program::CONNECT4, program::INGRESS, program::EGRESS])
+    Technique::new(Refused(Hook::Egress, Refusal::Datagram), SCRIPT)
+        .held_by(&[program::EGRESS])
         .prove();
 }

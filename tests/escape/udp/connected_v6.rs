@@ -15,7 +15,7 @@ s.send(MARKER)
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn a_connected_ipv6_datagram_socket_is_refused() {
-    Technique::new(Refused(Hook::Connect, Refusal::Datagram), SCRIPT)
-        .held_by(&[program::CONNECT6, program::INGRESS, program::EGRESS])
+    Technique::new(Refused(Hook::Egress, Refusal::Datagram), SCRIPT)
+        .held_by(&[program::EGRESS])
         .prove();
 }
