@@ -11,9 +11,11 @@ use crate::traces::Traces;
 use crate::{check, demo, step};
 
 const PACKAGES: &[Package] = &[
+    Package { name: "default-jdk-headless", probe: Probe::Program("javac") },
     Package { name: "iproute2", probe: Probe::Program("ip") },
     Package { name: "nftables", probe: Probe::Program("nft") },
     Package { name: "nodejs", probe: Probe::Program("node") },
+    Package { name: "wget", probe: Probe::Program("wget") },
 ];
 
 /// The escape suite waits for the kernel most of the time.
