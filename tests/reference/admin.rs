@@ -12,12 +12,17 @@ use crate::round::Round;
 use crate::types::{self, Field, Written};
 
 /// Where the types are, besides those of the record.
-const PLACES: &[&str] =
-    &["enforcer-user/src/admin", "enforcer-user/src/approval", "enforcer-user/src/store"];
+const PLACES: &[&str] = &[
+    "enforcer-core/src/policy/environment.rs",
+    "enforcer-user/src/admin",
+    "enforcer-user/src/approval",
+    "enforcer-user/src/store",
+];
 
 /// Types that are a text or a number, besides those of the record.
 const PLAIN: &[Plain] = &[
     ("Event", "an event: see the [record reference](record-reference.md)", "{}"),
+    ("NamePattern", "text: a variable, or the beginning of several with `*`", r#""AWS_*""#),
     ("PathBuf", "text: a path", r#""/a""#),
     ("QuestionId", "number: a question", "7"),
     ("str", "text", r#""a""#),

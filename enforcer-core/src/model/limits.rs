@@ -280,6 +280,8 @@ pub const MASKERS_MAX: usize = 256;
 /// Bytes of a name in a bundle. The kernel's label of a process has this much room for the agent's name,
 /// and a longer one could be declared but never run.
 pub const NAME_BYTES_MAX: usize = 56;
+/// Bytes of the name of a variable, or of its beginning, that an agent's `env` or `env_exclude` names.
+pub const ENVIRONMENT_NAME_BYTES_MAX: usize = 128;
 /// Entries of `match` in a bundle; every start of a program is compared with each of them.
 pub const SELECTORS_MAX: usize = 64;
 /// Units and cgroups that the entries of a bundle may name; the kernel side has a bit for each of two bundles.

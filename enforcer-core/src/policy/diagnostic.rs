@@ -144,20 +144,28 @@ pub(super) fn closest<'a>(
     (nearest.0 <= allowed).then_some(nearest.1)
 }
 
+impl Diagnostic {
+    /// The text without its severity, for a log, whose lines have a level of their own.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        self.with_word("")
+    }
+
+    fn with_word(&self, word: &str) -> String {
+        let place = self.place.map(|place| format!("{}:{}:", place.line, place.column));
+        let help = self.help.as_ref().map(|help| format!(" ({help})"));
+        let (place, help) = (place.unwrap_or_default(), help.unwrap_or_default());
+        format!("{}:{place} {word}{}{help}", self.file, self.message)
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
-            Some(place) => write!(f, "{}:{}:{}: ", self.file, place.line, place.column)?,
-            None => write!(f, "{}: ", self.file)?,
-        }
-        if self.severity == Severity::Warning {
-            f.write_str("warning: ")?;
-        }
-        f.write_str(&self.message)?;
-        match &self.help {
-            Some(help) => write!(f, " ({help})"),
-            None => Ok(()),
-        }
+        let word = match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        f.write_str(&self.with_word(word))
     }
 }
 
@@ -199,4 +207,21 @@ pub(super) fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
         left.file == right.file && left.span == right.span && left.message == right.message
     });
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_says_so_once_and_not_in_a_log_that_says_so_itself() {
+        let found = Diagnostic::without_place("policy.toml", "nobody").as_warning().help("add one");
+        assert_eq!(found.to_string(), "policy.toml: warning: nobody (add one)");
+        assert_eq!(found.log_text(), "policy.toml: nobody (add one)");
+        let found = Diagnostic { place: Some(Place { line: 3, column: 1 }), ..found };
+        assert_eq!(found.to_string(), "policy.toml:3:1: warning: nobody (add one)");
+        assert_eq!(found.log_text(), "policy.toml:3:1: nobody (add one)");
+        let error = Diagnostic { severity: Severity::Error, ..found };
+        assert_eq!(error.to_string(), error.log_text());
+    }
 }

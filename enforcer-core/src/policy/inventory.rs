@@ -18,7 +18,7 @@ use super::hosts::{HostPattern, Hosts};
 use super::sections::{Approval, Budget, Credential, Entry};
 use super::selector::Selector;
 use super::sheet::{Section, Sheet, Word};
-use super::{Diagnostic, SourceFile, sections, selector, sheet};
+use super::{Diagnostic, SourceFile, environment, sections, selector, sheet};
 
 /// What is spoken on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +79,12 @@ pub(super) struct Mask {
     pub(super) span: Range<usize>,
 }
 
-/// Groups, way of being started, how much of its egress is taken, and place of an agent.
+/// Groups, way of being started, variables, how much of its egress is taken, and place of an agent.
 #[derive(Clone, Debug)]
 pub(super) struct Agent {
     pub(super) groups: Vec<String>,
     pub(super) launch: LaunchMode,
+    pub(super) environment: environment::Names,
     pub(super) capture: Capture,
     pub(super) span: Range<usize>,
 }
@@ -190,12 +191,14 @@ fn unknown(sheet: &mut Sheet<'_>, word: &Word, message: &str, known: &[&str]) {
 
 fn read_agents(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
     for (name, section) in sheet.named(top, "agents") {
-        sheet.only(&section, &["match", "groups", "capture", "launch"]);
+        let keys = ["match", "groups", "capture", "launch"];
+        sheet.only(&section, &[&keys[..], &environment::KEYS].concat());
         let capture = selector::read(sheet, &name, &section, inventory);
         let launch = read_launch(sheet, &section);
         let groups = read_groups(sheet, &section);
         inventory.groups.extend(groups.iter().cloned());
-        let agent = Agent { groups, launch, capture, span: name.span };
+        let environment = environment::read(sheet, &section);
+        let agent = Agent { groups, launch, environment, capture, span: name.span };
         inventory.agents.insert(AgentName::new(name.text), agent);
     }
 }

@@ -25,6 +25,8 @@ pub struct InventoryChange {
 const DEFAULTS: &[(&str, &str)] = &[
     ("mode", "\"enforce\""),
     ("agents.capture", "\"all\""),
+    ("agents.env", "[]"),
+    ("agents.env_exclude", "[]"),
     ("agents.launch", "\"confined\""),
     ("budgets.answer_tokens", "16384"),
     ("endpoints.ports", "[443]"),

@@ -83,6 +83,7 @@ fn value(of: &Value) -> String {
         Some("array") => match of.get("items").and_then(|items| items.get("type")?.as_str()) {
             Some("integer") => "list of numbers".to_owned(),
             Some(_) => "list of texts".to_owned(),
+            None if of.get("items").is_some_and(is_variable) => "list of variables".to_owned(),
             None if of.get("items").is_some_and(is_name) => "list of names".to_owned(),
             None => "list of tables".to_owned(),
         },
@@ -94,4 +95,8 @@ fn value(of: &Value) -> String {
 
 fn is_name(items: &Value) -> bool {
     items.get("$ref").is_some_and(|of| of == "#/definitions/name")
+}
+
+fn is_variable(items: &Value) -> bool {
+    items.get("$ref").is_some_and(|of| of == "#/definitions/variable")
 }
