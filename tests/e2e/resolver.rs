@@ -99,6 +99,7 @@ fn without_the_hosts_resolver_names_are_refused_until_it_is_back() {
     drop(resolver);
 }
 
-fn mount_bpffs(at: &Path) {
+/// Mounts the file system of the pins where the host sees it, for a daemon with mounts of its own.
+pub(crate) fn mount_bpffs(at: &Path) {
     mount(Some("enforcer"), at, Some("bpf"), MsFlags::empty(), Some("mode=0700")).unwrap();
 }

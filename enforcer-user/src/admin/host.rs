@@ -40,6 +40,8 @@ pub struct Host {
     pub cgroup: PathBuf,
     /// Why what is in the bundle's folder is not in force, where that is so.
     pub policy_refused: RwLock<Option<String>>,
+    /// Selectors that mean nothing on this host, each with its agent and why.
+    pub selectors_without: RwLock<Vec<String>>,
     /// 20 random bits for each session id.
     pub random: fn() -> u32,
     /// Groups whose members may ask.

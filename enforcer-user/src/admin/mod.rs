@@ -9,6 +9,7 @@ mod access;
 mod api;
 mod audit;
 mod client;
+pub mod folder;
 mod grade;
 mod host;
 mod metrics;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use enforcer_core::budget::Amount;
 use enforcer_core::model::{AgentName, Alarm, Launch, Mode, PolicyVersion, SessionId, UnixMillis};
+use enforcer_core::policy::Environment;
 use enforcer_core::record::Technique;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +39,7 @@ pub use client::{Client, Error};
 pub use grade::{AUDIT_GROUP, Grade, Groups, Needs, USE_GROUP};
 pub use host::Host;
 pub use metrics::{Kind, METRICS, Metric};
-pub use server::{bind, refuse_taken, serve};
+pub use server::{bind, fresh_name, refuse_taken, serve};
 
 /// `POST /v1/sessions`: make the asking process an agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub struct StartedSession {
     pub launch: Launch,
     /// Variables that make language runtimes trust the CA.
     pub environment: Vec<(String, String)>,
+    /// Which variables of the asking process its command gets.
+    pub inherits: Environment,
 }
 
 /// `GET /v1/status`: the state at a glance.
@@ -79,6 +83,10 @@ pub struct Status {
     pub policy: PolicyStatus,
     /// Can it write down what happens.
     pub journal: String,
+    /// Fingerprint of the key that signs the journal: noted elsewhere, it shows whether the journal that is verified
+    /// later is this one.
+    #[serde(default)]
+    pub journal_key: String,
     /// The programs in the kernel.
     pub programs: Vec<ProgramStatus>,
     /// Network namespaces in which guarded processes are served, besides the daemon's own.
@@ -91,6 +99,9 @@ pub struct Status {
     pub tier_reason: Option<String>,
     /// Kernel events that were lost because the ring was full; verdicts were not.
     pub kernel_events_lost: u64,
+    /// What is not broken and yet not what somebody may expect: selectors that mean nothing on this host.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Where the programs attach.
     pub cgroup: PathBuf,
     /// Sessions that are alive, as far as the asking user may read them.

@@ -72,11 +72,13 @@ pub(super) fn state_of_everything(host: &Host) -> Status {
             Health::Healthy => "healthy".to_owned(),
             Health::Failing(cause) => format!("failing: {cause}"),
         },
+        journal_key: host.enforcer.journal.key(),
         programs,
         namespaces: host.namespaces.load(Ordering::Relaxed),
         tier: host.kernel.tier().name().to_owned(),
         tier_reason: host.kernel.tier().reason().map(str::to_owned),
         kernel_events_lost: host.kernel.events_lost().unwrap_or(0),
+        warnings: host.selectors_without.read().unwrap_or_else(PoisonError::into_inner).clone(),
         cgroup: host.cgroup.clone(),
         sessions: sessions
             .map(|found| SessionStatus {
@@ -103,6 +105,7 @@ pub(super) async fn start(
         return Err(Refusal::new(StatusCode::NOT_FOUND, error).hint(hint));
     };
     let launch = launch::launch(mode);
+    let inherits = policy.environment(&ask.agent);
     let now = host.enforcer.clock.now();
     let id = SessionId::new(now, (host.random)());
     let masker = policy.masker_of_everything();
@@ -136,7 +139,8 @@ pub(super) async fn start(
         }
     };
     tracing::info!(session = %id, agent = %session.agent, pid = peer.pid, %launch, "session started");
-    Ok(Json(StartedSession { session: id, launch, environment: host.trust.environment() }))
+    let environment = host.trust.environment();
+    Ok(Json(StartedSession { session: id, launch, environment, inherits }))
 }
 
 /// No session more has room.

@@ -2,7 +2,7 @@
 //! The socket of the admin API: who may connect, and what it serves until the drain.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::connect_info::Connected;
@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::grade::Groups;
 use super::host::Host;
 use super::peer::Peer;
-use super::{api, socket};
+use super::{api, folder, socket};
 use crate::runtime::{Alarms, Draining, Spares, has_descriptors, is_out_of_descriptors};
 
 /// Pause after a failed accept.
@@ -82,17 +82,22 @@ pub fn refuse_taken(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the socket, replacing one that a killed daemon left.
+/// The name under which the socket is made, until its permissions are right: nobody connects in between.
+#[must_use]
+pub fn fresh_name(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Opens the socket, replacing one that a killed daemon left. `note` says afterwards which folders were made for it.
 ///
 /// # Errors
 /// If the folder or the socket cannot be made, or another daemon still answers on it.
-pub fn bind(path: &Path, groups: &Groups) -> io::Result<UnixListener> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+pub fn bind(path: &Path, note: &Path, groups: &Groups) -> io::Result<UnixListener> {
+    if let Some(parent) = path.parent() {
+        folder::make(parent, note)?;
     }
     refuse_taken(path)?;
-    // Made beside it and renamed when its permissions are right: nobody connects in between.
-    let fresh = path.with_extension("new");
+    let fresh = fresh_name(path);
     match std::fs::remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -5,13 +5,16 @@
 //! guarded, 5 when only root can find out. The tier is told and is no finding: the product works in either.
 
 use enforcer_core::policy::Policy;
+use nix::unistd::geteuid;
 use serde::Serialize;
 
 use super::output::{self, Format};
 use super::{Exit, Failure};
 use crate::admin::{Client, Status};
 use crate::config::Config;
+use crate::daemon::preconditions::Precondition;
 use crate::daemon::{self, PolicyError};
+use crate::identity;
 use crate::kernel::{self, Tier};
 use crate::runtime::chain;
 
@@ -45,11 +48,14 @@ struct Check {
     name: &'static str,
     outcome: Outcome,
     text: String,
+    /// What the kernel said, as it said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 impl Check {
     fn new(name: &'static str, outcome: Outcome, text: impl Into<String>) -> Self {
-        Self { name, outcome, text: text.into() }
+        Self { name, outcome, text: text.into(), detail: None }
     }
 }
 
@@ -64,14 +70,16 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         (_, Outcome::Fine) => probed_tier(kernel::probe_tier()),
         _ => Check::new("tier", Outcome::Note, "not probed: programs cannot be loaded"),
     };
-    let policy = policy(daemon::load_policy_from(&config.policies));
+    let mut checks = vec![host, tier];
+    checks.extend(policy(daemon::load_policy_from(&config.policies)));
+    let required = Precondition::ALL.into_iter();
+    checks.extend(required.map(|one| precondition(one, one.check(&config))));
     let is_pinned = kernel::recorded_ports(&place).is_some();
-    let daemon = match daemon {
+    checks.push(match daemon {
         Some(Ok(status)) => answering(&status),
         Some(Err(error)) => Check::new("daemon", Outcome::Finding, chain(&error)),
         None => absent(is_pinned),
-    };
-    let checks = [host, tier, policy, daemon];
+    });
     match args.output {
         Format::Json => output::json(&checks)?,
         Format::Text => output::text(&render(&checks))?,
@@ -89,7 +97,10 @@ fn host(checked: Result<(), kernel::Error>) -> Check {
 
 fn probed_tier(probed: Result<Tier, kernel::Error>) -> Check {
     match probed {
-        Ok(found) => tier(found.name(), found.reason()),
+        Ok(found) => {
+            let detail = found.detail().map(str::to_owned);
+            Check { detail, ..tier(found.name(), found.reason()) }
+        }
         Err(error) => Check::new("tier", Outcome::HostCannot, chain(&error)),
     }
 }
@@ -101,14 +112,32 @@ fn tier(name: &str, reason: Option<&str>) -> Check {
     }
 }
 
-fn policy(loaded: Result<Policy, PolicyError>) -> Check {
+/// What kept a daemon from starting, or would.
+fn precondition(one: Precondition, checked: anyhow::Result<()>) -> Check {
+    let Err(error) = checked else { return Check::new(one.name(), Outcome::Fine, one.fine()) };
+    let is_denied = |cause: &(dyn std::error::Error + 'static)| {
+        let failed = cause.downcast_ref::<std::io::Error>();
+        failed.is_some_and(|failed| failed.kind() == std::io::ErrorKind::PermissionDenied)
+    };
+    let is_privilege = !geteuid().is_root() && error.chain().any(is_denied);
+    let outcome = if is_privilege { Outcome::Privilege } else { Outcome::Finding };
+    Check::new(one.name(), outcome, chain(error.as_ref()))
+}
+
+/// The bundle, and what of it means nothing on this host.
+fn policy(loaded: Result<Policy, PolicyError>) -> Vec<Check> {
+    let finding = |text| vec![Check::new("policy", Outcome::Finding, text)];
     match loaded {
-        Ok(policy) => Check::new("policy", Outcome::Fine, format!("{} compiles", policy.version())),
-        Err(error @ PolicyError::Read(_)) => Check::new("policy", Outcome::Finding, chain(&error)),
+        Ok(policy) => {
+            let fine = format!("{} compiles", policy.version());
+            let without = identity::selectors_without(&policy).into_iter();
+            let notes = without.map(|why| Check::new("match", Outcome::Note, why));
+            std::iter::once(Check::new("policy", Outcome::Fine, fine)).chain(notes).collect()
+        }
+        Err(error @ PolicyError::Read(_)) => finding(chain(&error)),
         // The problems with their places are what `policy check` is for.
         Err(error @ PolicyError::Invalid { .. }) => {
-            let text = format!("{error}; `enforcer policy check` shows where");
-            Check::new("policy", Outcome::Finding, text)
+            finding(format!("{error}; `enforcer policy check` shows where"))
         }
     }
 }
@@ -176,12 +205,14 @@ mod tests {
 
     #[test]
     fn the_tier_is_told_with_its_reason_and_is_no_finding() {
-        let kernel = Tier::Kernel { reason: "failed to load".to_owned() };
+        let detail = "failed to load\nVerifier output: :".to_owned();
+        let kernel = Tier::Kernel { reason: "hooks do not load", detail: detail.clone() };
         let found = probed_tier(Ok(kernel));
         assert_eq!(
             (found.outcome, found.text.as_str()),
-            (Outcome::Note, "kernel, because failed to load")
+            (Outcome::Note, "kernel, because hooks do not load")
         );
+        assert_eq!(found.detail, Some(detail));
         assert_eq!(probed_tier(Ok(Tier::Hardened)).text, "hardened");
     }
 }

@@ -5,11 +5,14 @@
 //! guarded from its first instruction; replacing the process keeps its exit code, signals and terminal.
 //! Between the two the process is confined, as the answer says.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
 use enforcer_core::model::AgentName;
+use enforcer_core::policy::{Environment, PLACEHOLDER, RunAs};
+use nix::unistd::User;
 
 use super::{Exit, Failure, output, wait};
 use crate::admin::{Client, StartSession, StartedSession};
@@ -19,6 +22,9 @@ use crate::tls::{self, Root};
 
 /// Names the session for the command's own logs.
 const SESSION_VARIABLE: &str = "ENFORCER_SESSION";
+/// Where the programs of a user that `--user` names are looked for, as login(1) sets it.
+const PATH_OF_OTHERS: &str = "/usr/local/bin:/usr/bin:/bin";
+const PATH_OF_ROOT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Arguments of `enforcer run`.
 #[derive(Debug, clap::Args)]
@@ -26,7 +32,8 @@ pub(super) struct Args {
     /// The agent to run as.
     #[arg(long, value_name = "NAME")]
     agent: String,
-    /// The user to run the command as; only root may name another one. Default: who calls this.
+    /// The user to run the command as; only root may name another one. Default: who calls this. The command gets
+    /// terminal, locale and time zone of the caller's environment, and what the agent's `env` in the bundle names.
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// The command and its arguments, after `--`.
@@ -53,15 +60,39 @@ pub(super) fn run(args: Args, config: &Config, settings: &Path) -> Result<Exit, 
     let mut words = args.command.iter();
     let program = words.next().map(String::as_str).unwrap_or_default();
     let mut command = Command::new(program);
-    command.args(words).envs(started.environment);
-    if let Some(user) = &user {
-        // As runuser(1) does.
-        command.env("HOME", &user.dir).env("USER", &user.name).env("LOGNAME", &user.name);
-    }
+    command.args(words).env_clear().envs(inherited(&started.inherits, user.as_ref()));
+    command.envs(started.environment);
     command.env(SESSION_VARIABLE, started.session.to_string());
     let error = command.exec();
     Err(Failure::new(Exit::HostCannot, format!("failed to start `{program}`: {error}"))
         .hint("check the command after `--`"))
+}
+
+/// What the command gets besides what Enforcer sets. A user that is named gets an environment of its own, as sudo(8)
+/// gives one.
+fn inherited(rules: &Environment, user: Option<&User>) -> Vec<(OsString, OsString)> {
+    let run_as = if user.is_some() { RunAs::Other } else { RunAs::Caller };
+    let passes = |name: &OsString| match name.to_str() {
+        Some(name) => rules.passes(name, run_as),
+        None => run_as == RunAs::Caller,
+    };
+    let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| passes(name)).collect();
+    let mut set = |name: &str, value: OsString| variables.push((name.into(), value));
+    if let Some(user) = user {
+        let path = if user.uid.is_root() { PATH_OF_ROOT } else { PATH_OF_OTHERS };
+        // A bundle may name the caller's.
+        if !rules.passes("PATH", run_as) {
+            set("PATH", path.into());
+        }
+        set("HOME", user.dir.clone().into());
+        set("SHELL", user.shell.clone().into());
+        set("USER", user.name.clone().into());
+        set("LOGNAME", user.name.clone().into());
+    }
+    for name in &rules.placeholders {
+        set(name, PLACEHOLDER.into());
+    }
+    variables
 }
 
 /// What the command must not have more of than anybody, and where it has to stay.

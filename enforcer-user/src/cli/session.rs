@@ -211,8 +211,12 @@ fn verified(report: &VerifyReport, paint: Paint) -> String {
     for note in &report.notes {
         text += &format!("{} {}\n", paint.faint("note:"), visible(note));
     }
-    text +=
-        &format!("{} {} (compare it with the one you noted)\n", paint.faint("key:"), report.key);
+    text += &format!(
+        "{} {} (whoever can write the journal can sign it with another key: compare this one with a note that is \
+         kept elsewhere; the daemon logs it when it starts, and `enforcer status` shows it)\n",
+        paint.faint("key:"),
+        report.key
+    );
     let looked = format!(
         "{} sessions, {} records, {} bodies",
         report.sessions, report.records, report.bodies

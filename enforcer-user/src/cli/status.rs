@@ -81,17 +81,20 @@ fn render(status: &Status) -> String {
     let mut lines = vec![
         format!("daemon    {} (pid {})", word(status.is_healthy), status.pid),
         policy_line(&status.policy),
+    ];
+    if let Some(refused) = &status.policy.refused {
+        lines.push(format!("          the folder holds a bundle that is refused: {refused}"));
+    }
+    lines.extend([
         format!("journal   {}", status.journal),
+        format!("          signed with key {}", status.journal_key),
         format!(
             "kernel    {attached} of {} programs attached at {}",
             status.programs.len(),
             status.cgroup.display()
         ),
-    ];
+    ]);
     lines.splice(1..1, status.health.iter().flat_map(alarm_lines));
-    if let Some(refused) = &status.policy.refused {
-        lines.push(format!("          the folder holds a bundle that is refused: {refused}"));
-    }
     for missing in status.programs.iter().filter(|program| !program.is_attached) {
         lines.push(format!("          `{}` is not attached", missing.name));
     }
@@ -116,6 +119,9 @@ fn render(status: &Status) -> String {
         Some(reason) => format!("tier      {}, because {reason}", status.tier),
         None => format!("tier      {}", status.tier),
     });
+    for warning in &status.warnings {
+        lines.push(format!("warning   {}", play::visible(warning)));
+    }
     lines.push(format!("sessions  {} alive", status.sessions.len()));
     for session in &status.sessions {
         let launch =

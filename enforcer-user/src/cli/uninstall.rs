@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 
 use super::output::{self, Format};
 use super::{Exit, Failure};
-use crate::admin::Client;
+use crate::admin::{self, Client};
 use crate::config::Config;
 use crate::identity::{self, Claim};
 use crate::kernel;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         let text = format!("a daemon is running on `{}`", config.socket.display());
         return Err(Failure::new(Exit::HostCannot, text).hint("stop it first"));
     }
-    let sessions = config.sessions();
+    let (sessions, note) = (config.sessions(), config.socket_note());
     let kernel_config = kernel::Config { cgroup: config.cgroup, bpffs: config.bpffs };
     // Against a daemon that is only just starting. Without the folder none ever got that far.
     let claim = if sessions.exists() { Some(Claim::take(&sessions)?) } else { None };
@@ -65,13 +65,10 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         done.push(format!("removed {}", config.socket.display()));
     }
     // A daemon that was killed between making the socket and giving it its name leaves this.
-    drop(std::fs::remove_file(config.socket.with_extension("new")));
-    if let Some(folder) = config.socket.parent()
-        && folder.ends_with("enforcer")
-        && std::fs::remove_dir(folder).is_ok()
-    {
-        done.push(format!("removed {}", folder.display()));
-    }
+    drop(std::fs::remove_file(admin::fresh_name(&config.socket)));
+    // Those that the daemon made, where nobody put anything else into them.
+    let folders = admin::folder::remove(&note).into_iter();
+    done.extend(folders.map(|folder| format!("removed {}", folder.display())));
     if args.purge_state && config.state.exists() {
         std::fs::remove_dir_all(&config.state).map_err(|error| Failure::host(&error))?;
         done.push(format!("removed {}", config.state.display()));

@@ -116,6 +116,12 @@ impl Config {
         self.state.join("budgets.json")
     }
 
+    /// The note of the folders that the daemon made for its socket.
+    #[must_use]
+    pub fn socket_note(&self) -> PathBuf {
+        self.state.join("socket-folders")
+    }
+
     /// The folder of all session cgroups.
     #[must_use]
     pub fn sessions(&self) -> PathBuf {

@@ -53,12 +53,28 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Err
 /// When the file is damaged or open to others, or cannot be read or made.
 pub(super) fn open_or_create(state: &Path) -> Result<HashKey, Error> {
     let path = state.join(NAME);
+    match open(&path)? {
+        Some(key) => Ok(key),
+        None => create(state, &path),
+    }
+}
+
+/// Looks whether the key can be used; changes nothing. One that is not there yet is fine.
+///
+/// # Errors
+/// As [`open_or_create`].
+pub(super) fn examine(state: &Path) -> Result<(), Error> {
+    open(&state.join(NAME)).map(drop)
+}
+
+/// The key in the file; none if there is no file.
+fn open(path: &Path) -> Result<Option<HashKey>, Error> {
     // Non-blocking, so that a pipe in the file's place cannot hold up the start.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
-        Ok(file) => read(&file, path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(state, &path),
-        Err(error) => Err(failed("open", &path)(error)),
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => read(&file, path.to_owned()).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("open", path)(error)),
     }
 }
 

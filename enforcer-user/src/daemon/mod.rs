@@ -9,6 +9,7 @@ mod kernel_events;
 mod mask_key;
 mod namespaces;
 mod policy;
+pub mod preconditions;
 mod programs;
 mod reception;
 mod select;
@@ -35,6 +36,7 @@ use crate::admin::{self, Host};
 use crate::approval::Approvals;
 use crate::budget::Budgets;
 use crate::config::Config;
+use crate::config::place::Held;
 use crate::dns::{self, Resolver};
 use crate::enforce::{self, Attempts, Buffers, Enforcer};
 use crate::identity::{self, Claim, Session, Sessions};
@@ -60,12 +62,53 @@ const REAP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let (drain, draining) = Drain::new();
     let reload = signals::Reload::new()?;
-    let daemon = Daemon::start(&config, &draining, reload).await?;
+    let ground = Ground::take(&config)?;
+    let store = Store::open(&crate::store::Config::at(config.journal()), ground.clock.now())?;
+    let key = store.journal().key();
+    let daemon = match Daemon::start(&config, ground, &store, &draining, reload).await {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            // In order, so that it is not taken for a crash.
+            if let Err(error) = store.close().await {
+                tracing::error!(error = runtime::chain(&error), "the journal is not closed");
+            }
+            return Err(error);
+        }
+    };
     drop(draining);
+    tracing::info!(key, "the journal is signed with this key; keep a note of it elsewhere");
     tracing::info!(socket = %config.socket.display(), "ready");
     signals::end().await?;
     tracing::info!("draining");
-    daemon.stop(drain, &config).await
+    daemon.stop(drain, &config, store).await
+}
+
+/// What a daemon holds before it writes anything.
+struct Ground {
+    spares: Spares,
+    kernel: kernel::Config,
+    held: Held,
+    policy: Policy,
+    claim: Claim,
+    clock: Clock,
+}
+
+impl Ground {
+    /// Looks at everything that can be looked at, and takes the claim on the host.
+    fn take(config: &Config) -> anyhow::Result<Self> {
+        // First of all: low numbers stay below a limit that somebody lowers.
+        let spares = Spares::hold(limits::DESCRIPTORS_SPARE);
+        let kernel = kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
+        kernel::check(&kernel)?;
+        // Held from the first look on: nobody puts another folder in its place unseen.
+        let held = config.policies.open().map_err(PolicyError::from)?;
+        let policy = policy::load_held(&held)?;
+        preconditions::require(config)?;
+        // Before anything is made or replaced that a running daemon uses.
+        let claim = Claim::take(&config.sessions())?;
+        admin::refuse_taken(&config.socket).map_err(|error| socket_failed(config, &error))?;
+        Ok(Self { spares, kernel, held, policy, claim, clock: Clock::system() })
+    }
 }
 
 fn socket_failed(config: &Config, error: &std::io::Error) -> anyhow::Error {
@@ -126,7 +169,6 @@ fn identity_config(config: &Config, kernel: &Kernel) -> Result<identity::Config,
 /// Everything that lives as long as the daemon.
 struct Daemon {
     host: Arc<Host>,
-    store: Store,
     claim: Claim,
     /// Ends every connection at once when true.
     cut: Sender<bool>,
@@ -136,37 +178,27 @@ struct Daemon {
 impl Daemon {
     async fn start(
         config: &Config,
+        ground: Ground,
+        store: &Store,
         draining: &Draining,
         reload: signals::Reload,
     ) -> anyhow::Result<Self> {
-        // First of all: low numbers stay below a limit that somebody lowers.
-        let spares = Spares::hold(limits::DESCRIPTORS_SPARE);
-        let kernel_config =
-            kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
-        kernel::check(&kernel_config)?;
-        // Held from the first look on: nobody puts another folder in its place unseen.
-        let held = config.policies.open().map_err(PolicyError::from)?;
-        let policy = policy::load_held(&held)?;
-        // Before anything is made or replaced that a running daemon uses.
-        let claim = Claim::take(&config.sessions())?;
-        admin::refuse_taken(&config.socket).map_err(|error| socket_failed(config, &error))?;
-        let clock = Clock::system();
-        let store = Store::open(&crate::store::Config::at(config.journal()), clock.now())?;
+        let Ground { spares, kernel: kernel_config, held, policy, claim, clock } = ground;
         let ca = tls::Ca::open_or_create(&config.state)?;
         let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
         let policy = policy.with_hash_key(mask_key::open_or_create(&config.state)?);
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let resolver = open_resolver(config, &policy)?;
         let anchors = Anchors::read(&config.upstream.roots)?;
-        let enforcer = Arc::new(open_enforcer(config, policy, &store, clock, &resolver, &anchors)?);
+        let enforcer = Arc::new(open_enforcer(config, policy, store, clock, &resolver, &anchors)?);
         watch::record_faults(&enforcer);
 
         let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;
         let ports = Ports { proxy: doors.proxy_port, resolver: doors.resolver_port };
         let kernel = Arc::new(Kernel::attach(&kernel_config, ports)?);
         let groups = admin::Groups::of_host();
-        let listener =
-            admin::bind(&config.socket, &groups).map_err(|error| socket_failed(config, &error))?;
+        let listener = admin::bind(&config.socket, &config.socket_note(), &groups)
+            .map_err(|error| socket_failed(config, &error))?;
 
         let guard = Arc::new(wiring::KernelGuard(Arc::clone(&kernel)));
         let sessions = Arc::new(Sessions::new(identity_config(config, &kernel)?, guard));
@@ -181,13 +213,14 @@ impl Daemon {
             revision: config.policies.revision.clone(),
             cgroup: config.cgroup.clone(),
             policy_refused: std::sync::RwLock::new(None),
+            selectors_without: std::sync::RwLock::default(),
             namespaces: Arc::default(),
             random: wiring::random,
             groups,
             owners: admin::Owners::default(),
             audit: admin::Audit::default(),
         });
-        let mut daemon = Self { host, store, claim, cut: Sender::new(false), tasks: Vec::new() };
+        let mut daemon = Self { host, claim, cut: Sender::new(false), tasks: Vec::new() };
         let ended_now = ended.iter().map(|session| session.id).collect();
         daemon.record_start(ended);
         let selection = daemon.first_look();
@@ -333,7 +366,7 @@ impl Daemon {
 
     /// Ends in order: no new work, running work finishes, the journal is sealed. The programs and their
     /// pins stay: guarded processes are refused until the next start.
-    async fn stop(self, drain: Drain, config: &Config) -> anyhow::Result<()> {
+    async fn stop(self, drain: Drain, config: &Config, store: Store) -> anyhow::Result<()> {
         let is_drained = tokio::select! {
             is_drained = drain.finish(limits::DRAIN_TIMEOUT) => is_drained,
             // Who asks twice does not want to wait.
@@ -357,7 +390,7 @@ impl Daemon {
         }
         // The file is ours; another daemon would have refused to start while we answered on it.
         drop(std::fs::remove_file(&config.socket));
-        self.store.close().await?;
+        store.close().await?;
         drop(self.claim);
         tracing::info!("stopped; guarded processes are refused until the next start");
         Ok(())

@@ -58,7 +58,7 @@ pub(super) fn load_held(held: &Held) -> Result<Policy, Error> {
     match compile(&sources) {
         Ok(compiled) => {
             for warning in compiled.warnings {
-                tracing::warn!("{warning}");
+                tracing::warn!("{}", warning.log_text());
             }
             Ok(compiled.policy)
         }

@@ -6,7 +6,7 @@
 //! look come sooner.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use enforcer_common::SessionStart;
@@ -41,6 +41,8 @@ impl Selection {
         let policy = self.host.enforcer.policy.load_full();
         let guard = self.host.sessions.guard();
         let (entries, problems) = self.files.resolve(guard, &policy);
+        let without = &self.host.selectors_without;
+        without.write().unwrap_or_else(PoisonError::into_inner).clone_from(&problems);
         let is_new = self.told.as_ref() != Some(&entries);
         if is_new {
             self.tell(entries);

@@ -23,7 +23,7 @@ use enforcer_core::model::{AgentName, Capture, SessionId};
 pub use adopt::{Adopted, adopt};
 pub use cgroup::{is_guarded, is_running, is_stopped, populated, process, remove_all, started};
 pub use claim::Claim;
-pub use resolve::{Entry, Files};
+pub use resolve::{Entry, Files, selectors_without};
 pub use sessions::{Place, Session, Sessions, capture_of};
 pub use watch::watch;
 pub use witness::{Witness, complete};

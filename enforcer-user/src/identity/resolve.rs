@@ -63,6 +63,30 @@ pub struct Files {
     containers: Containers,
 }
 
+/// Selectors of a bundle that mean nothing on this host, each with its agent and why; asks no kernel and reads no
+/// file.
+#[must_use]
+pub fn selectors_without(policy: &Policy) -> Vec<String> {
+    let there = |path: &str| match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(format!("`{path}` is no file")),
+        Err(error) => Err(format!("`{path}`: {error}")),
+    };
+    let check = |selector: &Selector| -> Result<(), String> {
+        for path in [&selector.exe, &selector.parent].into_iter().flatten() {
+            there(path)?;
+        }
+        selector.user.as_deref().map(user_id).transpose()?;
+        selector.group.as_deref().map(group_id).transpose()?;
+        Ok(())
+    };
+    let selectors = policy.selectors().iter();
+    let told = selectors.filter_map(|(agent, selector)| {
+        check(selector).err().map(|why| format!("agent `{agent}`: {why}"))
+    });
+    told.collect()
+}
+
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 

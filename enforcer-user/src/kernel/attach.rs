@@ -203,7 +203,7 @@ fn handle(ebpf: &mut Ebpf, config: &Config, host: Host) -> Result<Kernel, Error>
         netns: host.netns_cookie,
         origins: Origins::open(config, host.netns_cookie)?,
         log: Mutex::new(log),
-        tier: Tier::Kernel { reason: "not tried yet".to_owned() },
+        tier: Tier::Kernel { reason: "not tried yet", detail: String::new() },
     })
 }
 

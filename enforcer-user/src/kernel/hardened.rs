@@ -32,8 +32,10 @@ const UNIX_ALLOWED: [&str; 4] = [
 pub enum Tier {
     /// What the cgroup hooks and tracepoints stop.
     Kernel {
-        /// Why no more, with the verifier's words where it refused a program.
-        reason: String,
+        /// Why no more, in words.
+        reason: &'static str,
+        /// The same as the kernel said it, with the verifier's log where it refused a program.
+        detail: String,
     },
     /// What the security hooks stop, too.
     Hardened,
@@ -49,13 +51,36 @@ impl Tier {
         }
     }
 
-    /// Why it is not the hardened one, in one line.
+    /// Why it is not the hardened one, in words.
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::Kernel { reason } => Some(reason.lines().next().unwrap_or_default()),
+            Self::Kernel { reason, .. } => Some(reason),
             Self::Hardened => None,
         }
+    }
+
+    /// The same as the kernel said it: several lines where the verifier refused a program.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Kernel { detail, .. } => Some(detail),
+            Self::Hardened => None,
+        }
+    }
+
+    /// Without the hooks, because of this.
+    fn without_hooks(error: &Error) -> Self {
+        let reason = match error {
+            Error::NotCalled => "`bpf` is not in this kernel's list of security modules (`lsm=`)",
+            Error::Program { operation: "load", .. } => {
+                "this kernel does not load security hooks (BPF LSM)"
+            }
+            Error::Program { .. } => "this kernel does not attach security hooks (BPF LSM)",
+            Error::Layout { .. } => "the security hooks do not know the structures of this kernel",
+            _ => "the security hooks cannot be set up",
+        };
+        Self::Kernel { reason, detail: crate::runtime::chain(error) }
     }
 }
 
@@ -64,9 +89,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, config: &Config, btf: &Btf) -> Tier {
     match try_attach(ebpf, config, btf) {
         Ok(()) => Tier::Hardened,
         Err(error) => {
-            let reason = crate::runtime::chain(&error);
-            tracing::warn!(reason, "the security hooks are not in force");
-            Tier::Kernel { reason }
+            let tier = Tier::without_hooks(&error);
+            tracing::warn!(detail = tier.detail(), "the security hooks are not in force");
+            tier
         }
     }
 }
@@ -90,7 +115,7 @@ pub fn probe_tier() -> Result<Tier, Error> {
     })();
     Ok(match tried {
         Ok(()) => Tier::Hardened,
-        Err(error) => Tier::Kernel { reason: crate::runtime::chain(&error) },
+        Err(error) => Tier::without_hooks(&error),
     })
 }
 

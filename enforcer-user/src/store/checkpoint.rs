@@ -153,12 +153,9 @@ impl Key {
         let path = dir.join(KEY_NAME);
         let unusable = |cause| Error::Key { path: path.clone(), cause };
         let pair = match fs::read(&path) {
-            Ok(bytes) => Ed25519KeyPair::from_pkcs8(&bytes)
-                .map_err(|_rejected| unusable("it is not an ed25519 key"))?,
+            Ok(bytes) => read_pair(&bytes, unusable)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if !files::periods(dir)?.is_empty() || Latest::is_of_a_used_journal(dir) {
-                    return Err(unusable("it is gone, although there are records signed with it"));
-                }
+                refuse_missing(dir, unusable)?;
                 let pair = Ed25519KeyPair::generate();
                 let pair = pair.map_err(|_unspecified| unusable("it cannot be generated"))?;
                 let bytes = pair.to_pkcs8();
@@ -180,6 +177,20 @@ impl Key {
         let finding =
             beside.map(|_| format!("`{PUBLIC_NAME}` was not the public key of the journal"));
         Ok((key, finding))
+    }
+
+    /// Looks whether [`Self::load_or_make`] would succeed; changes nothing.
+    pub(super) fn examine(dir: &Path) -> Result<(), Error> {
+        let path = dir.join(KEY_NAME);
+        let unusable = |cause| Error::Key { path: path.clone(), cause };
+        match fs::read(&path) {
+            Ok(bytes) => drop(read_pair(&bytes, unusable)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                refuse_missing(dir, unusable)?;
+            }
+            Err(source) => return Err(Error::disk("read", &path, source)),
+        }
+        Ok(())
     }
 
     /// The public key.
@@ -204,6 +215,21 @@ impl Key {
         let signed = serde_json::to_vec(&Signed { statement, signature }).map_err(fail)?;
         files::replace(path, &signed)
     }
+}
+
+fn read_pair(
+    bytes: &[u8],
+    unusable: impl Fn(&'static str) -> Error,
+) -> Result<Ed25519KeyPair, Error> {
+    Ed25519KeyPair::from_pkcs8(bytes).map_err(|_rejected| unusable("it is not an ed25519 key"))
+}
+
+/// Only an unused journal may have no key.
+fn refuse_missing(dir: &Path, unusable: impl Fn(&'static str) -> Error) -> Result<(), Error> {
+    if files::periods(dir)?.is_empty() && !Latest::is_of_a_used_journal(dir) {
+        return Ok(());
+    }
+    Err(unusable("it is gone, although there are records signed with it"))
 }
 
 /// The public key of the journal at `dir`.

@@ -19,7 +19,7 @@ use super::heads::Heads;
 use super::period::Period;
 use super::reader::Reader;
 use super::scan::Scan;
-use super::{Config, Error};
+use super::{Config, Error, checkpoint};
 
 /// How the journal is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -303,6 +303,12 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// The fingerprint of the key that signs what is written, for a person to note and compare.
+    #[must_use]
+    pub fn key(&self) -> String {
+        checkpoint::fingerprint(&self.shared.public)
+    }
+
     /// An end, and the other end for the writer.
     pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Message>) {
         // Room for the events that have a place, and for those who wait for `sync` or `close`.

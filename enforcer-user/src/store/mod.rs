@@ -96,6 +96,15 @@ impl Store {
         Ok(Self { journal, writer })
     }
 
+    /// Looks whether the key of the journal in this folder can be used; changes nothing. A folder that is not there
+    /// yet is fine.
+    ///
+    /// # Errors
+    /// If [`Self::open`] would fail because of its key.
+    pub fn examine(dir: &std::path::Path) -> Result<(), Error> {
+        if dir.exists() { checkpoint::Key::examine(dir) } else { Ok(()) }
+    }
+
     /// The end that events are put into.
     #[must_use]
     pub fn journal(&self) -> Journal {

@@ -56,6 +56,20 @@ impl Ca {
         Self::open_or_create_at(state, now)
     }
 
+    /// Looks whether the CA in `state/ca` can be used; changes nothing. One that is not there yet is fine.
+    ///
+    /// # Errors
+    /// As [`Self::open_or_create`].
+    pub fn examine(state: &Path) -> Result<(), Error> {
+        let now = DefaultTimeProvider.current_time().ok_or(Error::System { what: "clock" })?;
+        let dir = state.join(FOLDER);
+        match fs::symlink_metadata(&dir) {
+            Ok(_) => open(&dir, now).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(files::failed("examine", &dir)(error)),
+        }
+    }
+
     /// As [`Self::open_or_create`], at a given time.
     pub(super) fn open_or_create_at(state: &Path, now: UnixTime) -> Result<Self, Error> {
         let dir = state.join(FOLDER);
