@@ -322,7 +322,7 @@ mod tests {
     fn spec() -> DetectorSpec {
         DetectorSpec {
             name: DetectorName::new("email"),
-            kind: DetectorKind::Builtin(Builtin::Email),
+            kind: DetectorKind::Builtin(Builtin::EMAIL),
         }
     }
 
@@ -447,7 +447,7 @@ mod tests {
     fn json_in_path_query_or_headers_is_followed() {
         let card = || DetectorSpec {
             name: DetectorName::new("card"),
-            kind: DetectorKind::Builtin(Builtin::CreditCard),
+            kind: DetectorKind::Builtin(Builtin::CREDIT_CARD),
         };
         let masker = Masker::new(vec![(card(), Style::Label)]).unwrap();
         let detectors = DetectorSet::compile(vec![card()]).unwrap();

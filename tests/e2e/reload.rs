@@ -87,7 +87,7 @@ fn an_id_is_hashed_with_the_key_of_this_host_also_after_a_reload_and_a_restart()
     // With the key that everybody knows it is another one.
     let card = DetectorSpec {
         name: DetectorName::new("credit-card"),
-        kind: DetectorKind::Builtin(Builtin::CreditCard),
+        kind: DetectorKind::Builtin(Builtin::CREDIT_CARD),
     };
     let known = Masker::new(vec![(card, Style::Hash)]).unwrap();
     assert_ne!(known.mask("call_4111111111111111").text, first);

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use crate::model::DetectorName;
 
+use super::builtin::{Builtin, Find};
+use super::long::Long;
 use super::pattern::{Memory, Pattern};
 use super::{Error, card, email};
 
@@ -26,40 +28,12 @@ pub enum DetectorKind {
     Pattern(String),
 }
 
-/// The detectors that come with the product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Builtin {
-    /// Payment card numbers.
-    CreditCard,
-    /// E-mail addresses.
-    Email,
-}
-
-impl Builtin {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::CreditCard, Self::Email];
-
-    /// The name that stands in bundles.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CreditCard => "credit-card",
-            Self::Email => "email",
-        }
-    }
-
-    /// The detector of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|builtin| builtin.name() == name)
-    }
-}
-
 /// A detector ready to run.
 #[derive(Clone, Debug)]
 pub(super) enum Detector {
     Card,
     Email,
+    Long(Long),
     Pattern(Pattern),
 }
 
@@ -76,12 +50,15 @@ pub(super) struct Window<'t> {
 
 impl Detector {
     pub(super) fn compile(spec: &DetectorSpec) -> Result<Self, Error> {
+        let name = spec.name.as_str();
         Ok(match &spec.kind {
-            DetectorKind::Builtin(Builtin::CreditCard) => Self::Card,
-            DetectorKind::Builtin(Builtin::Email) => Self::Email,
-            DetectorKind::Pattern(pattern) => {
-                Self::Pattern(Pattern::compile(spec.name.as_str(), pattern)?)
-            }
+            DetectorKind::Builtin(builtin) => match builtin.find {
+                Find::Card => Self::Card,
+                Find::Email => Self::Email,
+                Find::Long(begin, rest) => Self::Long(Long::compile(name, begin, rest)?),
+                Find::Pattern(pattern) => Self::Pattern(Pattern::compile(name, pattern)?),
+            },
+            DetectorKind::Pattern(pattern) => Self::Pattern(Pattern::compile(name, pattern)?),
         })
     }
 
@@ -98,6 +75,7 @@ impl Detector {
         match self {
             Self::Card => card::search(window, found),
             Self::Email => email::search(window, found),
+            Self::Long(long) => long.search(window, memory, found),
             Self::Pattern(pattern) => pattern.search(window, memory, found),
         }
     }
@@ -106,7 +84,7 @@ impl Detector {
     pub(super) fn tail<'t>(&self, matched: &'t str) -> Option<&'t str> {
         match self {
             Self::Email => email::domain(matched),
-            Self::Card | Self::Pattern(_) => {
+            Self::Card | Self::Long(_) | Self::Pattern(_) => {
                 let (start, _) = matched.char_indices().rev().nth(3)?;
                 (matched.chars().count() >= 12).then(|| matched.get(start..)).flatten()
             }

@@ -2,9 +2,10 @@
 //! Detectors, and the masker that replaces what they find, whole or while it streams.
 //!
 //! Works on decoded text: escapes, encodings and events are the protocol rooms' part. Errs to masking:
-//! what two detectors claim is masked as one, in the strictest of their styles. Bounded: no detector
-//! matches more than [`MASK_HOLD_BYTES_MAX`](crate::model::limits::MASK_HOLD_BYTES_MAX) bytes, so a
-//! stream never holds back more than that plus a few bytes of context. All detectors are linear.
+//! what two detectors claim is masked as one, in the strictest of their styles. Bounded: no pattern
+//! matches more than [`MASK_HOLD_BYTES_MAX`](crate::model::limits::MASK_HOLD_BYTES_MAX) bytes, and no detector
+//! more than [`MASK_LONG_BYTES_MAX`](crate::model::limits::MASK_LONG_BYTES_MAX), so a stream never holds back more
+//! than that plus a few bytes of context. All detectors are linear.
 //!
 //! Styles on `ann@example.com` and `4111 1111 1111 1111`:
 //! - [`Style::Label`]: `[email]`, `[credit-card]`: the detector's name, nothing of the text;
@@ -13,11 +14,13 @@
 //! - [`Style::Partial`]: `[email:example.com]`, `[credit-card:1111]`: the domain, or the last four
 //!   characters if these are at most a third of the text.
 
+mod builtin;
 mod card;
 mod detector;
 mod email;
 mod engine;
 mod key;
+mod long;
 mod look;
 mod masker;
 mod parts;
@@ -28,7 +31,8 @@ mod unescape;
 #[cfg(test)]
 mod tests;
 
-pub use detector::{Builtin, DetectorKind, DetectorSpec};
+pub use builtin::Builtin;
+pub use detector::{DetectorKind, DetectorSpec};
 pub use key::HashKey;
 pub use look::{DetectorSet, Look};
 pub use masker::{MaskStream, Masked, Masker, Style};

@@ -64,30 +64,43 @@ impl Pattern {
         cache: &mut Memory,
         found: &mut Vec<Range<usize>>,
     ) -> usize {
-        let bytes = window.text.as_bytes();
-        let undecided = if window.is_end {
-            bytes.len()
-        } else {
-            // One byte more than the longest match, for what looks ahead.
-            let first = window.from.max(bytes.len().saturating_sub(self.longest + 1));
-            let cache = cache.get_or_insert_with(|| self.all.create_cache());
-            (first..bytes.len()).find(|at| self.is_alive(cache, bytes, *at)).unwrap_or(bytes.len())
-        };
+        let undecided = self.undecided(window, cache);
         let mut from = window.from;
-        while from < undecided {
-            let Some(hit) = self.regex.find_at(bytes, from) else { break };
-            if hit.start() >= undecided {
-                break;
-            }
-            let cache = cache.get_or_insert_with(|| self.all.create_cache());
-            let end = self.longest_end(cache, bytes, hit.start()).unwrap_or(hit.end());
-            let end = end.max(hit.end());
-            found.push(
-                window.text.floor_char_boundary(hit.start())..window.text.ceil_char_boundary(end),
-            );
-            from = end;
+        while let Some(hit) = self.next(window.text, from, undecided, cache) {
+            from = hit.end;
+            found.push(hit);
         }
         from.max(undecided)
+    }
+
+    /// From where on a match may depend on text that is not there yet.
+    pub(super) fn undecided(&self, window: Window<'_>, cache: &mut Memory) -> usize {
+        let bytes = window.text.as_bytes();
+        if window.is_end {
+            return bytes.len();
+        }
+        // One byte more than the longest match, for what looks ahead.
+        let first = window.from.max(bytes.len().saturating_sub(self.longest + 1));
+        let cache = cache.get_or_insert_with(|| self.all.create_cache());
+        (first..bytes.len()).find(|at| self.is_alive(cache, bytes, *at)).unwrap_or(bytes.len())
+    }
+
+    /// The first match from an offset on that starts before what is undecided.
+    pub(super) fn next(
+        &self,
+        text: &str,
+        from: usize,
+        undecided: usize,
+        cache: &mut Memory,
+    ) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        if from >= undecided {
+            return None;
+        }
+        let hit = self.regex.find_at(bytes, from).filter(|hit| hit.start() < undecided)?;
+        let cache = cache.get_or_insert_with(|| self.all.create_cache());
+        let end = self.longest_end(cache, bytes, hit.start()).unwrap_or(hit.end());
+        Some(text.floor_char_boundary(hit.start())..text.ceil_char_boundary(end.max(hit.end())))
     }
 
     /// True if a match that starts at `at` may depend on bytes that are not there yet.

@@ -28,7 +28,7 @@ pub enum Mode {
     Observe,
 }
 
-/// How much of an exchange is kept. The larger one wins a join.
+/// How much of an exchange is kept. The larger one wins a join. Facts, decision and how it ended always are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordDepth {
@@ -61,11 +61,37 @@ pub struct Obligations {
     pub record: RecordDepth,
 }
 
+impl RecordDepth {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Facts, Self::Full];
+
+    /// The word that stands in bundles.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Facts => "facts",
+            Self::Full => "full",
+        }
+    }
+
+    /// What that word means.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|depth| depth.as_str() == name)
+    }
+}
+
 impl Obligations {
     /// What owes nothing: the join of no permits.
     #[must_use]
     pub fn none() -> Self {
-        Self { record: RecordDepth::Facts, ..Self::default() }
+        Self::keeping(RecordDepth::Facts)
+    }
+
+    /// What owes nothing but that so much is kept.
+    #[must_use]
+    pub fn keeping(record: RecordDepth) -> Self {
+        Self { record, ..Self::default() }
     }
 
     /// The join of the lattice: what either demands is demanded. Commutative, associative and idempotent.
@@ -105,7 +131,7 @@ impl Mode {
 pub struct Decision {
     /// May it happen.
     pub effect: Effect,
-    /// What has to be done when it does; empty on a denial.
+    /// What has to be done when it does. Of a denial only how much is kept.
     pub obligations: Obligations,
     /// The rules that decided: all satisfied permits, or all satisfied forbids. Empty: no rule permits it.
     pub because: Vec<RuleId>,
@@ -137,7 +163,7 @@ impl Decision {
     pub fn owed(&self) -> Obligations {
         match self.mode {
             Mode::Enforce => self.obligations.clone(),
-            Mode::Observe => Obligations { record: self.obligations.record, ..Obligations::none() },
+            Mode::Observe => Obligations::keeping(self.obligations.record),
         }
     }
 }

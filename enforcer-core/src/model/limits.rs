@@ -45,8 +45,13 @@ pub const STREAM_PLACES_BYTES_MAX: usize = 256 * 1024;
 pub const TEXT_BYTES_PER_TOKEN_MAX: u64 = 8;
 /// Depth to which JSON is followed; deeper is not understood.
 pub const JSON_DEPTH_MAX: usize = 64;
-/// Bytes a streaming masker may hold back, waiting for the rest of a match.
+/// Bytes of the longest match of a pattern, and so what a streaming masker may hold back for one.
 pub const MASK_HOLD_BYTES_MAX: usize = 1024;
+/// Bytes of what a built-in detector knows by its beginning, and so what a streaming masker may hold back for one: a
+/// private key in PEM. One of RSA with 16384 bits has less than 13 KiB.
+pub const MASK_LONG_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of one field of a form that is masked for the record; a form with a longer one is not stored.
+pub const RECORDED_FIELD_BYTES_MAX: usize = 64 * 1024;
 /// Time for one upstream address to accept a connection and finish TLS.
 pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for an upstream to send a response head; models may think long.

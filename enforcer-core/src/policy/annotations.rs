@@ -84,9 +84,9 @@ pub const ANNOTATIONS: &[Annotation] = &[
     ),
     of(
         "record",
-        On::Permit,
+        On::Both,
         "`full` or `facts`",
-        "With `facts` neither the request's text nor the answer's is recorded.",
+        "How much is recorded: with `facts` neither the request's text nor the answer's. [What is recorded](#what-is-recorded) has the rest.",
     ),
 ];
 

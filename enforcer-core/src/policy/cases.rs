@@ -15,9 +15,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::facts::{Scope, of_request};
-use crate::model::{
-    AgentName, Decision, Effect, EndpointName, ExchangeId, Facts, RecordDepth, RuleId,
-};
+use crate::model::{AgentName, Decision, Effect, EndpointName, ExchangeId, Facts, RuleId};
 
 pub use coverage::{Coverage, Unreached};
 pub use request::Request;
@@ -230,10 +228,6 @@ fn said(decision: &Decision) -> Vec<(&'static str, Said)> {
         Effect::Allow => "allow",
         Effect::Deny => "deny",
     };
-    let record = match obligations.record {
-        RecordDepth::Facts => "facts",
-        RecordDepth::Full => "full",
-    };
     vec![
         ("effect", Said::Text(effect.to_owned())),
         ("because", names(&decision.because)),
@@ -243,7 +237,7 @@ fn said(decision: &Decision) -> Vec<(&'static str, Said)> {
         ("budgets", texts(&obligations.budgets)),
         ("credentials", texts(&obligations.credentials)),
         ("observed", names(&decision.observed)),
-        ("record", Said::Text(record.to_owned())),
+        ("record", Said::Text(obligations.record.as_str().to_owned())),
         ("message", Said::Text(decision.message.clone().unwrap_or_default())),
     ]
 }

@@ -13,7 +13,8 @@ use cedar_policy::{
 use crate::mask::{DetectorSet, HashKey, Masker};
 use crate::model::{
     AgentName, ApprovalName, BudgetName, Capture, CredentialName, Decision, DetectorName, Effect,
-    EndpointName, Facts, LaunchMode, MaskName, Mode, Obligations, PolicyVersion, RuleId,
+    EndpointName, Facts, LaunchMode, MaskName, Mode, Obligations, PolicyVersion, RecordDepth,
+    RuleId,
 };
 
 use super::inventory::{Endpoint, Inventory};
@@ -86,7 +87,7 @@ impl Policy {
         let names = Names::new(&inventory).ok_or("a name is not one for the rules")?;
         let reach = reach(&inventory, &rules);
         let detectors = detectors(&inventory)?;
-        let maskers = Maskers::new(&inventory)?;
+        let maskers = Maskers::new(&inventory, &rules)?;
         Ok(Self {
             version,
             inventory,
@@ -283,13 +284,14 @@ impl Policy {
         self.maskers.of(&self.inventory, masks)
     }
 
-    /// True if these are all masks of the bundle.
+    /// True if these masks hide all that is hidden in the record, in the same styles.
     #[must_use]
-    pub fn are_all_masks(&self, masks: &BTreeSet<MaskName>) -> bool {
-        self.inventory.masks.keys().all(|name| masks.contains(name))
+    pub fn hides_everything(&self, masks: &BTreeSet<MaskName>) -> bool {
+        self.maskers.is_everything(&self.inventory, masks)
     }
 
-    /// The union of all masks of the bundle: for what is stored of denied requests.
+    /// Hides everything that must not be stored or logged: what the masks of the bundle and all its detectors find,
+    /// what built-in detectors find that a rule asks for, and secrets, whatever the bundle says.
     #[must_use]
     pub fn masker_of_everything(&self) -> Masker {
         self.maskers.everything()
@@ -317,7 +319,11 @@ impl Policy {
             .map(|(_, message)| message);
         Decision {
             effect: if is_allowed { Effect::Allow } else { Effect::Deny },
-            obligations: if is_allowed { join(&verdict.because) } else { Obligations::default() },
+            obligations: if is_allowed {
+                join(&verdict.because)
+            } else {
+                Obligations::keeping(self.denied_record(facts))
+            },
             because,
             errors: ids(&verdict.errors),
             observed: ids(&verdict.observed),
@@ -331,6 +337,12 @@ impl Policy {
     #[must_use]
     pub fn decide_again(&self, facts: &Facts) -> Option<Decision> {
         self.lacks(facts).is_empty().then(|| self.decide(facts))
+    }
+
+    /// How much of an exchange is kept that is denied.
+    fn denied_record(&self, facts: &Facts) -> RecordDepth {
+        let slice = self.slices.find(&facts.agent, facts.operation.action(), &facts.endpoint);
+        slice.map_or(self.inventory.record, |slice| slice.denied_record)
     }
 
     fn verdict(&self, facts: &Facts) -> Verdict<'_> {

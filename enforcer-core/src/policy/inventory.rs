@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Style};
 use crate::model::{
     AgentName, ApprovalName, BudgetName, Capture, CredentialName, DetectorName, EndpointName,
-    LaunchMode, MaskName, Mode,
+    LaunchMode, MaskName, Mode, RecordDepth,
 };
 
 use super::hosts::{HostPattern, Hosts};
@@ -95,6 +95,8 @@ pub(super) struct Inventory {
     /// Nothing was wrong with it.
     pub(super) is_sound: bool,
     pub(super) mode: Mode,
+    /// How much is kept where no rule says so.
+    pub(super) record: RecordDepth,
     pub(super) agents: BTreeMap<AgentName, Agent>,
     pub(super) groups: BTreeSet<String>,
     /// Entries of `match`, with the agent that each stands for.
@@ -120,6 +122,7 @@ pub(super) const LATER: &str = "not supported by this version yet";
 const TOP_KEYS: &[&str] = &[
     "version",
     "mode",
+    "record",
     "agents",
     "endpoints",
     "detectors",
@@ -147,7 +150,8 @@ pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Inv
     let mut sheet = Sheet::new(file);
     sheet.only(&top, TOP_KEYS);
     read_version(&mut sheet, &top);
-    let mut inventory = Inventory { mode: read_mode(&mut sheet, &top), ..Inventory::default() };
+    let (mode, record) = (read_mode(&mut sheet, &top), read_record(&mut sheet, &top));
+    let mut inventory = Inventory { mode, record, ..Inventory::default() };
     read_agents(&mut sheet, &top, &mut inventory);
     read_endpoints(&mut sheet, &top, &mut inventory);
     selector::check_endpoints(&mut sheet, &inventory);
@@ -182,6 +186,16 @@ fn read_mode(sheet: &mut Sheet<'_>, top: &Section<'_>) -> Mode {
             Mode::Enforce
         }
     }
+}
+
+fn read_record(sheet: &mut Sheet<'_>, top: &Section<'_>) -> RecordDepth {
+    let Some(record) = sheet.text(top, "record") else { return RecordDepth::default() };
+    let depth = RecordDepth::from_name(&record.text);
+    if depth.is_none() {
+        let message = format!("unknown depth of record `{}`", record.text);
+        unknown(sheet, &record, &message, &RecordDepth::ALL.map(RecordDepth::as_str));
+    }
+    depth.unwrap_or_default()
 }
 
 fn unknown(sheet: &mut Sheet<'_>, word: &Word, message: &str, known: &[&str]) {

@@ -41,24 +41,27 @@ impl Checker<'_> {
         let masks = |key: &str| -> BTreeSet<MaskName> {
             names(draft, "mask").chain(names(draft, key)).map(MaskName::new).collect()
         };
-        let record = match draft.cedar.annotation("record") {
-            None | Some("full") => RecordDepth::Full,
-            Some("facts") => RecordDepth::Facts,
-            Some(other) => {
-                let span = draft.annotation_value("record");
-                let found = draft.error(span, format!("unknown depth of record `{other}`"));
-                self.found.push(found.suggest(other, ["facts", "full"]));
-                RecordDepth::Full
-            }
-        };
+        let otherwise = self.inventory.map(|inventory| inventory.record).unwrap_or_default();
         Obligations {
             mask_request: masks("mask_request"),
             mask_response: masks("mask_response"),
             approvals: names(draft, "approve").map(ApprovalName::new).collect(),
             budgets: names(draft, "budget").map(BudgetName::new).collect(),
             credentials: names(draft, "credential").map(CredentialName::new).collect(),
-            record,
+            record: self.record(draft).unwrap_or(otherwise),
         }
+    }
+
+    /// How much the rule itself wants to be kept, if it says so.
+    fn record(&mut self, draft: &Draft<'_>) -> Option<RecordDepth> {
+        let name = draft.cedar.annotation("record")?;
+        let depth = RecordDepth::from_name(name);
+        if depth.is_none() {
+            let span = draft.annotation_value("record");
+            let found = draft.error(span, format!("unknown depth of record `{name}`"));
+            self.found.push(found.suggest(name, RecordDepth::ALL.map(RecordDepth::as_str)));
+        }
+        depth
     }
 
     /// Whether what the rule demands is in the inventory, and can be done where the rule applies. What is not

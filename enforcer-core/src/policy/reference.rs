@@ -50,6 +50,32 @@ A condition reads facts as `context.NAME`. Numbers are compared with `==`, `!=`,
 `context has max_tokens && context.max_tokens <= 500`.
 ";
 
+const DETECTORS_HEAD: &str = "
+### Built-in detectors
+
+Secrets are hidden in the record and in the log, whatever a bundle says. A provider receives them unless a rule forbids it or
+a mask names them.
+
+";
+
+const RECORD: &str = "
+### What is recorded
+
+Facts, decision and outcome of every exchange are. Texts of requests and answers are kept with `full` and not with `facts`:
+
+- An allowed exchange is kept as its permits say with `@record`; one without it says what `record` in `policy.toml` does.
+  If several match, `full` wins.
+- A denied exchange, of which an answer does not exist, is kept as the rules say with `@record` whose agent, action and
+  endpoint are those of the request, whether or not their conditions hold, a `forbid` as well as a `permit`. If several do,
+  `full` wins; if none does, `record` in `policy.toml` decides. A body of more than 64 KiB, or one that was not read, is never
+  kept.
+- A rule with `@mode(\"observe\")` decides nothing about that either.
+
+Whatever is kept, in texts and in facts, is without what is found by the masks and the detectors of the bundle, by a built-in
+detector that a rule asks for, and by those of secrets. What a mask names has its style, all other things become `[NAME]`.
+A body that is no text, or encoded, is not kept, and the record says why.
+";
+
 const CASES_HEAD: &str = "
 ## Cases
 
@@ -130,17 +156,12 @@ pub fn reference() -> String {
     text
 }
 
-const fn about(builtin: Builtin) -> &'static str {
-    match builtin {
-        Builtin::CreditCard => "payment card numbers whose check digit is right",
-        Builtin::Email => "e-mail addresses",
-    }
-}
-
 fn detectors(text: &mut String) {
-    text.push_str("\n### Built-in detectors\n\n");
-    let rows = Builtin::ALL.map(|builtin| [code(builtin.name()), about(builtin).to_owned()]);
-    table(text, ["detector", "finds"], rows);
+    text.push_str(DETECTORS_HEAD);
+    let kind = |builtin: Builtin| if builtin.is_secret() { "yes" } else { "" };
+    let row = |it: Builtin| [code(it.name()), it.about().to_owned(), kind(it).to_owned()];
+    table(text, ["detector", "finds", "a secret"], Builtin::ALL.map(row));
+    text.push_str(RECORD);
 }
 
 fn annotations(text: &mut String) {

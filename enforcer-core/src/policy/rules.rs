@@ -13,7 +13,7 @@ use cedar_policy::{
     ValidationWarning, Validator,
 };
 
-use crate::model::{DetectorName, Mode, Obligations, RuleId, limits};
+use crate::model::{DetectorName, Mode, Obligations, RecordDepth, RuleId, limits};
 
 use super::annotations::{ANNOTATIONS, On, annotation};
 use super::compared::Compared;
@@ -35,6 +35,8 @@ pub(super) struct Rule {
     /// In observe mode it decides nothing, and is recorded where it would have.
     pub(super) mode: Mode,
     pub(super) obligations: Obligations,
+    /// How much is kept, where the rule itself says so.
+    pub(super) record: Option<RecordDepth>,
     pub(super) message: Option<String>,
     pub(super) cedar: Policy,
     /// What of the condition Cedar need not be asked about.
@@ -165,6 +167,7 @@ impl Checker<'_> {
             place: Place::of(&draft.file.text, draft.statement.span.start),
             is_permit: draft.is_permit(),
             mode,
+            record: draft.cedar.annotation("record").and_then(RecordDepth::from_name),
             obligations,
             message,
             cedar: draft.cedar.clone(),

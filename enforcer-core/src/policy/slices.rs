@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
 
 use crate::mask::DetectorSet;
-use crate::model::{AgentName, DetectorName, EndpointName, Mode, limits};
+use crate::model::{AgentName, DetectorName, EndpointName, Mode, RecordDepth, limits};
 
 use super::compared::Reads;
 use super::inventory::{Endpoint, Inventory, chain};
@@ -30,6 +30,8 @@ pub(super) struct Slice {
     pub(super) asked: BTreeSet<DetectorName>,
     /// What is sought, ready to run.
     pub(super) detectors: Arc<DetectorSet>,
+    /// How much of a denied exchange is kept: the most that a rule asks for, or what the bundle says where none does.
+    pub(super) denied_record: RecordDepth,
     /// No rule is in scope, so everything is denied.
     pub(super) is_empty: bool,
 }
@@ -110,7 +112,7 @@ fn slice(
 ) -> Result<Slice, String> {
     let (mut enforced, mut observed) = (Vec::new(), Vec::new());
     let (mut read, mut asked) = (Reads::default(), Reads::default());
-    let mut masks = BTreeSet::new();
+    let (mut masks, mut record) = (BTreeSet::new(), None);
     for (index, (rule, reads)) in rules.iter().zip(reads).enumerate() {
         if !chosen.has(index) {
             continue;
@@ -121,7 +123,10 @@ fn slice(
         }
         masks.extend(rule.obligations.mask_request.iter().cloned());
         match rule.mode {
-            Mode::Enforce => enforced.push(index),
+            Mode::Enforce => {
+                enforced.push(index);
+                record = record.max(rule.record);
+            }
             Mode::Observe => observed.push(index),
         }
     }
@@ -143,10 +148,13 @@ fn slice(
     };
     let facts = (!asked.all_facts).then_some(asked.facts);
     let is_empty = enforced.is_empty() && observed.is_empty();
-    Ok(Slice { enforced, observed, facts, sought, asked: asked_for, detectors, is_empty })
+    let denied_record = record.unwrap_or(inventory.record);
+    let asked = asked_for;
+    Ok(Slice { enforced, observed, facts, sought, asked, detectors, denied_record, is_empty })
 }
 
-fn reads(rule: &Rule) -> Reads {
+/// What the condition of a rule reads.
+pub(super) fn reads(rule: &Rule) -> Reads {
     let mut reads = Reads::default();
     match rule.cedar.to_json() {
         Ok(tree) => {

@@ -9,6 +9,7 @@ mod event;
 mod frame;
 mod ledger;
 mod recorded;
+mod text_body;
 mod verify;
 
 pub use allowance::{AllowanceBounds, Allowances, Spent};
@@ -22,4 +23,5 @@ pub use event::{
 pub use frame::{Content, ContentRef, Frame, FrameError, MAGIC, frames_in};
 pub use ledger::{Bounds, Entry, Kind, Ledger};
 pub use recorded::{Recorded, RecordedFacts};
+pub use text_body::{NotText, TextBody};
 pub use verify::{Finding, FindingKind, Verifier, verify};

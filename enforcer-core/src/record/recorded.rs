@@ -19,7 +19,7 @@ use crate::model::{Facts, Rewrite, limits};
 /// What stands where the middle of a text was left out.
 const LEFT_OUT: &str = "…";
 
-/// A text without what the masks of the policy in force name.
+/// A text without what the policy in force hides in the record.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Recorded(String);
@@ -210,8 +210,8 @@ mod tests {
             name: DetectorName::new(name),
             kind: DetectorKind::Builtin(kind),
         };
-        let card = (spec("credit-card", Builtin::CreditCard), Style::Label);
-        Masker::new(vec![card, (spec("email", Builtin::Email), Style::Label)]).unwrap()
+        let card = (spec("credit-card", Builtin::CREDIT_CARD), Style::Label);
+        Masker::new(vec![card, (spec("email", Builtin::EMAIL), Style::Label)]).unwrap()
     }
 
     fn operations(text: &str) -> Vec<Operation> {

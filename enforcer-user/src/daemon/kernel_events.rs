@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_name_that_a_process_gave_itself_passes_the_masks() {
-        let kind = DetectorKind::Builtin(Builtin::Email);
+        let kind = DetectorKind::Builtin(Builtin::EMAIL);
         let spec = DetectorSpec { name: DetectorName::new("email"), kind };
         let masker = Masker::new(vec![(spec, Style::Label)]).unwrap();
         let mut comm = [0; 16];

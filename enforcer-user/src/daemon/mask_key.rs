@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn hash(key: HashKey, text: &str) -> String {
-        let kind = DetectorKind::Builtin(Builtin::CreditCard);
+        let kind = DetectorKind::Builtin(Builtin::CREDIT_CARD);
         let spec = DetectorSpec { name: DetectorName::new("card"), kind };
         let masker = Masker::new(vec![(spec, Style::Hash)]).unwrap().with_key(key);
         masker.mask(text).text.into_owned()

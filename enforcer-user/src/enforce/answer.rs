@@ -13,7 +13,7 @@ use enforcer_core::model::{DenyReason, Obligations, Passed, limits};
 use enforcer_core::policy::{Policy, Protocol};
 use enforcer_core::protocol::codec::{self, Answer, ChatStream, Keep, Route, Wants};
 use enforcer_core::protocol::disown::disown;
-use enforcer_core::record::Unstored;
+use enforcer_core::record::{TextBody, Unstored};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -67,8 +67,8 @@ pub(super) enum Source {
 
 /// What is done with them.
 pub(super) enum Reader {
-    /// They pass. `is_counted`: by nothing but their number.
-    Raw { is_kept: bool, is_counted: bool },
+    /// They pass, and are kept as far as they are text. `is_counted`: by nothing but their number.
+    Raw { kept: Option<Box<TextBody>>, is_counted: bool },
     /// They pass, and are read when all of them have.
     Json { seen: BytesMut, wants: Box<Wants>, room: Room },
     /// They were read already.
@@ -93,7 +93,7 @@ pub(super) async fn prepare(
         answer_head::mask(head, masker);
     }
     let wants = Wants {
-        keep: keep(policy, record, has_codec, owed),
+        keep: keep(policy, record, owed),
         deliver: masker,
         choices: expected.choices,
         is_observed,
@@ -141,18 +141,18 @@ pub(super) async fn prepare(
             Ok(Prepared { source, reader: Reader::Json { seen, wants: Box::new(wants), room } })
         }
         Kind::Json | Kind::Other | Kind::Sse => {
-            let is_kept = record.keeps_raw_bodies();
+            let kept = record.text_body(&head.headers).map(Box::new);
             let is_counted = expected.route == Some(Route::Chat) && record.is_charged();
-            Ok(Prepared { source, reader: Reader::Raw { is_kept, is_counted } })
+            Ok(Prepared { source, reader: Reader::Raw { kept, is_counted } })
         }
     }
 }
 
-fn keep(policy: &Policy, record: &OpenRecord, has_codec: bool, owed: &Obligations) -> Keep {
-    if !record.keeps_bodies() || !(has_codec || record.keeps_raw_bodies()) {
+fn keep(policy: &Policy, record: &OpenRecord, owed: &Obligations) -> Keep {
+    if !record.keeps_bodies() {
         return Keep::Nothing;
     }
-    if policy.are_all_masks(&owed.mask_response) {
+    if policy.hides_everything(&owed.mask_response) {
         Keep::AsDelivered
     } else {
         Keep::Masked(policy.masker_of_everything())
@@ -191,7 +191,7 @@ async fn read_whole(
 
 impl Reader {
     pub(super) const fn nothing() -> Self {
-        Self::Raw { is_kept: false, is_counted: false }
+        Self::Raw { kept: None, is_counted: false }
     }
 
     /// Writes down what was read of a whole answer.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use enforcer_core::model::{Denied, DenyReason, limits};
 use enforcer_core::protocol::codec::{self, ChatStream, Pieces, StreamError, Wants};
-use enforcer_core::record::Unstored;
+use enforcer_core::record::{NotText, TextBody, Unstored};
 use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
 
@@ -68,11 +68,9 @@ impl AnswerBody {
     fn take(&mut self, data: Bytes) -> Next {
         let Some(record) = &mut self.record else { return Next::Data(data) };
         match &mut self.reader {
-            Reader::Raw { is_kept, is_counted } => {
+            Reader::Raw { kept, is_counted } => {
                 record.delivers(&data);
-                if *is_kept {
-                    record.keep(&data);
-                }
+                keep_text(kept, record, &data);
                 if *is_counted && let Err(denied) = record.passed(unread(record.bytes_down())) {
                     return Next::Refused(denied);
                 }
@@ -164,7 +162,12 @@ impl AnswerBody {
         self.source.give_back();
         let Some(mut record) = self.record.take() else { return };
         match std::mem::replace(&mut self.reader, Reader::nothing()) {
-            Reader::Raw { is_counted, .. } => {
+            Reader::Raw { kept, is_counted } => {
+                match kept.map(|text| text.finish()) {
+                    Some(Ok(rest)) => record.keep(rest.as_bytes()),
+                    Some(Err(NotText)) => record.keep_none(Unstored::Unreadable),
+                    None => {}
+                }
                 if is_counted {
                     record.saw(unread(record.bytes_down()));
                 }
@@ -283,6 +286,18 @@ impl AnswerBody {
             record.detail(format!("upstream: {error}"));
             record.broken(Denied::because(DenyReason::UpstreamUnreachable));
         }
+    }
+}
+
+/// Keeps the next bytes of a body that no codec understands. If they are no text, none of it is kept.
+fn keep_text(kept: &mut Option<Box<TextBody>>, record: &mut OpenRecord, data: &Bytes) {
+    match kept.as_mut().map(|text| text.push(data)) {
+        Some(Ok(masked)) => record.keep(masked.as_bytes()),
+        Some(Err(NotText)) => {
+            *kept = None;
+            record.keep_none(Unstored::Unreadable);
+        }
+        None => {}
     }
 }
 

@@ -22,6 +22,7 @@ mod outgoing;
 mod record;
 mod refused;
 mod stored;
+mod tee;
 mod tunnel;
 
 use std::sync::Arc;

@@ -86,20 +86,20 @@ pub(super) fn request(
     record: &mut OpenRecord,
 ) -> Request<RequestBody> {
     let Content { mut head, body, room, .. } = content;
-    head.headers = headers;
+    let is_late = record.keeps_late_request();
     let body = match body {
-        Body::Whole(bytes) => {
+        Body::Whole(bytes) | Body::Opaque { seen: bytes, rest: None, .. }
+            if !is_late || bytes.is_empty() =>
+        {
             record.sends(&bytes);
             whole(room.hold(bytes))
         }
-        Body::Stream(stream) => record.tee(stream),
-        Body::Opaque { seen, rest: Some(rest), .. } => record.tee_after(room.hold(seen), rest),
-        Body::Opaque { seen, rest: None, .. } => {
-            record.sends(&seen);
-            whole(room.hold(seen))
-        }
+        Body::Whole(seen) => record.tee(&head.headers, room.hold(seen), None),
+        Body::Stream(stream) => record.tee(&head.headers, Bytes::new(), Some(stream)),
+        Body::Opaque { seen, rest, .. } => record.tee(&head.headers, room.hold(seen), rest),
         Body::NoRoom => whole(Bytes::new()),
     };
+    head.headers = headers;
     let mut request = Request::from_parts(head, body);
     credentials.put_into(request.headers_mut());
     request

@@ -2,32 +2,32 @@
 //! The record of one exchange: opened before a byte goes upstream, closed by itself however it ends.
 //!
 //! The place for the closing event is reserved when the record is opened, so that closing never waits and
-//! never fails. What is stored is masked with every mask of the bundle; bodies that no codec can mask are
-//! stored only where the bundle has no masks, and counted otherwise.
+//! never fails. What is stored is without all that the policy hides in the record; a body that could not be looked at
+//! is not stored, and counted.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use enforcer_core::budget::{Cost, End, Outcome};
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
     AgentName, Decision, Denied, DenyReason, ExchangeId, Facts, Passed, RecordDepth, UnixMillis,
-    Usage, limits,
+    Usage,
 };
 use enforcer_core::policy::Policy;
 use enforcer_core::record::{
-    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Recorded, Unstored,
+    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Recorded, TextBody,
+    Unstored,
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::StatusCode;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep};
+use hyper::body::{Body as HttpBody, Incoming};
+use hyper::header::HeaderMap;
 
 use super::before::no_room;
 use super::content::Content;
+use super::tee::{Kept, Tee};
 use super::{Conn, Enforcer, stored};
 use crate::budget::Reservation;
 use crate::runtime::{Clock, chain};
@@ -44,14 +44,15 @@ pub(super) struct OpenRecord {
     journal: Journal,
     clock: Clock,
     agent: AgentName,
-    /// Of everything that the policy masks.
+    /// Of everything that the policy hides in the record.
     masker: Masker,
     started: UnixMillis,
     keeps_bodies: bool,
-    keeps_raw_bodies: bool,
+    /// False as well once the answer turned out not to be kept.
+    keeps_answer: bool,
     /// Nothing was said about the body of the request when the record was opened.
     is_request_to_come: bool,
-    request: Option<Arc<Mutex<BodyWriter>>>,
+    request: Option<Arc<Mutex<Kept>>>,
     response: Option<BodyWriter>,
     /// Bytes of the request that went upstream.
     bytes_up: Arc<AtomicU64>,
@@ -132,7 +133,7 @@ impl OpenRecord {
             masker: everything.clone(),
             started,
             keeps_bodies,
-            keeps_raw_bodies: keeps_bodies && everything.is_empty(),
+            keeps_answer: keeps_bodies,
             is_request_to_come,
             request: None,
             response: None,
@@ -164,9 +165,15 @@ impl OpenRecord {
         self.keeps_bodies
     }
 
-    /// True if bodies that no codec can mask may be kept.
-    pub(super) const fn keeps_raw_bodies(&self) -> bool {
-        self.keeps_raw_bodies
+    /// True if the request is to be kept while it passes.
+    pub(super) const fn keeps_late_request(&self) -> bool {
+        self.keeps_bodies && self.is_request_to_come
+    }
+
+    /// What masks a body with these headers for the record; nothing if it is not kept.
+    pub(super) fn text_body(&self, headers: &HeaderMap) -> Option<TextBody> {
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        self.keeps_bodies.then(|| TextBody::of(headers, &self.masker)).flatten()
     }
 
     /// Takes what was reserved; it is settled when the record is closed.
@@ -263,18 +270,22 @@ impl OpenRecord {
 
     /// Keeps a piece of the answer, already masked for storage.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
-        if !self.keeps_bodies {
+        if !self.keeps_answer || bytes.is_empty() {
             return;
         }
         let (journal, agent) = (&self.journal, &self.agent);
         let response = self.response.get_or_insert_with(|| journal.body_of(agent));
         if let Err(error) = response.write(bytes) {
-            // Half a body would not be what its hash says, so none is kept.
-            self.response = None;
-            self.keeps_bodies = false;
-            self.closed.response_unstored = Some(Unstored::Failed);
+            self.keep_none(Unstored::Failed);
             self.detail(format!("the answer is not stored: {error}"));
         }
+    }
+
+    /// Half a body would not be what its hash says, so none of the answer is kept.
+    pub(super) fn keep_none(&mut self, why: Unstored) {
+        self.response = None;
+        self.keeps_answer = false;
+        self.unstored(why);
     }
 
     /// Counts what goes upstream at once.
@@ -287,21 +298,21 @@ impl OpenRecord {
         self.closed.bytes_down = self.closed.bytes_down.saturating_add(bytes.len() as u64);
     }
 
-    /// A streamed request body that is kept while it passes.
-    pub(super) fn tee(&mut self, stream: Incoming) -> RequestBody {
-        self.tee_after(Bytes::new(), stream)
-    }
-
-    /// The same, with what was read already in front.
-    pub(super) fn tee_after(&mut self, seen: Bytes, rest: Incoming) -> RequestBody {
-        let body = || self.journal.body_of(&self.agent);
-        let kept = self.keeps_raw_bodies.then(|| Arc::new(Mutex::new(body())));
-        self.request.clone_from(&kept);
-        let seen = (!seen.is_empty()).then(|| Full::new(seen));
-        let idle = Box::pin(tokio::time::sleep(limits::BODY_IDLE_TIMEOUT));
-        let fault = Arc::clone(&self.request_fault);
-        let passed = Arc::clone(&self.bytes_up);
-        Tee { seen, rest, kept, idle, fault, passed }.boxed_unsync()
+    /// A request body, what was read of it already in front, that is kept while it passes as far as its headers say
+    /// that it can be.
+    pub(super) fn tee(
+        &mut self,
+        headers: &HeaderMap,
+        seen: Bytes,
+        rest: Option<Incoming>,
+    ) -> RequestBody {
+        let is_empty = seen.is_empty() && rest.as_ref().is_none_or(HttpBody::is_end_stream);
+        let is_to_keep = self.is_request_to_come && !is_empty;
+        let text = is_to_keep.then(|| self.text_body(headers)).flatten();
+        let kept = text.map(|text| Kept::new(text, self.journal.body_of(&self.agent)));
+        self.request = kept.map(|kept| Arc::new(Mutex::new(kept)));
+        let (fault, passed) = (Arc::clone(&self.request_fault), Arc::clone(&self.bytes_up));
+        Tee::new(seen, rest, self.request.clone(), fault, passed).boxed_unsync()
     }
 
     /// Why a streamed request did not come to its end, if that was not the provider's fault.
@@ -334,10 +345,15 @@ impl OpenRecord {
         closed.usage = closed.usage.map(|usage| recorded_usage(usage, &self.masker));
         closed.bytes_up = self.bytes_up.load(Ordering::Relaxed);
         closed.took_ms = now.0.saturating_sub(self.started.0);
-        let request = self.request.take().map(|shared| {
-            let mut writer = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *writer, self.journal.body())
+        let request = self
+            .request
+            .take()
+            .map(|shared| shared.lock().unwrap_or_else(PoisonError::into_inner).finish());
+        let request = request.transpose().unwrap_or_else(|_error| {
+            closed.request_unstored = Some(Unstored::Failed);
+            None
         });
+        let request = request.flatten();
         let response = self.response.take();
         self.say_what_is_missing(&mut closed, request.as_ref(), response.as_ref());
         let has_request = request.is_some();
@@ -420,83 +436,4 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
 fn not_recorded(error: &store::Error) -> NotRecorded {
     tracing::error!(error = chain(error), "exchange refused: it cannot be recorded");
     NotRecorded
-}
-
-/// A request body that is kept while it passes, and may not stand still.
-struct Tee {
-    seen: Option<Full<Bytes>>,
-    rest: Incoming,
-    kept: Option<Arc<Mutex<BodyWriter>>>,
-    idle: Pin<Box<Sleep>>,
-    fault: Arc<OnceLock<DenyReason>>,
-    passed: Arc<AtomicU64>,
-}
-
-type BodyError = Box<dyn std::error::Error + Send + Sync>;
-
-impl Tee {
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        // The first fault is the one that counts, so a second one is dropped.
-        match Pin::new(&mut self.rest).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                self.idle.as_mut().reset(Instant::now() + limits::BODY_IDLE_TIMEOUT);
-                let broken = |error| {
-                    self.fault.get_or_init(|| DenyReason::ProtocolError);
-                    BodyError::from(error)
-                };
-                Poll::Ready(frame.map(|frame| frame.map_err(broken)))
-            }
-            Poll::Pending => {
-                std::task::ready!(self.idle.as_mut().poll(cx));
-                self.fault.get_or_init(|| DenyReason::Limit);
-                Poll::Ready(Some(Err("the request stopped".into())))
-            }
-        }
-    }
-}
-
-impl HttpBody for Tee {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match &mut self.seen {
-            Some(seen) => {
-                let frame = std::task::ready!(Pin::new(seen).poll_frame(cx));
-                self.seen = None;
-                Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
-            }
-            None => self.poll_rest(cx),
-        };
-        let Poll::Ready(Some(Ok(piece))) = &frame else { return frame };
-        // Trailers of a request carry nothing that an API of ours reads, and nobody judges them.
-        let Some(data) = piece.data_ref() else { return Poll::Ready(None) };
-        self.passed.fetch_add(data.len() as u64, Ordering::Relaxed);
-        if let Some(kept) = &self.kept {
-            let written = kept.lock().unwrap_or_else(PoisonError::into_inner).write(data);
-            if let Err(error) = written {
-                self.fault.get_or_init(|| DenyReason::JournalUnavailable);
-                return Poll::Ready(Some(Err(error.into())));
-            }
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.seen.is_none() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let mut hint = self.rest.size_hint();
-        let seen = self.seen.as_ref().map_or(0, |seen| seen.size_hint().lower());
-        let upper = hint.upper();
-        hint.set_lower(hint.lower().saturating_add(seen));
-        if let Some(upper) = upper {
-            hint.set_upper(upper.saturating_add(seen));
-        }
-        hint
-    }
 }

@@ -11,7 +11,7 @@ use crate::model::limits::MASK_HOLD_BYTES_MAX;
 
 fn specs() -> Vec<DetectorSpec> {
     let employee = pattern("employee-id", r"EMP-\d{6}");
-    vec![builtin(Builtin::Email), builtin(Builtin::CreditCard), employee]
+    vec![builtin(Builtin::EMAIL), builtin(Builtin::CREDIT_CARD), employee]
 }
 
 fn detected(text: &str) -> String {

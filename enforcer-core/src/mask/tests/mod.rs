@@ -17,8 +17,8 @@ fn pattern(name: &str, pattern: &str) -> DetectorSpec {
 
 fn masker(style: Style) -> Masker {
     let layers = vec![
-        (builtin(Builtin::Email), style),
-        (builtin(Builtin::CreditCard), style),
+        (builtin(Builtin::EMAIL), style),
+        (builtin(Builtin::CREDIT_CARD), style),
         (pattern("employee-id", r"EMP-\d{6}"), style),
     ];
     Masker::new(layers).unwrap()
@@ -115,7 +115,7 @@ fn the_styles_are_as_documented() {
 #[test]
 fn overlapping_matches_become_one_in_the_strictest_style() {
     let layers = vec![
-        (builtin(Builtin::Email), Style::Partial),
+        (builtin(Builtin::EMAIL), Style::Partial),
         (pattern("host", r"example\.com/\w{3}"), Style::Label),
     ];
     let masked = Masker::new(layers).unwrap().mask("to ann@example.com/abc now");
@@ -124,7 +124,7 @@ fn overlapping_matches_become_one_in_the_strictest_style() {
 
 #[test]
 fn the_strictest_style_wins_wherever_it_stands() {
-    let email = |style| (builtin(Builtin::Email), style);
+    let email = |style| (builtin(Builtin::EMAIL), style);
     let host = |style| (pattern("host", r"example\.com"), style);
     for layers in
         [vec![email(Style::Hash), host(Style::Label)], vec![email(Style::Label), host(Style::Hash)]]
@@ -137,7 +137,7 @@ fn the_strictest_style_wins_wherever_it_stands() {
 fn a_stream_remembers_what_came_before() {
     let check = |pieces: &[&str], expect: &str| {
         let word = (pattern("word", r"\bAB\b"), Style::Label);
-        let layers = vec![word, (builtin(Builtin::CreditCard), Style::Label)];
+        let layers = vec![word, (builtin(Builtin::CREDIT_CARD), Style::Label)];
         let mut stream = Masker::new(layers).unwrap().stream();
         let mut out: String = pieces.iter().map(|piece| stream.push(piece)).collect();
         out.push_str(&stream.finish());
@@ -153,7 +153,7 @@ fn a_stream_remembers_what_came_before() {
 
 #[test]
 fn detectors_say_what_they_found() {
-    let specs = vec![builtin(Builtin::Email), builtin(Builtin::CreditCard)];
+    let specs = vec![builtin(Builtin::EMAIL), builtin(Builtin::CREDIT_CARD)];
     let set = DetectorSet::compile(specs).unwrap();
     assert!(set.detect("nothing").is_empty());
     let found = set.detect("4111111111111111");
@@ -304,8 +304,8 @@ proptest! {
         style in prop::sample::select(Style::ALL.to_vec()),
     ) {
         let layers = vec![
-            (builtin(Builtin::Email), style),
-            (builtin(Builtin::CreditCard), Style::Hash),
+            (builtin(Builtin::EMAIL), style),
+            (builtin(Builtin::CREDIT_CARD), Style::Hash),
             (pattern("employee-id", r"EMP-\d{6}"), style),
             (pattern("odd", r"\bAB{1,3}A?|xy?.\b|^5|1$"), Style::Label),
             (pattern("bytes", r"[^a-z]{3}z"), Style::Partial),

@@ -58,7 +58,7 @@ fn parts_may_be_put_together_in_several_ways() {
     // Two readings that hide the same name it once.
     let masked = masker.mask_readings(&["ann@", "example.com"], &[vec![0, 1], vec![0, 1], vec![0]]);
     assert_eq!((masked.texts.concat().as_str(), masked.count), ("[email]", 1));
-    let set = DetectorSet::compile(vec![builtin(Builtin::CreditCard)]).unwrap();
+    let set = DetectorSet::compile(vec![builtin(Builtin::CREDIT_CARD)]).unwrap();
     let mut look = set.look();
     look.parts(&parts, &[vec![0, 1, 2]]);
     assert!(look.names().is_empty());
@@ -99,7 +99,7 @@ proptest! {
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let some = (0..parts.len()).filter(|index| reading[*index]).collect();
         let readings = [(0..parts.len()).collect(), some];
-        for spec in [builtin(Builtin::Email), builtin(Builtin::CreditCard)] {
+        for spec in [builtin(Builtin::EMAIL), builtin(Builtin::CREDIT_CARD)] {
             let set = DetectorSet::compile(vec![spec.clone()]).unwrap();
             let masker = Masker::new(vec![(spec, Style::Label)]).unwrap();
             let masked = masker.mask_readings(&parts, &readings);
@@ -121,8 +121,8 @@ proptest! {
         let around = before.matches(secret).count() + after.matches(secret).count();
         prop_assume!(around == 0);
         let layers = vec![
-            (builtin(Builtin::Email), Style::Hash),
-            (builtin(Builtin::CreditCard), Style::Label),
+            (builtin(Builtin::EMAIL), Style::Hash),
+            (builtin(Builtin::CREDIT_CARD), Style::Label),
             (pattern("employee-id", r"EMP-\d{6}"), Style::Label),
         ];
         let masked = Masker::new(layers).unwrap().mask_parts(&pieces(&text, &cuts)).texts.concat();
