@@ -122,7 +122,7 @@ fn is_context(tree: &Value) -> bool {
     tree.get("Var").and_then(Value::as_str) == Some("context")
 }
 
-fn fact_name(tree: &Value) -> Option<String> {
+pub(super) fn fact_name(tree: &Value) -> Option<String> {
     let access = tree.get(".")?;
     let name = access.get("attr")?.as_str()?;
     access.get("left").is_some_and(is_context).then(|| name.to_owned())

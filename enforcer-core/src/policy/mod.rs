@@ -39,6 +39,8 @@ pub mod suggest;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod truth;
+mod unmasked;
 mod unused;
 mod warnings;
 

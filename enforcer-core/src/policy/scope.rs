@@ -34,12 +34,12 @@ impl Scope {
 
     /// Whether everything that this scope admits is admitted by the other one, too.
     pub(super) fn is_within(&self, other: &Self) -> bool {
-        let within = |inner: &[bool], outer: &[bool]| {
-            inner.iter().zip(outer).all(|(inner, outer)| *outer || !*inner)
-        };
-        within(&self.agents, &other.agents)
-            && within(&self.actions, &other.actions)
-            && within(&self.endpoints, &other.endpoints)
+        self.is_within_but_for_actions(other) && within(&self.actions, &other.actions)
+    }
+
+    /// The same, whatever their actions are.
+    pub(super) fn is_within_but_for_actions(&self, other: &Self) -> bool {
+        within(&self.agents, &other.agents) && within(&self.endpoints, &other.endpoints)
     }
 
     /// Whether it admits an agent, an action and an endpoint together.
@@ -49,4 +49,8 @@ impl Scope {
             && is_in(&self.actions, action)
             && is_in(&self.endpoints, endpoint)
     }
+}
+
+fn within(inner: &[bool], outer: &[bool]) -> bool {
+    inner.iter().zip(outer).all(|(inner, outer)| *outer || !*inner)
 }

@@ -15,6 +15,7 @@ use super::rules::Rule;
 use super::scope::Scope;
 use super::sheet::{self, Section, Sheet, Word};
 use super::statement;
+use super::unmasked::unmasked;
 use super::unused::unused;
 use super::{Diagnostic, INVENTORY_FILE, SourceFile, Sources, contradiction};
 
@@ -29,7 +30,8 @@ pub(super) fn warnings(
     found.extend(unused(file, inventory, rules));
     found.extend(groups(file, inventory, rules));
     found.extend(detectors(file, inventory, rules));
-    let remarks = [impossible(rules), overridden(inventory, rules)].concat();
+    let unmasked = unmasked(inventory, rules);
+    let remarks = [impossible(rules), overridden(inventory, rules), unmasked].concat();
     found.extend(at_rules(sources, &remarks));
     found
 }
@@ -118,7 +120,7 @@ fn detectors(file: &SourceFile, inventory: &Inventory, rules: &[Rule]) -> Vec<Di
 }
 
 /// Something about a rule: what, and why.
-type Remark<'r> = (&'r Rule, String, String);
+pub(super) type Remark<'r> = (&'r Rule, String, String);
 
 /// Rules whose own conditions exclude each other.
 fn impossible(rules: &[Rule]) -> Vec<Remark<'_>> {
@@ -152,7 +154,7 @@ fn overridden<'r>(inventory: &Inventory, rules: &'r [Rule]) -> Vec<Remark<'r>> {
     covered.collect()
 }
 
-fn has_no_condition(rule: &Rule) -> bool {
+pub(super) fn has_no_condition(rule: &Rule) -> bool {
     let tree = rule.cedar.to_json().ok();
     let conditions = tree.as_ref().and_then(|tree| tree.get("conditions")?.as_array());
     conditions.is_some_and(Vec::is_empty)

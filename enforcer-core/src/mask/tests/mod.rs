@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
+mod builtin;
 mod look;
 mod parts;
 

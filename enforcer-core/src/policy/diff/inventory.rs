@@ -24,6 +24,7 @@ pub struct InventoryChange {
 /// What a key says that is not there.
 const DEFAULTS: &[(&str, &str)] = &[
     ("mode", "\"enforce\""),
+    ("record", "\"full\""),
     ("agents.capture", "\"all\""),
     ("agents.env", "[]"),
     ("agents.env_exclude", "[]"),

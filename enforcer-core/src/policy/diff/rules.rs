@@ -214,6 +214,8 @@ fn describe(rule: &Rule) -> (RuleText, String) {
                 names.iter().filter_map(Value::as_str).map(|name| format!("{what} {name}")),
             );
         }
+    } else {
+        says.extend(rule.record.map(|record| format!("record {}", record.as_str())));
     }
     says.extend(rule.message.iter().map(|message| format!("message {message:?}")));
     if rule.mode == Mode::Observe {
