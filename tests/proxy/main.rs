@@ -20,6 +20,7 @@ mod chats;
 mod client;
 mod connections;
 mod frames;
+mod hidden;
 mod hostile;
 mod large;
 mod load;

@@ -249,6 +249,11 @@ impl Rig {
         self.origins.0.lock().unwrap().as_mut().unwrap().destination = destination;
     }
 
+    /// The state folder.
+    pub(crate) fn state(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The journal's folder.
     pub(crate) fn journal(&self) -> std::path::PathBuf {
         self.folder.path().join("journal")

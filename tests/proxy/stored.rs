@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! How much is stored has a bound, for denials and for each agent, and the record says what is not stored.
 
-use enforcer_core::model::Fault;
+use bytes::Bytes;
 use enforcer_core::model::limits::{DENIED_BODY_STORED_BYTES_MAX, RECORDED_FACTS_BYTES_MAX};
-use enforcer_core::record::{EventBody, Unstored, encode};
+use enforcer_core::model::{Fault, RecordDepth};
+use enforcer_core::record::{BodyRef, EventBody, Unstored, encode};
 use enforcer_user::enforce;
+use http_body_util::BodyExt as _;
+use hyper::Request;
+use hyper::http::request::Parts;
 
-use crate::client::{H1, chat, chat_request, request};
+use crate::client::{Body, H1, H2, chat, chat_request, request};
 use crate::provider::full;
-use crate::rig::{CHATS, HTTP, Rig};
+use crate::rig::{CHATS, HTTP, OPAQUE, Rig, policy_with};
 
 /// Bytes of all bodies in the state folder.
 fn stored_bytes(rig: &Rig) -> u64 {
@@ -86,15 +90,109 @@ async fn a_flood_of_large_heads_costs_a_bounded_number_of_bytes_each() {
     assert!(bytes < 4096, "{bytes} bytes for one request");
 }
 
+/// A request of this type to a door that no codec knows.
+fn typed(kind: &str, content: impl Into<Bytes>) -> Request<Body> {
+    let mut request = request("POST", "/v1/other", content);
+    request.headers_mut().insert("content-type", kind.parse().unwrap());
+    request
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_codec_can_mask_is_said_to_be_not_stored() {
-    let rig = Rig::start(&format!("{CHATS}{HTTP}")).await;
-    let answer = |_: &hyper::http::request::Parts, _: &bytes::Bytes| full("text/plain", "pong");
-    rig.provider(H1, answer).await;
-    let (head, _) = rig.ask(request("POST", "/v1/other", "ping")).await;
-    assert_eq!(head.status, 200);
-    let closed = rig.closed(1).await.pop().unwrap();
-    assert_eq!((&closed.request, &closed.response), (&None, &None));
     let unreadable = Some(Unstored::Unreadable);
-    assert_eq!((closed.request_unstored, closed.response_unstored), (unreadable, unreadable));
+    let text = "ping ann@example.com";
+    let binary = Bytes::from_static(b"ping\xff ann@example.com");
+    // The type that is said, and an encoding, decide as well as what the bytes are.
+    for (kind, encoding, content) in [
+        ("application/octet-stream", "", text.into()),
+        ("text/event-stream", "", Bytes::from_static(b"data: ann@exam\n\ndata: ple.com\n\n")),
+        ("text/plain", "gzip", text.into()),
+        ("text/plain; charset=utf-16", "", text.into()),
+        ("text/plain", "", binary),
+    ] {
+        let rig = Rig::start(&format!("{CHATS}{HTTP}")).await;
+        let answered = content.clone();
+        let answer = move |_: &Parts, _: &Bytes| {
+            let mut answer = full(kind, answered.clone());
+            if !encoding.is_empty() {
+                answer.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+            }
+            answer
+        };
+        let seen = rig.provider(H1, answer).await;
+        let mut request = typed(kind, content.clone());
+        if !encoding.is_empty() {
+            request.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+        }
+        let answer = rig.client(H1).await.send(request).await;
+        assert_eq!(answer.status(), 200);
+        let received = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!((&received, &seen.requests()[0].1), (&content, &content), "{kind}");
+        let closed = rig.closed(1).await.pop().unwrap();
+        assert_eq!((&closed.request, &closed.response), (&None, &None), "{kind}");
+        let why = (closed.request_unstored, closed.response_unstored);
+        assert_eq!(why, (unreadable, unreadable), "{kind} {encoding}");
+        assert_eq!(stored_bytes(&rig), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_no_codec_understands_is_stored_masked_and_passes_as_it_is() {
+    let rules = format!("{CHATS}{HTTP}{OPAQUE}");
+    let json = r#"{"to":"ann\u0040example.com","card":4111111111111111}"#;
+    let hidden = r#"{"to":"[email]","card":"[credit-card]"}"#;
+    for (alpn, kind, content, expect) in [
+        (H1, "application/json", json, hidden),
+        (H2, "application/json; charset=utf-8", json, hidden),
+        (H1, "text/plain", "ann@example.com", "[email]"),
+        (H2, "application/x-www-form-urlencoded", "a=b&to=ann%40example.com", "a=b&to=[email]"),
+    ] {
+        let rig = Rig::start(&rules).await;
+        let answer = move |_: &Parts, _: &Bytes| full(kind, content);
+        let seen = rig.provider(H1, answer).await;
+        let (head, received) = rig.client(alpn).await.whole(typed(kind, content)).await;
+        assert_eq!((head.status.as_u16(), received.as_str()), (200, content));
+        assert_eq!(seen.requests()[0].1, content);
+        let closed = rig.closed(1).await.pop().unwrap();
+        assert_eq!((closed.request_unstored, closed.response_unstored), (None, None), "{closed:?}");
+        let reader = rig.enforcer.journal.reader().unwrap();
+        let stored = |body: Option<BodyRef>| reader.body(&body.unwrap()).unwrap();
+        assert_eq!(stored(closed.request), expect.as_bytes());
+        assert_eq!(stored(closed.response), expect.as_bytes());
+        assert_eq!(closed.masked, 0, "nothing was masked on its way");
+        rig.verify().await;
+    }
+    // A chat that is no JSON, and is larger than what is looked at in one piece.
+    let rig = Rig::start(&rules).await;
+    let seen = rig.provider(H1, |_, _| full("text/plain", "")).await;
+    let large = format!("{} ann@example.com", "x".repeat(300_000));
+    rig.ask(request("POST", "/v1/chat/completions", large.clone())).await;
+    assert!(seen.requests()[0].1 == large, "as it was sent");
+    let closed = rig.closed(1).await.pop().unwrap();
+    assert_eq!((closed.request_unstored, &closed.response), (None, &None));
+    assert_eq!(closed.bytes_up, large.len() as u64);
+    let reader = rig.enforcer.journal.reader().unwrap();
+    assert!(reader.body(&closed.request.unwrap()).unwrap().ends_with(b"x [email]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_denied_request_nothing_is_stored_where_its_rules_or_its_bundle_ask_for_facts() {
+    let chats = CHATS.replace("@id(\"chats\")", "@id(\"chats\") @record(\"facts\")");
+    for (mode, rules, depth) in [
+        ("enforce", CHATS, RecordDepth::Full),
+        ("enforce", chats.as_str(), RecordDepth::Facts),
+        ("enforce\"\nrecord = \"facts", CHATS, RecordDepth::Facts),
+    ] {
+        let rig = Rig::start(CHATS).await;
+        rig.enforce(policy_with(mode, "", rules));
+        let (head, _) = rig.ask(chat_request(&chat("o3", false, "words of somebody"))).await;
+        assert_eq!(head.status, 403);
+        let opened = rig.opened(1).await.pop().unwrap();
+        assert_eq!(opened.decision.obligations.record, depth);
+        assert_eq!(
+            (opened.request.is_some(), opened.request_unstored),
+            (depth == RecordDepth::Full, None)
+        );
+        assert_eq!(rig.stores("words of somebody").await, depth == RecordDepth::Full);
+    }
 }

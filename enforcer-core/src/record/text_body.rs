@@ -221,7 +221,7 @@ mod tests {
         check(
             FORM,
             "a=1&to=ann%40example.com+&k=AK%49AIOSFODNN7EXAMPLE",
-            "a=1&to=[email] &k=[aws-access-key]",
+            "a=1&to=[email]+&k=[aws-access-key]",
         );
     }
 

@@ -122,12 +122,12 @@ impl HttpBody for Tee {
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.rest.as_ref();
-        let mut hint = rest.map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint);
+        let rest = rest.map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint);
         let seen = self.seen.len() as u64;
-        let upper = hint.upper().map(|upper| upper.saturating_add(seen));
-        hint.set_lower(hint.lower().saturating_add(seen));
-        if let Some(upper) = upper {
-            hint.set_upper(upper);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(seen));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(seen));
         }
         hint
     }

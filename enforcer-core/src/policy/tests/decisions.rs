@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::super::{ACTIONS, FactKind, FactValue, Otherwise, Outcome, Protocol, Tls, operation};
-use super::super::{evaluate, rules, schema};
-use super::{Policy, chat, detected, facts, http, policy, sources};
+use super::super::{compile, evaluate, rules, schema};
+use super::{INVENTORY, Policy, chat, detected, facts, http, policy, sources};
 use crate::mask::HashKey;
 use crate::model::{AgentName, DetectorName, Effect, Facts, MaskName, RecordDepth, RuleId};
 
@@ -68,7 +68,76 @@ fn a_forbid_wins_and_the_message_of_the_first_id_is_told() {
     assert_eq!(decision.effect, Effect::Deny);
     assert_eq!(ids(&decision.because), ["y-cards", "z-cards"]);
     assert_eq!(decision.message.as_deref(), Some("really no cards"));
-    assert_eq!(decision.obligations, crate::model::Obligations::default());
+    let kept = crate::model::Obligations::keeping(RecordDepth::Facts);
+    assert_eq!(decision.obligations, kept, "what a rule of its scope says of the record");
+}
+
+#[test]
+fn of_a_denied_exchange_is_kept_what_the_rules_of_its_scope_ask_for_or_else_the_bundle() {
+    const FACTS: &str = "@record(\"facts\")";
+    const FULL: &str = "@record(\"full\")";
+    let check = |top: &str, [permit, forbid, other]: [&str; 3], expect: RecordDepth| {
+        let rules = format!(
+            "@id(\"p\") {permit} permit (principal == Agent::\"support\", action == Action::\"chat\", resource);
+             @id(\"f\") {forbid} forbid (principal, action, resource) when {{ context.detected.contains(\"email\") }};
+             @id(\"o\") {other} permit (principal == Agent::\"research\", action == Action::\"chat\", resource);
+             @id(\"w\") @mode(\"observe\") {other} permit (principal, action, resource);"
+        );
+        let inventory = INVENTORY.replace("version = 1", &format!("version = 1\n{top}"));
+        let bundle = sources(&[("policy.toml", &inventory), ("rules.cedar", &rules)]);
+        let policy = compile(&bundle).unwrap_or_else(|errors| panic!("{errors}")).policy;
+        let decision = policy.decide(&detected(chat("gpt-4.1", 10), &["email"]));
+        assert_eq!(decision.effect, Effect::Deny);
+        assert_eq!(decision.obligations.record, expect, "{top} {permit} {forbid} {other}");
+    };
+    let bundle = "record = \"facts\"";
+    check("", ["", "", ""], RecordDepth::Full);
+    check("", ["", "", FACTS], RecordDepth::Full);
+    check("", [FACTS, "", ""], RecordDepth::Facts);
+    check("", ["", FACTS, ""], RecordDepth::Facts);
+    check("", [FACTS, FULL, ""], RecordDepth::Full);
+    check(bundle, ["", "", ""], RecordDepth::Facts);
+    check(bundle, ["", "", FULL], RecordDepth::Facts);
+    check(bundle, [FULL, "", ""], RecordDepth::Full);
+    check(bundle, [FACTS, FULL, ""], RecordDepth::Full);
+}
+
+#[test]
+fn a_permit_without_a_word_about_it_is_recorded_as_the_bundle_says() {
+    let rules = "@id(\"p\") permit (principal, action == Action::\"chat\", resource);";
+    let check = |top: &str, expect: RecordDepth| {
+        let inventory = INVENTORY.replace("version = 1", &format!("version = 1\n{top}"));
+        let bundle = sources(&[("policy.toml", &inventory), ("rules.cedar", rules)]);
+        let policy = compile(&bundle).unwrap_or_else(|errors| panic!("{errors}")).policy;
+        assert_eq!(policy.decide(&chat("gpt-4.1", 10)).obligations.record, expect, "{top}");
+    };
+    check("", RecordDepth::Full);
+    check("record = \"full\"", RecordDepth::Full);
+    check("record = \"facts\"", RecordDepth::Facts);
+}
+
+#[test]
+fn the_record_hides_what_any_detector_of_the_bundle_finds_and_secrets() {
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    let hides =
+        |policy: &Policy, text: &str| policy.masker_of_everything().mask(text).text.into_owned();
+    let bare = "version = 1\n[detectors.badge]\npattern = 'B-[0-9]{4}'";
+    let rule =
+        |name: &str| format!("@id(\"f\") forbid (principal, action, resource) when {{ {name} }};");
+    let policy = |inventory: &str, rules: &str| {
+        let bundle = sources(&[("policy.toml", inventory), ("rules.cedar", rules)]);
+        compile(&bundle).unwrap_or_else(|errors| panic!("{errors}")).policy
+    };
+    let text = format!("{KEY} B-1234 a@b.com 4111111111111111");
+    let nothing = policy(bare, "");
+    assert_eq!(hides(&nothing, &text), "[aws-access-key] [badge] a@b.com 4111111111111111");
+    let asked = policy(bare, &rule("context.detected.contains(\"credit-card\")"));
+    assert_eq!(hides(&asked, &text), "[aws-access-key] [badge] a@b.com [credit-card]");
+    let all = policy(bare, &rule("!context.detected.isEmpty()"));
+    assert_eq!(hides(&all, &text), "[aws-access-key] [badge] [email] [credit-card]");
+    let masks = "\n[masks.a]\ndetectors = [\"badge\", \"aws-access-key\"]\nstyle = \"hash\"";
+    let masked = hides(&policy(&format!("{bare}{masks}"), ""), &text);
+    assert!(masked.starts_with("[aws-access-key:") && masked.contains("[badge:"), "{masked}");
 }
 
 #[test]
