@@ -153,6 +153,15 @@ fn answer(text: &str, head: &Parts, body: &Bytes) -> Answer {
     answer
 }
 
+fn chat(host: &str, model: &str, stream: bool, content: Value) -> Request<Body> {
+    let tool = json!({ "type": "function", "function": { "name": "lookup_order" } });
+    let message = json!({ "role": "user", "content": content });
+    let chat = json!({
+        "model": model, "stream": stream, "max_tokens": 200, "tools": [tool], "messages": [message],
+    });
+    request_to(host, "POST", "/v1/chat/completions", chat.to_string())
+}
+
 /// The requests that an agent makes of an endpoint, each with the text in its body.
 fn with_body(endpoint: &Endpoint, host: &str, paths: &[String], text: &str) -> Vec<Request<Body>> {
     let post = |path: &str, json: Value| request_to(host, "POST", path, json.to_string());
@@ -172,14 +181,7 @@ fn with_body(endpoint: &Endpoint, host: &str, paths: &[String], text: &str) -> V
     if endpoint.protocol != Protocol::OpenAi {
         return all;
     }
-    let chat = |model: &str, stream: bool, content: Value| {
-        let tool = json!({ "type": "function", "function": { "name": "lookup_order" } });
-        let message = json!({ "role": "user", "content": content });
-        let chat = json!({
-            "model": model, "stream": stream, "max_tokens": 200, "tools": [tool], "messages": [message],
-        });
-        post("/v1/chat/completions", chat)
-    };
+    let chat = |model: &str, stream, content| chat(host, model, stream, content);
     let (begin, end) = text.split_at(text.len() / 2);
     let parts = json!([{ "type": "text", "text": begin }, { "type": "text", "text": end }]);
     all.extend([
@@ -293,7 +295,7 @@ fn found(all: &[u8], needles: &[String]) -> Option<String> {
 }
 
 /// Sends every kind of request with every text as every agent to every endpoint, and looks for the texts.
-async fn check(name: &str, sources: Sources) {
+async fn check(name: &str, sources: Sources) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key");
     fs::write(&key, "0123456789").unwrap();
@@ -326,7 +328,8 @@ async fn check(name: &str, sources: Sources) {
             requests.extend(with_head(&host, &paths, &text));
             // One by one, because one that is forbidden keeps the others from what is allowed.
             for example in &examples {
-                requests.extend(with_body(endpoint, &host, &[], example));
+                let chat = |stream| chat(&host, "gpt-4.1-mini", stream, json!(example));
+                requests.extend([chat(false), chat(true)]);
             }
             for request in requests {
                 send(&rig, &mut client, request).await;
@@ -341,6 +344,7 @@ async fn check(name: &str, sources: Sources) {
         opened(&rig.events().await).iter().map(|it| it.decision.effect).collect();
     assert!(effects.contains(&Effect::Deny), "{name}: nothing was denied");
     rig.verify().await;
+    all
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -349,7 +353,9 @@ async fn nothing_that_a_detector_finds_is_stored_or_logged_under_any_shipped_bun
     let bundles = shipped();
     assert!(bundles.len() >= 6, "{}", bundles.len());
     for (name, sources) in bundles {
-        check(&name, sources).await;
+        let stored = String::from_utf8_lossy(&check(&name, sources).await).into_owned();
+        let is_of_texts = ["observe", "openai-agents"].contains(&name.as_str());
+        assert!(!is_of_texts || stored.contains("[aws-access-key]"), "{name}: the texts are kept");
     }
 }
 

@@ -368,13 +368,14 @@ pub struct ExchangeOpened {
     /// The refusal that the agent received, where it was denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<Denied>,
-    /// The request as it goes upstream, masked with every mask of the bundle.
+    /// The request as it goes upstream, without what is hidden in the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<BodyRef>,
     /// Why the request is not stored, or only its beginning, where all of it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_unstored: Option<Unstored>,
-    /// Places masked in the request.
+    /// Places masked in the request on its way to the provider, all of its texts together. What is hidden in the record
+    /// beyond that is not counted.
     pub masked: u64,
 }
 
@@ -391,7 +392,7 @@ pub struct ExchangeClosed {
     /// The request as it went upstream, where it was streamed and so is known only now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<BodyRef>,
-    /// The answer as the agent received it, masked with every mask of the bundle.
+    /// The answer as the agent received it, without what is hidden in the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<BodyRef>,
     /// Why the request is not stored, or only its beginning, where all of it should be.
@@ -400,7 +401,8 @@ pub struct ExchangeClosed {
     /// Why the answer is not stored, or only its beginning, where all of it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_unstored: Option<Unstored>,
-    /// Places masked in the answer.
+    /// Places masked in the answer on its way to the agent, all of its texts together. What is hidden in the record beyond
+    /// that is not counted.
     pub masked: u64,
     /// Bytes of the request's body that went upstream, kept or not.
     pub bytes_up: u64,
@@ -475,7 +477,7 @@ pub enum Unstored {
     Failed,
     /// It is larger than one body may be.
     TooLarge,
-    /// It could not be understood, and so not be masked for the record.
+    /// It is no text that could be looked at, so nothing could be hidden in it.
     Unreadable,
 }
 
@@ -490,7 +492,9 @@ impl Unstored {
             }
             Self::Failed => "the disk did not take it",
             Self::TooLarge => "it is larger than one stored body may be",
-            Self::Unreadable => "it could not be understood, and so not be masked for the record",
+            Self::Unreadable => {
+                "it is no text that could be looked at, so nothing could be hidden in it"
+            }
         }
     }
 }
