@@ -14,7 +14,7 @@ use clap::Parser;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
     AgentName, Chat, Decision, Denied, DenyReason, Effect, EndpointName, ExchangeId, Facts,
-    Obligations, Operation, PolicyVersion, RuleId, SessionId, UnixMillis,
+    Obligations, Operation, PolicyVersion, RecordDepth, RuleId, SessionId, UnixMillis,
 };
 use enforcer_core::record::{
     BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused, Process,
@@ -318,6 +318,30 @@ fn a_body_that_is_not_whole_is_never_shown_as_if_it_were() {
     let (_, text) = recorded.ask(&["session", "list", "--output", "json"]);
     let list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(list[0]["unstored"], 2);
+}
+
+#[test]
+fn the_play_says_why_there_is_no_text_where_the_rules_ask_for_facts_only() {
+    let recorded = Recorded::new();
+    block_on(async {
+        let store = Store::open(&Config::at(recorded.journal()), NOW).expect("a journal");
+        let journal = store.journal();
+        let exchange = journal.next_exchange(SESSION);
+        let asked = body(&journal, "{}");
+        let EventBody::ExchangeOpened(mut judged) = opened(exchange, "gpt-9", Effect::Deny, asked)
+        else {
+            panic!("opened")
+        };
+        judged.request = None;
+        judged.decision.obligations = Obligations::keeping(RecordDepth::Facts);
+        let judged = EventBody::ExchangeOpened(judged);
+        journal.append(SESSION, NOW, judged).await.expect("taken");
+        store.close().await.expect("sealed");
+    });
+    let (_, text) = recorded.ask(&["session", "play", "0000000000001234"]);
+    let (_, rest) = text.split_once("gpt-9").expect("the exchange");
+    assert!(rest.contains("texts are not stored: the rules ask for facts only"), "{text}");
+    assert_eq!(text.matches("facts only").count(), 1, "{text}");
 }
 
 #[test]

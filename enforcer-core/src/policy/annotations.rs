@@ -86,7 +86,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
         "record",
         On::Both,
         "`full` or `facts`",
-        "How much is recorded: with `facts` neither the request's text nor the answer's. [What is recorded](#what-is-recorded) has the rest.",
+        "How much is recorded: with `facts` neither the request's text nor the answer's. See [what is recorded](#what-is-recorded).",
     ),
 ];
 

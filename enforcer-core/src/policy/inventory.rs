@@ -192,7 +192,7 @@ fn read_record(sheet: &mut Sheet<'_>, top: &Section<'_>) -> RecordDepth {
     let Some(record) = sheet.text(top, "record") else { return RecordDepth::default() };
     let depth = RecordDepth::from_name(&record.text);
     if depth.is_none() {
-        let message = format!("unknown depth of record `{}`", record.text);
+        let message = format!("unknown record `{}`", record.text);
         unknown(sheet, &record, &message, &RecordDepth::ALL.map(RecordDepth::as_str));
     }
     depth.unwrap_or_default()

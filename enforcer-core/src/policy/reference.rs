@@ -53,27 +53,29 @@ A condition reads facts as `context.NAME`. Numbers are compared with `==`, `!=`,
 const DETECTORS_HEAD: &str = "
 ### Built-in detectors
 
-Secrets are hidden in the record and in the log, whatever a bundle says. A provider receives them unless a rule forbids it or
-a mask names them.
+The record and the log never hold secrets, whatever a bundle says. A provider receives a secret unless a rule denies the request
+or a mask of the rule that permits it names its detector.
 
 ";
 
 const RECORD: &str = "
 ### What is recorded
 
-Facts, decision and outcome of every exchange are. Texts of requests and answers are kept with `full` and not with `facts`:
+The facts, the decision and the outcome of every exchange are recorded. With `full` the texts of the request and of the answer
+are recorded, too; with `facts` they are not.
 
-- An allowed exchange is kept as its permits say with `@record`; one without it says what `record` in `policy.toml` does.
-  If several match, `full` wins.
-- A denied exchange, of which an answer does not exist, is kept as the rules say with `@record` whose agent, action and
-  endpoint are those of the request, whether or not their conditions hold, a `forbid` as well as a `permit`. If several do,
-  `full` wins; if none does, `record` in `policy.toml` decides. A body of more than 64 KiB, or one that was not read, is never
-  kept.
-- A rule with `@mode(\"observe\")` decides nothing about that either.
+- An allowed exchange: the permits that match decide with `@record`. A permit without `@record` counts as `record` in
+  `policy.toml` says. If several match, `full` wins.
+- A denied exchange: every rule whose scope covers the request counts, whether or not its condition holds, a `forbid` as well as
+  a `permit`. If any of them has `@record(\"full\")`, the request is kept; if others have `@record(\"facts\")`, it is not; if none
+  has `@record`, `record` in `policy.toml` decides. A body of more than 64 KiB, or one that was not read before the decision,
+  is never kept.
+- A rule with `@mode(\"observe\")` does not count.
 
-Whatever is kept, in texts and in facts, is without what is found by the masks and the detectors of the bundle, by a built-in
-detector that a rule asks for, and by those of secrets. What a mask names has its style, all other things become `[NAME]`.
-A body that is no text, or encoded, is not kept, and the record says why.
+Nothing is recorded that one of these detectors finds: every detector of the bundle, every detector that a mask names, every
+built-in detector that a rule asks for, and every detector of secrets. What a mask names is replaced in its style, everything
+else by `[NAME]`. A body that is encoded or no text, and a stream of events that no codec understands, cannot be looked at, so it
+is not recorded; the record says so.
 ";
 
 const CASES_HEAD: &str = "

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use enforcer_core::model::limits::BODY_VIEW_BYTES_MAX;
-use enforcer_core::model::{ApprovalName, Denied, DenyReason, Effect, UnixMillis};
+use enforcer_core::model::{ApprovalName, Denied, DenyReason, Effect, RecordDepth, UnixMillis};
 use enforcer_core::record::{
     BodyRef, Event, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused,
     Process, Repeated, Unstored,
@@ -100,11 +100,22 @@ pub(super) async fn scenes(source: &Source, events: Vec<Event>) -> Vec<Scene> {
             ),
             _ => (nothing, nothing),
         };
-        let asked = said(source, &event, request, asked).await;
+        let asked = match facts_only(&event) {
+            Some(note) => vec![note],
+            None => said(source, &event, request, asked).await,
+        };
         let answered = said(source, &event, response, answered).await;
         scenes.push(Scene { event, asked, answered });
     }
     scenes
+}
+
+/// Why there is no text, where the rules asked for none.
+fn facts_only(event: &Event) -> Option<Said> {
+    let EventBody::ExchangeOpened(opened) = &event.body else { return None };
+    let is_asked = opened.decision.obligations.record == RecordDepth::Facts;
+    let note = "texts are not stored: the rules ask for facts only";
+    (is_asked && opened.request.is_none()).then(|| Said::new("record", note))
 }
 
 async fn said(

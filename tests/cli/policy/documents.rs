@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::Parser;
-use enforcer_core::policy::{SourceFile, Sources, cases, compile};
+use enforcer_core::policy::{Diagnostic, SourceFile, Sources, cases, compile};
 use enforcer_tests::document::{self, Part, change, joined, words};
 use enforcer_user::cli::source::Source;
 use enforcer_user::cli::{Exit, replay, understands};
@@ -101,7 +101,11 @@ fn every_rule_of_the_cookbook_compiles_and_its_cases_pass() {
         }
         let files = files.into_iter().map(|(path, text)| SourceFile { path, text });
         let sources = Sources { files: files.collect() };
-        let policy = compile(&sources).unwrap_or_else(|found| panic!("{title}: {found}")).policy;
+        let compiled = compile(&sources).unwrap_or_else(|found| panic!("{title}: {found}"));
+        // That nothing is permitted to the agents that a recipe leaves out is all that may be said.
+        let said = compiled.warnings.iter().filter(|said| !said.message.starts_with("no rule "));
+        assert_eq!(said.collect::<Vec<_>>(), Vec::<&Diagnostic>::new(), "{title}");
+        let policy = compiled.policy;
         let report =
             cases::run(&policy, &sources).unwrap_or_else(|found| panic!("{title}: {found}"));
         for case in &report.cases {

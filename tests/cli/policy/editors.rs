@@ -15,6 +15,7 @@ use crate::{enforcer_policy, fixtures, root};
 /// An inventory that has every key of the language.
 const EVERY_KEY: &str = r#"version = 1
 mode = "observe"
+record = "facts"
 [agents.named]
 match = [{ exe = "/opt/agent", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", unit = "a.service", cgroup = "/a", container = "web", user = "svc", group = "svc", parent = "/bin/sh" }]
 groups = ["g"]
