@@ -21,7 +21,7 @@ pub struct Facts {
     pub endpoint: EndpointName,
     /// Detectors that found something in the request; `context.detected` in rules.
     pub detected: BTreeSet<DetectorName>,
-    /// Detectors that looked, where not all of the bundle's did: no rule could ask for the others.
+    /// Detectors that looked; no rule could ask for others. None: every one that a policy may ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sought: Option<BTreeSet<DetectorName>>,
     /// What is asked.
