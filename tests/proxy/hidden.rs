@@ -354,6 +354,7 @@ async fn nothing_that_a_detector_finds_is_stored_or_logged_under_any_shipped_bun
     assert!(bundles.len() >= 6, "{}", bundles.len());
     for (name, sources) in bundles {
         let stored = String::from_utf8_lossy(&check(&name, sources).await).into_owned();
+        assert!(stored.contains(r#""effect":"allow""#), "{name}: nothing was allowed");
         let is_of_texts = ["observe", "openai-agents"].contains(&name.as_str());
         assert!(!is_of_texts || stored.contains("[aws-access-key]"), "{name}: the texts are kept");
     }

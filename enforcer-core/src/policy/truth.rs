@@ -51,7 +51,7 @@ impl Known<'_> {
             },
             "isEmpty" => {
                 let is_it = operand("arg").is_some_and(|tree| self.is_fact(tree));
-                is_it.then(|| self.members.is_empty())
+                is_it.then_some(self.members.is_empty())
             }
             operator => self.compared(operator, operand("left")?, operand("right")?),
         }
