@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::draft::Draft;
-use super::inventory::{Inventory, Tls};
+use super::inventory::{Inventory, Named, Tls};
 use super::rules::Checker;
 use super::schema;
 use super::translate::list;
@@ -74,15 +74,17 @@ impl Checker<'_> {
         let budgets: Vec<&str> = inventory.budgets.keys().map(BudgetName::as_str).collect();
         let credentials: Vec<&str> =
             inventory.credentials.keys().map(CredentialName::as_str).collect();
-        for (key, what, known) in [
-            ("mask", "mask", &masks),
-            ("mask_request", "mask", &masks),
-            ("mask_response", "mask", &masks),
-            ("approve", "approval", &approvals),
-            ("budget", "budget", &budgets),
-            ("credential", "credential", &credentials),
+        for (key, named, known) in [
+            ("mask", Named::Masks, &masks),
+            ("mask_request", Named::Masks, &masks),
+            ("mask_response", Named::Masks, &masks),
+            ("approve", Named::Approvals, &approvals),
+            ("budget", Named::Budgets, &budgets),
+            ("credential", Named::Credentials, &credentials),
         ] {
-            self.check_names(draft, key, what, known);
+            if inventory.has_all(named) {
+                self.check_names(draft, key, named.what(), known);
+            }
         }
         if draft.is_permit() && !draft.actions().is_empty() {
             for key in OPENED.iter().filter(|key| draft.cedar.annotation(key).is_some()) {
@@ -116,10 +118,11 @@ impl Checker<'_> {
         key: &str,
         obligations: &Obligations,
     ) {
-        let counts_tokens = obligations.budgets.iter().any(|name| {
-            let budget = inventory.budgets.get(name).map(|entry| &entry.value);
-            budget.is_some_and(|budget| budget.tokens.is_some())
-        });
+        let counts_tokens = inventory.has_all(Named::Budgets)
+            && obligations.budgets.iter().any(|name| {
+                let budget = inventory.budgets.get(name).map(|entry| &entry.value);
+                budget.is_some_and(|budget| budget.tokens.is_some())
+            });
         let (able, why): (&dyn Fn(&str) -> bool, &str) = match key {
             "mask_request" => (
                 &|action| schema::REQUEST_MASKABLE.contains(&action),
@@ -153,6 +156,9 @@ impl Checker<'_> {
             self.found.push(draft.error(span, message).help(help));
             return;
         }
+        if !inventory.has_all(Named::Endpoints) {
+            return;
+        }
         let (endpoints, is_named) = draft.endpoints(inventory);
         let passed: Vec<&str> = endpoints
             .iter()
@@ -177,6 +183,9 @@ impl Checker<'_> {
         inventory: &Inventory,
         obligations: &Obligations,
     ) {
+        if !inventory.has_all(Named::Credentials) {
+            return;
+        }
         let mut headers = BTreeSet::new();
         for name in &obligations.credentials {
             let Some(entry) = inventory.credentials.get(name) else { continue };
