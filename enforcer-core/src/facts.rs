@@ -153,6 +153,23 @@ pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
     assemble(scope, head, known)
 }
 
+/// What any detector of the bundle finds in a request, whether or not a rule asks for it.
+#[must_use]
+pub fn detected(
+    policy: &Policy,
+    protocol: Protocol,
+    head: &Head<'_>,
+    body: &[u8],
+) -> BTreeSet<DetectorName> {
+    let mut found = head.detect(policy.detectors());
+    if let Need::Whole(route) = need(protocol, head)
+        && let Ok(understood) = openai::decode(route, body, policy.detectors())
+    {
+        found.extend(understood.detected);
+    }
+    found
+}
+
 impl<'s> Scope<'s> {
     /// What is looked for in a request with this action, and the names of that unless it is everything.
     fn detectors(&self, action: &str) -> (&'s DetectorSet, Option<&'s BTreeSet<DetectorName>>) {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApprovalName, BudgetName, CredentialName, MaskName, PolicyVersion, RuleId};
+use super::{
+    ApprovalName, BudgetName, CredentialName, Denied, DenyReason, MaskName, PolicyVersion, RuleId,
+};
 
 /// Whether an exchange may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +146,7 @@ pub struct Decision {
     /// What became of it.
     #[serde(default, skip_serializing_if = "Mode::is_enforce")]
     pub mode: Mode,
-    /// What the operator says to the caller (`@message`).
+    /// What the operator says to the caller: the `@message`s of all rules that deny.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Which policy decided.
@@ -156,6 +158,14 @@ impl Decision {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.effect == Effect::Deny && self.mode == Mode::Enforce
+    }
+
+    /// The refusal that an agent receives for it: with the rules that deny and those that could not be evaluated; with
+    /// none if no rule permits.
+    #[must_use]
+    pub fn denied(&self) -> Denied {
+        let rules = [self.because.as_slice(), self.errors.as_slice()].concat();
+        Denied { reason: DenyReason::Policy, rules, message: self.message.clone() }
     }
 
     /// What has to be carried out. Nothing but the record in observe mode.

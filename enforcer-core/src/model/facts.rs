@@ -342,6 +342,27 @@ impl OpaqueCause {
             Self::Truncated => "truncated",
         }
     }
+
+    /// What a request with the action `opaque` is and why it became one, for whoever reads an explanation.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Encoding => {
+                "`opaque`: not understood, since its body is compressed or not declared as JSON in UTF-8"
+            }
+            Self::Fields => {
+                "`opaque`: not understood, since a field of its body is not as the API describes it"
+            }
+            Self::NotJson => "`opaque`: not understood, since its body is not JSON",
+            Self::Query => {
+                "`opaque`: not understood, since its query has something that the API does not have there"
+            }
+            Self::TooLarge => {
+                "`opaque`: not understood, since its body is larger than what is looked at"
+            }
+            Self::Truncated => "`opaque`: not understood, since its body ended too early",
+        }
+    }
 }
 
 /// What was seen of an answer so far, for accounting where the provider reports no usage, or a false one.

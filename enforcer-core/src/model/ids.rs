@@ -111,19 +111,47 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// A text that is not an id.
+/// A text that is not the id that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not an id: expected 16 hexadecimal digits, for an exchange followed by `-NUMBER`"
-)]
-pub struct NotAnId(pub String);
+pub enum NotAnId {
+    /// Not the id of a session, nor of an exchange.
+    #[error("`{0}` is not the id of a session: expected 16 hexadecimal digits")]
+    NotASession(String),
+    /// Not the id of an exchange, nor of a session.
+    #[error("`{0}` is not the id of an exchange: expected 16 hexadecimal digits, `-` and a number")]
+    NotAnExchange(String),
+    /// An exchange where a session is wanted.
+    #[error("`{0}` is an exchange; its session is `{session}`", session = .0.session)]
+    IsAnExchange(ExchangeId),
+    /// A session where an exchange is wanted.
+    #[error("`{0}` is a session; its exchanges are `{0}-1`, `{0}-2` and so on")]
+    IsASession(SessionId),
+}
+
+/// A session, and the number of an exchange if one is written.
+fn parts(text: &str) -> Option<(SessionId, Option<u64>)> {
+    let (session, number) = match text.split_once('-') {
+        Some((session, number)) => (session, Some(number)),
+        None => (text, None),
+    };
+    let is_hex = session.len() == 16 && session.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let session = is_hex.then(|| u64::from_str_radix(session, 16).ok()).flatten()?;
+    let Some(number) = number else { return Some((SessionId(session), None)) };
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_number.then(|| number.parse().ok()).flatten()?;
+    Some((SessionId(session), Some(number)))
+}
 
 impl FromStr for SessionId {
     type Err = NotAnId;
     fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let is_hex = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let value = is_hex.then(|| u64::from_str_radix(text, 16).ok()).flatten();
-        value.map(Self).ok_or_else(|| NotAnId(text.to_owned()))
+        match parts(text) {
+            Some((session, None)) => Ok(session),
+            Some((session, Some(number))) => {
+                Err(NotAnId::IsAnExchange(ExchangeId { session, number }))
+            }
+            None => Err(NotAnId::NotASession(text.to_owned())),
+        }
     }
 }
 
@@ -145,11 +173,11 @@ impl fmt::Display for ExchangeId {
 impl FromStr for ExchangeId {
     type Err = NotAnId;
     fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let not = || NotAnId(text.to_owned());
-        let (session, number) = text.split_once('-').ok_or_else(not)?;
-        let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        let number = is_number.then(|| number.parse().ok()).flatten().ok_or_else(not)?;
-        Ok(Self { session: session.parse()?, number })
+        match parts(text) {
+            Some((session, Some(number))) => Ok(Self { session, number }),
+            Some((session, None)) => Err(NotAnId::IsASession(session)),
+            None => Err(NotAnId::NotAnExchange(text.to_owned())),
+        }
     }
 }
 
@@ -190,5 +218,24 @@ mod tests {
         for text in ["", "12", "+000000000000001", "zzzzzzzzzzzzzzzz", "0000000000000001-"] {
             assert!(text.parse::<SessionId>().is_err() && text.parse::<ExchangeId>().is_err());
         }
+    }
+
+    #[test]
+    fn an_id_of_the_other_kind_is_called_what_it_is() {
+        let said = |error: NotAnId| error.to_string();
+        assert_eq!(
+            "0000000000001234-5".parse::<SessionId>().map_err(said),
+            Err("`0000000000001234-5` is an exchange; its session is `0000000000001234`".to_owned())
+        );
+        assert_eq!(
+            "0000000000001234".parse::<ExchangeId>().map_err(said),
+            Err("`0000000000001234` is a session; its exchanges are `0000000000001234-1`, \
+                 `0000000000001234-2` and so on"
+                .to_owned())
+        );
+        assert_eq!(
+            "12".parse::<SessionId>().map_err(said),
+            Err("`12` is not the id of a session: expected 16 hexadecimal digits".to_owned())
+        );
     }
 }

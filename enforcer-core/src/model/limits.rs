@@ -224,6 +224,8 @@ pub const RULE_TOKENS_MAX: usize = 4096;
 pub const RULE_DEPTH_MAX: usize = 64;
 /// Characters of a `@message`.
 pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
+/// Characters of all the `@message`s of a denial together.
+pub const DENIAL_MESSAGE_CHARS_MAX: usize = 1200;
 /// Shortest window of a budget.
 pub const BUDGET_WINDOW_MIN: Duration = Duration::from_secs(60);
 /// Longest window of a budget.

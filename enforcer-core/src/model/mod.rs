@@ -22,6 +22,6 @@ pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Pass
 pub use fault::{Alarm, Fault};
 pub use ids::{
     AgentName, ApprovalName, BudgetName, CredentialName, DetectorName, EndpointName, ExchangeId,
-    MaskName, PolicyVersion, RuleId, SessionId, UnixMillis,
+    MaskName, NotAnId, PolicyVersion, RuleId, SessionId, UnixMillis,
 };
 pub use launch::{Lack, Launch, LaunchMode};

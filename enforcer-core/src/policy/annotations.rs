@@ -74,7 +74,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
         "message",
         On::Forbid,
         "one line of text",
-        "Is told to the agent and its developer when the rule denies.",
+        "Is told to the agent and its developer when the rule denies; of several rules, each in the order of files and places.",
     ),
     of(
         "mode",

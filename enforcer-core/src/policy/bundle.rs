@@ -6,9 +6,10 @@ use cedar_policy::Validator;
 use crate::model::PolicyVersion;
 
 use super::diagnostic::in_order;
-use super::rules::Checker;
+use super::inventory::Inventory;
+use super::rules::{Checker, Rules};
 use super::{
-    CASES_FOLDER, Diagnostic, Diagnostics, INVENTORY_FILE, Policy, RULES_SUFFIX, Severity,
+    CASES_FOLDER, Diagnostic, Diagnostics, INVENTORY_FILE, Policy, RULES_SUFFIX, Severity, cases,
     inventory, rules, warnings,
 };
 
@@ -90,8 +91,50 @@ pub struct Compiled {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Checks a bundle and makes a policy of it, or lists everything that is wrong with it.
+/// What is to be said of a bundle, cases included.
+#[derive(Debug)]
+pub struct Checked {
+    /// Ready to decide; none if anything in the bundle is wrong.
+    pub policy: Option<Policy>,
+    /// Everything that is wrong or odd, in the order of files and places.
+    pub found: Vec<Diagnostic>,
+}
+
+/// A bundle as far as it could be read.
+struct Draft {
+    inventory: Inventory,
+    rules: Rules,
+    validator: Validator,
+    found: Vec<Diagnostic>,
+}
+
+/// Checks a bundle and makes a policy of it, or lists everything that is wrong with its inventory and rules.
+///
+/// # Errors
+/// Every problem, and what is odd beside them.
 pub fn compile(sources: &Sources) -> Result<Compiled, Diagnostics> {
+    finish(sources, read(sources)?)
+}
+
+/// Checks a bundle with its cases.
+#[must_use]
+pub fn check(sources: &Sources) -> Checked {
+    let draft = match read(sources) {
+        Ok(draft) => draft,
+        Err(Diagnostics(found)) => return Checked { policy: None, found },
+    };
+    let names = cases::Names::new(&draft.inventory, draft.rules.ids.as_ref());
+    let of_cases = cases::problems(&names, sources);
+    let (policy, mut found) = match finish(sources, draft) {
+        Ok(Compiled { policy, warnings }) => (Some(policy), warnings),
+        Err(Diagnostics(found)) => (None, found),
+    };
+    let policy = policy.filter(|_| of_cases.is_empty());
+    found.extend(of_cases);
+    Checked { policy, found: in_order(found) }
+}
+
+fn read(sources: &Sources) -> Result<Draft, Diagnostics> {
     let mut found = Vec::new();
     let schema = rules::parse_schema().map_err(|message| broken(format!("schema: {message}")))?;
     let inventory = match sources.inventory() {
@@ -99,7 +142,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Diagnostics> {
         None => {
             let missing = Diagnostic::without_place(INVENTORY_FILE, "the bundle has no inventory");
             found.push(missing.help("a bundle is a folder with `policy.toml` and `*.cedar` files"));
-            None
+            Inventory::absent()
         }
     };
     let files = sources.rule_files();
@@ -111,13 +154,15 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Diagnostics> {
         found.push(none.as_warning().help("write them in `*.cedar` files beside it"));
     }
     let validator = Validator::new(schema);
-    let mut checker =
-        Checker { inventory: inventory.as_ref(), validator: &validator, found: &mut found };
+    let mut checker = Checker { inventory: &inventory, validator: &validator, found: &mut found };
     let rules = rules::read(&files, &mut checker);
+    Ok(Draft { inventory, rules, validator, found })
+}
+
+fn finish(sources: &Sources, draft: Draft) -> Result<Compiled, Diagnostics> {
+    let Draft { inventory, rules: Rules { rules, .. }, validator, mut found } = draft;
     let mut policy = None;
-    if !has_errors(&found)
-        && let Some(inventory) = inventory
-    {
+    if !has_errors(&found) {
         found.extend(warnings::warnings(sources, &inventory, &rules));
         match Policy::new(sources.version(), inventory, rules, validator.schema()) {
             Ok(built) => policy = Some(built),

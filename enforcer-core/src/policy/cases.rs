@@ -6,21 +6,29 @@
 //! file with a problem runs no case at all, so that a misspelt expectation is never a passed one.
 
 mod coverage;
+mod names;
+mod raw;
 mod read;
 pub(super) mod request;
+mod sent;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::facts::{Scope, of_request};
-use crate::model::{AgentName, Decision, Effect, EndpointName, ExchangeId, Facts, RuleId};
+use crate::facts;
+use crate::model::{
+    AgentName, Decision, DetectorName, Effect, EndpointName, ExchangeId, Facts, RuleId,
+};
 
 pub use coverage::{Coverage, Unreached};
+pub(super) use names::Names;
+pub use raw::NotARequest;
 pub use request::Request;
 
-use super::{Diagnostics, Policy, Sources};
+use super::{Diagnostic, Diagnostics, Policy, Sources};
+use sent::Sent;
 
 /// One part of a decision, as a case writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -125,6 +133,7 @@ struct Case {
     name: String,
     subject: Subject,
     expect: BTreeMap<&'static str, Said>,
+    sent: Sent,
 }
 
 /// The cases of a bundle, read and not yet judged.
@@ -142,7 +151,14 @@ pub fn read(
     sources: &Sources,
     expectations: Expectations,
 ) -> Result<Cases, Diagnostics> {
-    read::read(policy, sources, expectations)
+    let rules = names::rule_ids(policy);
+    read::read(&Names::new(&policy.inventory, Some(&rules)), sources, expectations)
+}
+
+/// What is wrong with the case files of a bundle that may itself be broken.
+pub(super) fn problems(names: &Names<'_>, sources: &Sources) -> Vec<Diagnostic> {
+    let read = read::read(names, sources, Expectations::Required);
+    read.err().map(|found| found.0).unwrap_or_default()
 }
 
 /// Runs all cases, or lists what is wrong with their files. One that names a recorded exchange fails.
@@ -184,20 +200,35 @@ impl Cases {
 }
 
 fn judge(policy: &Policy, recorded: &BTreeMap<ExchangeId, Facts>, case: &Case) -> Outcome {
+    let raw = match &case.subject {
+        Subject::Request { endpoint, request, .. } => {
+            policy.endpoint_named(endpoint).map(|endpoint| (endpoint, request))
+        }
+        Subject::Exchange(_) | Subject::Facts(_) => None,
+    };
     let facts = match &case.subject {
         Subject::Exchange(id) => recorded.get(id).cloned(),
         Subject::Facts(facts) => Some(facts.clone()),
-        Subject::Request { agent, endpoint, request } => {
-            policy.endpoint_named(endpoint).map(|endpoint| {
-                let scope = Scope { agent, endpoint, policy };
-                of_request(&scope, &request.head(), &request.body)
-            })
+        Subject::Request { agent, .. } => {
+            raw.map(|(endpoint, request)| request.facts(policy, agent, endpoint))
         }
     };
     let decision = facts.as_ref().map(|facts| policy.decide(facts));
-    let mismatches = match &decision {
-        Some(decision) => compare(&case.expect, decision),
-        None => vec![not_there(&case.subject)],
+    let mismatches = match (&facts, &decision) {
+        (Some(facts), Some(decision)) => {
+            // A rule need not ask for what a case expects to be found.
+            let all = raw.map(|(endpoint, request)| {
+                facts::detected(policy, endpoint.protocol, &request.head(), &request.body)
+            });
+            let mut found =
+                compare(&case.expect, decision, all.as_ref().unwrap_or(&facts.detected));
+            if let Some((endpoint, request)) = raw.filter(|_| !case.sent.is_empty()) {
+                let sent = sent::body(policy, endpoint, request, decision);
+                found.extend(case.sent.compare(&sent));
+            }
+            found
+        }
+        _ => vec![not_there(&case.subject)],
     };
     let (file, line, index) = (case.file.clone(), case.line, case.index);
     Outcome { file, line, index, name: case.name.clone(), mismatches, facts, decision }
@@ -213,12 +244,17 @@ fn not_there(subject: &Subject) -> Mismatch {
     Mismatch { what, expected, found: "nothing of that name".to_owned() }
 }
 
-fn compare(expect: &BTreeMap<&'static str, Said>, decision: &Decision) -> Vec<Mismatch> {
+fn compare(
+    expect: &BTreeMap<&'static str, Said>,
+    decision: &Decision,
+    detected: &BTreeSet<DetectorName>,
+) -> Vec<Mismatch> {
     let differs = |(what, found): (&'static str, Said)| {
         let expected = expect.get(what).filter(|expected| **expected != found)?;
         Some(Mismatch { what, expected: expected.to_string(), found: found.to_string() })
     };
-    said(decision).into_iter().filter_map(differs).collect()
+    let all = said(decision).into_iter().chain([("detected", texts(detected))]);
+    all.filter_map(differs).collect()
 }
 
 /// Every part of a decision that a case may expect.

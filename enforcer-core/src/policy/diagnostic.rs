@@ -10,6 +10,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::SourceFile;
+use super::closest::suggestion;
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -107,41 +108,16 @@ impl Diagnostic {
         self
     }
 
-    /// Sets the help to a suggestion if one of the known words is close to what was written.
+    /// Sets the help to the known word that was probably meant, or to all there are.
     #[must_use]
     pub fn suggest<'a>(
         mut self,
         written: &str,
         known: impl IntoIterator<Item = &'a str> + Clone,
     ) -> Self {
-        if let Some(word) = closest(written, known.clone()) {
-            self.help = Some(format!("did you mean `{word}`?"));
-        } else {
-            let known: Vec<String> = known.into_iter().map(|word| format!("`{word}`")).collect();
-            self.help = Some(match known.len() {
-                0 => "there is none in this bundle".to_owned(),
-                1..=SUGGESTIONS_MAX => format!("known: {}", known.join(", ")),
-                more => format!("none of the {more} known names is close to it"),
-            });
-        }
+        self.help = suggestion(written, known);
         self
     }
-}
-
-/// Known names that are listed when none is close to what was written.
-const SUGGESTIONS_MAX: usize = 12;
-
-/// The known word that was probably meant.
-pub(super) fn closest<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let nearest = known
-        .into_iter()
-        .map(|word| (strsim::damerau_levenshtein(written, word), word))
-        .min_by(|left, right| left.cmp(right))?;
-    let allowed = (nearest.1.chars().count().min(written.chars().count()) / 3).max(1);
-    (nearest.0 <= allowed).then_some(nearest.1)
 }
 
 impl Diagnostic {

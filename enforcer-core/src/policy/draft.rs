@@ -57,6 +57,11 @@ impl<'s> Draft<'s> {
         self.statement.quoted(&self.file.text, value).unwrap_or_else(|| self.head())
     }
 
+    /// Whether the scope admits this action alone, so that no group can stand there.
+    pub(super) fn is_the_action(&self, uid: &EntityUid) -> bool {
+        matches!(self.cedar.action_constraint(), ActionConstraint::Eq(only) if only == *uid)
+    }
+
     pub(super) fn is_permit(&self) -> bool {
         self.cedar.effect() == Effect::Permit
     }

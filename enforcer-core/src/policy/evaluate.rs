@@ -14,9 +14,10 @@ use crate::mask::{DetectorSet, HashKey, Masker};
 use crate::model::{
     AgentName, ApprovalName, BudgetName, Capture, CredentialName, Decision, DetectorName, Effect,
     EndpointName, Facts, LaunchMode, MaskName, Mode, Obligations, PolicyVersion, RecordDepth,
-    RuleId,
+    RuleId, limits,
 };
 
+use super::diagnostic::Place;
 use super::inventory::{Endpoint, Inventory};
 use super::masks::{Maskers, detectors};
 use super::question::Question;
@@ -309,14 +310,8 @@ impl Policy {
         // A permit that an error overrides did not decide.
         let because =
             if is_allowed == verdict.is_allowed { ids(&verdict.because) } else { Vec::new() };
-        // Of several messages the one of the first rule id is told, whatever the order of files.
-        let message = verdict
-            .because
-            .iter()
-            .filter(|rule| !rule.is_permit)
-            .filter_map(|rule| Some((&rule.id, rule.message.clone()?)))
-            .min_by_key(|(id, _)| *id)
-            .map(|(_, message)| message);
+        let forbids = verdict.because.iter().filter(|rule| !rule.is_permit);
+        let message = message(forbids.copied());
         Decision {
             effect: if is_allowed { Effect::Allow } else { Effect::Deny },
             obligations: if is_allowed {
@@ -392,6 +387,35 @@ impl Policy {
             && self.endpoint_named(&facts.endpoint).is_some_and(|found| rule.admits_endpoint(found))
     }
 }
+
+/// What the rules that deny say to the agent, in the order of files and places: each sentence once, and no more of
+/// them than [`limits::DENIAL_MESSAGE_CHARS_MAX`] leaves room for. A sentence is given whole or not at all; the first
+/// one always is.
+fn message<'r>(forbids: impl Iterator<Item = &'r Rule>) -> Option<String> {
+    let mut placed: Vec<(&str, Place, &str)> = forbids
+        .filter_map(|rule| Some((rule.file.as_str(), rule.place, rule.message.as_deref()?)))
+        .collect();
+    placed.sort_unstable();
+    let mut said: Vec<&str> = Vec::new();
+    let mut length = 0;
+    for (_, _, sentence) in placed {
+        let grown = length + sentence.chars().count() + SENTENCE_END.len();
+        let has_room = said.is_empty() || grown <= limits::DENIAL_MESSAGE_CHARS_MAX;
+        if has_room && !said.contains(&sentence) {
+            said.push(sentence);
+            length = grown;
+        }
+    }
+    let (last, others) = said.split_last()?;
+    let ended = |sentence: &&str| {
+        let end = if sentence.ends_with(['.', '!', '?']) { " " } else { SENTENCE_END };
+        format!("{sentence}{end}")
+    };
+    Some(others.iter().map(ended).collect::<String>() + last)
+}
+
+/// Ends a sentence before the next one, where it has no end of its own.
+const SENTENCE_END: &str = "; ";
 
 /// The join of what all satisfied permits oblige to.
 fn join(permits: &[&Rule]) -> Obligations {

@@ -5,7 +5,7 @@ use cedar_policy::{Policy as CedarPolicy, PolicyId, PolicySet, Request};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::model::{Decision, Facts, Mode, RuleId};
+use crate::model::{Decision, Effect, Facts, Mode, RuleId};
 
 use super::Policy;
 use super::question::Question;
@@ -27,8 +27,33 @@ pub enum Outcome {
         /// What went wrong.
         error: String,
     },
-    /// The scope names another agent, action or endpoint.
-    OutOfScope,
+    /// The scope names something else.
+    OutOfScope {
+        /// What is not the same; never empty.
+        other: Vec<Part>,
+    },
+}
+
+/// A part of a rule's scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Who asks.
+    Agent,
+    /// What is asked.
+    Action,
+    /// Where to.
+    Endpoint,
+}
+
+impl Part {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Action => "action",
+            Self::Endpoint => "endpoint",
+        }
+    }
 }
 
 /// One rule and how it met the facts.
@@ -71,16 +96,36 @@ impl Policy {
             line: rule.place.line,
             is_permit: rule.is_permit,
             mode: rule.mode,
-            outcome: match question.request() {
-                Some(request) if self.is_in_scope(rule, facts) => match question.holds(rule) {
-                    Ok(true) => Outcome::Matched,
-                    Ok(false) => Outcome::Nearly { unmet: self.unmet(rule, request) },
-                    Err(error) => Outcome::Erred { error },
-                },
-                _ => Outcome::OutOfScope,
-            },
+            outcome: self.outcome(rule, facts, &question),
         });
         Explanation { facts: facts.clone(), decision: self.decide(facts), rules: rules.collect() }
+    }
+
+    fn outcome(&self, rule: &Rule, facts: &Facts, question: &Question<'_>) -> Outcome {
+        let other = self.other(rule, facts);
+        if !other.is_empty() {
+            return Outcome::OutOfScope { other };
+        }
+        match question.holds(rule) {
+            Ok(true) => Outcome::Matched,
+            Ok(false) => {
+                let unmet = question.request().map(|request| self.unmet(rule, request));
+                Outcome::Nearly { unmet: unmet.unwrap_or_default() }
+            }
+            Err(error) => Outcome::Erred { error },
+        }
+    }
+
+    /// The parts of a rule's scope that do not admit the facts.
+    fn other(&self, rule: &Rule, facts: &Facts) -> Vec<Part> {
+        let agent = self.inventory.agents.get(&facts.agent);
+        let endpoint = self.endpoint_named(&facts.endpoint);
+        let admits = [
+            (Part::Agent, agent.is_some_and(|of| rule.admits_agent(&facts.agent, &of.groups))),
+            (Part::Action, rule.admits_action(facts.operation.action())),
+            (Part::Endpoint, endpoint.is_some_and(|endpoint| rule.admits_endpoint(endpoint))),
+        ];
+        admits.into_iter().filter(|(_, is_admitted)| !is_admitted).map(|(part, _)| part).collect()
     }
 
     /// Whether a single rule of Cedar is satisfied.
@@ -109,13 +154,66 @@ impl Policy {
                 if let Ok(holds) = self.is_satisfied(&alone, request)
                     && holds != is_when
                 {
-                    unmet.push(if is_when { text } else { format!("unless {text}") });
+                    unmet.push(if is_when { text } else { format!("{UNLESS}{text}") });
                 }
             }
         }
         unmet
     }
 }
+
+impl Explanation {
+    /// Where no rule permits the request: the permit that came nearest, and what keeps it from matching, as one line.
+    /// Nothing if a rule decided, or if the bundle has no permit. For operators only: an agent is never given another
+    /// rule.
+    #[must_use]
+    pub fn nearest_permit(&self) -> Option<String> {
+        let Decision { effect, because, errors, .. } = &self.decision;
+        if *effect == Effect::Allow || !because.is_empty() || !errors.is_empty() {
+            return None;
+        }
+        let distance = |rule: &&RuleOutcome| match &rule.outcome {
+            Outcome::Matched | Outcome::Erred { .. } => (0, 0),
+            Outcome::Nearly { unmet } => (1, unmet.len()),
+            Outcome::OutOfScope { other } => (2, other.len()),
+        };
+        let permits = self.rules.iter().filter(|rule| rule.is_permit && rule.mode == Mode::Enforce);
+        let RuleOutcome { id, file, line, outcome, .. } = permits.min_by_key(distance)?;
+        Some(format!("nearest is permit `{id}` ({file}:{line}): {}", outcome.describe()))
+    }
+}
+
+impl Outcome {
+    /// How the rule met the facts, in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Matched => "matched".to_owned(),
+            Self::Nearly { unmet } => lacking(unmet),
+            Self::Erred { error } => format!("could not be evaluated: {error}"),
+            Self::OutOfScope { other } => {
+                let other: Vec<&str> = other.iter().map(|part| part.as_str()).collect();
+                format!("is for another {}", other.join(" and another "))
+            }
+        }
+    }
+}
+
+/// Why the conditions of a rule do not hold, from the parts of them that do not.
+#[must_use]
+pub fn lacking(unmet: &[String]) -> String {
+    if unmet.is_empty() {
+        return "its conditions do not hold".to_owned();
+    }
+    let part = |part: &String| match part.strip_prefix(UNLESS) {
+        Some(condition) => format!("`{condition}` holds, and the rule says `unless`"),
+        None => format!("`{part}` does not hold"),
+    };
+    unmet.iter().map(part).collect::<Vec<_>>().join("; ")
+}
+
+/// Before a condition that must not hold.
+const UNLESS: &str = "unless ";
 
 pub(super) fn conjuncts(body: &Value) -> Vec<&Value> {
     let mut open = vec![body];
@@ -147,5 +245,19 @@ pub(super) fn condition_text(alone: &CedarPolicy) -> String {
     let inner = text.split_once("when").map_or(text.as_str(), |(_, rest)| rest);
     let inner = inner.trim().trim_end_matches(';').trim();
     let inner = inner.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(inner);
-    inner.split_whitespace().collect::<Vec<_>>().join(" ")
+    as_written(inner.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// A comparison as a person writes it: Cedar keeps `a > b` as `!(a <= b)`.
+fn as_written(text: String) -> String {
+    let inside = text.strip_prefix("!(").and_then(|rest| rest.strip_suffix(')'));
+    let Some(inside) = inside.filter(|inside| !inside.contains(['(', ')', '"', '&', '|'])) else {
+        return text;
+    };
+    for (kept, written) in [(" <= ", " > "), (" < ", " >= "), (" == ", " != ")] {
+        if let Some((left, right)) = inside.split_once(kept) {
+            return format!("{left}{written}{right}");
+        }
+    }
+    text
 }

@@ -116,7 +116,7 @@ impl Hosts {
 }
 
 /// All patterns that match a host, the most specific first.
-fn candidates(host: &str) -> impl Iterator<Item = HostPattern> {
+pub(super) fn candidates(host: &str) -> impl Iterator<Item = HostPattern> {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let mut tails = Vec::new();
     let mut rest = host.as_str();

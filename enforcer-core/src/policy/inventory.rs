@@ -2,8 +2,8 @@
 //! `policy.toml`: who the agents are, what the endpoints are, how to mask.
 //!
 //! Every section of the language is read strictly. What this version cannot act on is refused with its
-//! place: a policy must not look on while it cannot act. Names of broken entries are kept, so that rules
-//! which use them are not reported a second time.
+//! place: a policy must not look on while it cannot act. Names of broken entries are kept, and where some may have
+//! been lost it is known, so that rules which use them are not reported a second time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::model::{
 use super::hosts::{HostPattern, Hosts};
 use super::sections::{Approval, Budget, Credential, Entry};
 use super::selector::Selector;
-use super::sheet::{Section, Sheet, Word};
+use super::sheet::{Partial, Section, Sheet, Word};
 use super::{Diagnostic, SourceFile, environment, sections, selector, sheet};
 
 /// What is spoken on an endpoint.
@@ -27,6 +27,17 @@ pub enum Protocol {
     Http,
     /// The OpenAI API.
     OpenAi,
+}
+
+impl Protocol {
+    /// The word of the language.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::OpenAi => "openai",
+        }
+    }
 }
 
 /// Whether connections of an endpoint are opened.
@@ -89,11 +100,67 @@ pub(super) struct Agent {
     pub(super) span: Range<usize>,
 }
 
+/// What an inventory names, by the key that it stands under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Named {
+    Agents,
+    Approvals,
+    Budgets,
+    Credentials,
+    Detectors,
+    Endpoints,
+    /// Groups of agents and of endpoints.
+    Groups,
+    Masks,
+}
+
+impl Named {
+    const ALL: [Self; 8] = [
+        Self::Agents,
+        Self::Approvals,
+        Self::Budgets,
+        Self::Credentials,
+        Self::Detectors,
+        Self::Endpoints,
+        Self::Groups,
+        Self::Masks,
+    ];
+
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Agents => "agents",
+            Self::Approvals => "approvals",
+            Self::Budgets => "budgets",
+            Self::Credentials => "credentials",
+            Self::Detectors => "detectors",
+            Self::Endpoints => "endpoints",
+            Self::Groups => "groups",
+            Self::Masks => "masks",
+        }
+    }
+
+    /// One of them, in words.
+    pub(super) const fn what(self) -> &'static str {
+        match self {
+            Self::Agents => "agent",
+            Self::Approvals => "approval",
+            Self::Budgets => "budget",
+            Self::Credentials => "credential",
+            Self::Detectors => "detector",
+            Self::Endpoints => "endpoint",
+            Self::Groups => "group",
+            Self::Masks => "mask",
+        }
+    }
+}
+
 /// The checked inventory.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     /// Nothing was wrong with it.
     pub(super) is_sound: bool,
+    /// What is named by which some entries may be missing here, though not in the file.
+    gaps: BTreeSet<Named>,
     pub(super) mode: Mode,
     /// How much is kept where no rule says so.
     pub(super) record: RecordDepth,
@@ -137,31 +204,29 @@ const DETECTORS_LATER: &[&str] = &["iban", "phone", "us-ssn"];
 const PROTOCOLS_LATER: &[&str] =
     &["anthropic", "gemini", "grpc", "mcp", "mysql", "pinecone", "postgres", "qdrant", "websocket"];
 
-/// Reads and checks the inventory. Nothing comes back only if the file is not TOML.
-pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Inventory> {
-    let table = match sheet::parse(file) {
-        Ok(table) => table,
-        Err(errors) => {
-            found.extend(errors);
-            return None;
-        }
-    };
+/// Reads and checks the inventory: as much of it as is TOML.
+pub(super) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Inventory {
+    let Partial { table, trust, errors } = sheet::parse_partly(file);
     let top = Section { table: table.get_ref(), head: 0..0 };
-    let mut sheet = Sheet::new(file);
+    let mut sheet = Sheet::partly(file, trust);
     sheet.only(&top, TOP_KEYS);
     read_version(&mut sheet, &top);
     let (mode, record) = (read_mode(&mut sheet, &top), read_record(&mut sheet, &top));
     let mut inventory = Inventory { mode, record, ..Inventory::default() };
     read_agents(&mut sheet, &top, &mut inventory);
     read_endpoints(&mut sheet, &top, &mut inventory);
-    selector::check_endpoints(&mut sheet, &inventory);
+    if sheet.has_all(Named::Endpoints.key()) {
+        selector::check_endpoints(&mut sheet, &inventory);
+    }
     read_detectors(&mut sheet, &top, &mut inventory);
     read_masks(&mut sheet, &top, &mut inventory);
     sections::read(&mut sheet, &top, &mut inventory);
     inventory.selectors = selector::in_order(inventory.selectors);
-    inventory.is_sound = sheet.found.is_empty();
-    found.extend(sheet.found);
-    Some(inventory)
+    inventory.is_sound = errors.is_empty() && sheet.found.is_empty();
+    inventory.gaps.extend(Named::ALL.iter().filter(|named| !sheet.has_all(named.key())));
+    found.extend(errors);
+    found.extend(sheet.finish());
+    inventory
 }
 
 fn read_version(sheet: &mut Sheet<'_>, top: &Section<'_>) {
@@ -372,6 +437,13 @@ fn read_detectors(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inve
             sheet.missing(&section, "pattern");
         }
         let pattern = sheet.text(&section, "pattern");
+        if let Some(pattern) = &pattern
+            && let Some(sign) = pattern.text.chars().find(|c| c.is_control())
+        {
+            let message = format!("the pattern looks for the control character {sign:?}");
+            sheet.error(pattern.span.clone(), message).help =
+                Some("use single quotes: in double quotes `\\b` is a backspace".to_owned());
+        }
         let detector = DetectorName::new(name.text);
         if let Some(pattern) = &pattern {
             let kind = DetectorKind::Pattern(pattern.text.clone());
@@ -426,7 +498,8 @@ fn read_masks(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventor
 
 fn check_detector(sheet: &mut Sheet<'_>, word: &Word, inventory: &Inventory) {
     let known = inventory.detector_names();
-    if known.iter().any(|name| name.as_str() == word.text) {
+    if !sheet.has_all(Named::Detectors.key()) || known.iter().any(|name| name.as_str() == word.text)
+    {
         return;
     }
     let known: Vec<&str> = known.iter().map(DetectorName::as_str).collect();
@@ -458,6 +531,16 @@ fn read_style(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Style {
 }
 
 impl Inventory {
+    /// What stands for an inventory that is not there: nothing is known to be missing.
+    pub(super) fn absent() -> Self {
+        Self { gaps: Named::ALL.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Whether what is not named here does not exist.
+    pub(super) fn has_all(&self, named: Named) -> bool {
+        !self.gaps.contains(&named)
+    }
+
     /// All detectors that this bundle may name: the built-in ones and its own.
     pub(super) fn detector_names(&self) -> Vec<DetectorName> {
         let builtin = Builtin::ALL.iter().map(|builtin| DetectorName::new(builtin.name()));

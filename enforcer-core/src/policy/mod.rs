@@ -8,8 +8,10 @@
 //! loaded, a rule that errs denies, an unknown agent or endpoint is denied.
 
 mod annotations;
+mod behind_in;
 mod bundle;
 pub mod cases;
+mod closest;
 mod compared;
 mod comparison;
 mod container;
@@ -25,6 +27,7 @@ mod inventory;
 mod masks;
 mod obligations;
 mod probe;
+pub mod providers;
 mod question;
 mod reference;
 mod rules;
@@ -45,12 +48,13 @@ mod unused;
 mod warnings;
 
 pub use annotations::{ANNOTATIONS, Annotation, On};
-pub use bundle::{Compiled, SourceFile, Sources, compile};
+pub use bundle::{Checked, Compiled, SourceFile, Sources, check, compile};
+pub use closest::suggestion;
 pub use container::{Container, SHORT_ID_DIGITS, container_id, machine_scope};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 pub use environment::{Environment, NamePattern, PLACEHOLDER, RunAs};
 pub use evaluate::Policy;
-pub use explain::{Explanation, Outcome, RuleOutcome};
+pub use explain::{Explanation, Outcome, Part, RuleOutcome, lacking};
 pub use hosts::HostPattern;
 pub use inventory::{Endpoint, Protocol, Tls};
 pub use probe::{Probe, Trial};

@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::draft::Draft;
-use super::inventory::{Inventory, Tls};
+use super::inventory::{Inventory, Named, Tls};
 use super::rules::Checker;
 use super::schema;
 use super::translate::list;
@@ -41,7 +41,7 @@ impl Checker<'_> {
         let masks = |key: &str| -> BTreeSet<MaskName> {
             names(draft, "mask").chain(names(draft, key)).map(MaskName::new).collect()
         };
-        let otherwise = self.inventory.map(|inventory| inventory.record).unwrap_or_default();
+        let otherwise = self.inventory.record;
         Obligations {
             mask_request: masks("mask_request"),
             mask_response: masks("mask_response"),
@@ -77,15 +77,17 @@ impl Checker<'_> {
         let budgets: Vec<&str> = inventory.budgets.keys().map(BudgetName::as_str).collect();
         let credentials: Vec<&str> =
             inventory.credentials.keys().map(CredentialName::as_str).collect();
-        for (key, what, known) in [
-            ("mask", "mask", &masks),
-            ("mask_request", "mask", &masks),
-            ("mask_response", "mask", &masks),
-            ("approve", "approval", &approvals),
-            ("budget", "budget", &budgets),
-            ("credential", "credential", &credentials),
+        for (key, named, known) in [
+            ("mask", Named::Masks, &masks),
+            ("mask_request", Named::Masks, &masks),
+            ("mask_response", Named::Masks, &masks),
+            ("approve", Named::Approvals, &approvals),
+            ("budget", Named::Budgets, &budgets),
+            ("credential", Named::Credentials, &credentials),
         ] {
-            self.check_names(draft, key, what, known);
+            if inventory.has_all(named) {
+                self.check_names(draft, key, named.what(), known);
+            }
         }
         if draft.is_permit() && !draft.actions().is_empty() {
             for key in OPENED.iter().filter(|key| draft.cedar.annotation(key).is_some()) {
@@ -119,10 +121,11 @@ impl Checker<'_> {
         key: &str,
         obligations: &Obligations,
     ) {
-        let counts_tokens = obligations.budgets.iter().any(|name| {
-            let budget = inventory.budgets.get(name).map(|entry| &entry.value);
-            budget.is_some_and(|budget| budget.tokens.is_some())
-        });
+        let counts_tokens = inventory.has_all(Named::Budgets)
+            && obligations.budgets.iter().any(|name| {
+                let budget = inventory.budgets.get(name).map(|entry| &entry.value);
+                budget.is_some_and(|budget| budget.tokens.is_some())
+            });
         let (able, why): (&dyn Fn(&str) -> bool, &str) = match key {
             "mask_request" => (
                 &|action| schema::REQUEST_MASKABLE.contains(&action),
@@ -156,6 +159,9 @@ impl Checker<'_> {
             self.found.push(draft.error(span, message).help(help));
             return;
         }
+        if !inventory.has_all(Named::Endpoints) {
+            return;
+        }
         let (endpoints, is_named) = draft.endpoints(inventory);
         let passed: Vec<&str> = endpoints
             .iter()
@@ -180,6 +186,9 @@ impl Checker<'_> {
         inventory: &Inventory,
         obligations: &Obligations,
     ) {
+        if !inventory.has_all(Named::Credentials) {
+            return;
+        }
         let mut headers = BTreeSet::new();
         for name in &obligations.credentials {
             let Some(entry) = inventory.credentials.get(name) else { continue };

@@ -126,7 +126,19 @@ pub(super) const CASE_KEYS: [(&str, &[(&str, &str)]); 3] = [
             ("budgets", "what is charged"),
             ("credentials", "which keys are put in"),
             ("record", "`full` or `facts`"),
-            ("message", "what is told to the agent"),
+            ("message", "what the agent is told: every `@message` of a rule that denies"),
+            (
+                "detected",
+                "every detector of the bundle that finds something, whether or not a rule asks for it",
+            ),
+            (
+                "sent_contains",
+                "texts that the body has as it is sent, behind its masks; only beside `request`",
+            ),
+            (
+                "sent_lacks",
+                "texts that the body does not have as it is sent; only beside `request`",
+            ),
         ],
     ),
 ];
@@ -201,6 +213,7 @@ fn limits_of_bundles(text: &mut String) {
         ("words and signs of a rule", limits::RULE_TOKENS_MAX.to_string()),
         ("depth of a rule", limits::RULE_DEPTH_MAX.to_string()),
         ("characters of a `@message`", limits::RULE_MESSAGE_CHARS_MAX.to_string()),
+        ("characters of all `@message`s of a denial", limits::DENIAL_MESSAGE_CHARS_MAX.to_string()),
         ("entries of `match` in a bundle", limits::SELECTORS_MAX.to_string()),
         ("units, cgroups and containers in a bundle", limits::PLACES_MAX.to_string()),
         ("bytes of a detector's longest match", limits::MASK_HOLD_BYTES_MAX.to_string()),

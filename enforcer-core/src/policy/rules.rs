@@ -16,11 +16,13 @@ use cedar_policy::{
 use crate::model::{DetectorName, Mode, Obligations, RecordDepth, RuleId, limits};
 
 use super::annotations::{ANNOTATIONS, On, annotation};
+use super::behind_in::BehindIn;
+use super::closest::did_you_mean;
 use super::compared::Compared;
 use super::comparison::Plain;
 use super::diagnostic::{Place, Severity};
 use super::draft::Draft;
-use super::inventory::{Endpoint, Inventory, LATER, Protocol, Tls};
+use super::inventory::{Endpoint, Inventory, LATER, Named, Protocol, Tls};
 use super::statement::{Statement, split};
 use super::translate::{UnknownFacts, list, translate};
 use super::{Diagnostic, SourceFile, schema, sheet};
@@ -63,19 +65,32 @@ fn condition(draft: &Draft<'_>) -> Option<Option<Expression>> {
 
 /// Everything the checks of one bundle need.
 pub(super) struct Checker<'c> {
-    pub(super) inventory: Option<&'c Inventory>,
+    pub(super) inventory: &'c Inventory,
     pub(super) validator: &'c Validator,
     pub(super) found: &'c mut Vec<Diagnostic>,
 }
 
-/// Reads the rules of all files. Rules with problems are left out; the problems are in `checker.found`.
-pub(super) fn read(files: &[&SourceFile], checker: &mut Checker<'_>) -> Vec<Rule> {
+/// What was read of all rule files.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// Those without problems.
+    pub(super) rules: Vec<Rule>,
+    /// Ids of all of them; nothing if some could not be read.
+    pub(super) ids: Option<BTreeSet<String>>,
+}
+
+/// Reads the rules of all files. The problems are in `checker.found`.
+pub(super) fn read(files: &[&SourceFile], checker: &mut Checker<'_>) -> Rules {
     let mut rules = Vec::new();
     let mut ids: BTreeMap<String, String> = BTreeMap::new();
+    let mut are_all_read = true;
     for file in files {
         for statement in split(&file.text) {
             let index = rules.len();
-            let Some(draft) = checker.parse(file, statement, index) else { continue };
+            let Some(draft) = checker.parse(file, statement, index) else {
+                are_all_read = false;
+                continue;
+            };
             if let Some(id) = draft.cedar.annotation("id") {
                 match ids.entry(id.to_owned()) {
                     Entry::Vacant(free) => drop(free.insert(draft.place())),
@@ -90,7 +105,8 @@ pub(super) fn read(files: &[&SourceFile], checker: &mut Checker<'_>) -> Vec<Rule
             rules.extend(checker.check(&draft));
         }
     }
-    rules
+    let ids = are_all_read.then(|| ids.into_keys().collect());
+    Rules { rules, ids }
 }
 
 /// Whether an action can happen on an endpoint at all.
@@ -140,18 +156,15 @@ impl Checker<'_> {
         let impossible = self.check_types(draft);
         let mut obligations = self.obligations(draft);
         let mode = self.mode(draft);
-        if let Some(inventory) = self.inventory {
-            self.check_instances(draft, inventory);
-            self.check_obligations(draft, inventory, &mut obligations);
-            self.check_compared_texts(draft, inventory);
-        }
+        let inventory = self.inventory;
+        self.check_instances(draft, inventory);
+        self.check_obligations(draft, inventory, &mut obligations);
+        self.check_compared_texts(draft, inventory);
         // That a rule can never match is worth saying only if nothing else explains it.
         if !self.has_errors_since(errors_before) {
             self.found.extend(impossible);
         }
-        if let Some(inventory) = self.inventory.filter(|inventory| inventory.is_sound)
-            && !self.has_errors_since(errors_before)
-        {
+        if inventory.is_sound && !self.has_errors_since(errors_before) {
             self.check_is_possible(draft, inventory);
         }
         let condition = condition(draft);
@@ -248,18 +261,20 @@ impl Checker<'_> {
         let set = PolicySet::from_policies([draft.cedar.clone()]).ok()?;
         let result = self.validator.validate(&set, ValidationMode::Strict);
         let mut unknown_facts = UnknownFacts::default();
+        let mut behind_in = BehindIn::default();
         for error in result.validation_errors() {
-            // Unknown actions are reported with the other names, with a better suggestion.
-            let is_action = matches!(error, ValidationError::UnrecognizedActionId(_));
-            if is_action && self.inventory.is_some() {
+            // Reported with the other names: Cedar would suggest what is wider than what was written.
+            if matches!(error, ValidationError::UnrecognizedActionId(_)) {
                 continue;
             }
             let translated = translate(draft.file, &draft.statement, error);
-            if !unknown_facts.take(&translated) {
+            if !unknown_facts.take(&translated) && !behind_in.take(&error.to_string(), &translated)
+            {
                 self.found.push(translated);
             }
         }
         self.found.extend(unknown_facts.report(draft));
+        self.found.extend(behind_in.report(draft));
         let (mut by_scope, mut by_condition) = (None, None);
         for warning in result.validation_warnings() {
             match warning {
@@ -289,31 +304,53 @@ impl Checker<'_> {
         let uids: BTreeSet<EntityUid> = draft.cedar.entity_literals().into_iter().collect();
         for uid in uids {
             let id = uid.id().unescaped().to_owned();
-            let (what, known): (&str, Vec<&str>) = match uid.type_name().to_string().as_str() {
-                "Agent" => ("agent", inventory.agents.keys().map(|name| name.as_str()).collect()),
-                "Group" => {
-                    ("group of agents", inventory.groups.iter().map(String::as_str).collect())
-                }
-                "Endpoint" => {
-                    let names = inventory.endpoints.iter().map(|endpoint| endpoint.name.as_str());
-                    ("endpoint", names.collect())
-                }
-                "EndpointGroup" => {
-                    let groups = inventory.endpoint_groups.iter().map(String::as_str);
-                    ("group of endpoints", groups.collect())
-                }
-                "Action" => ("action", schema::action_names().collect()),
-                _ => continue,
-            };
-            if what == "action" && schema::ACTIONS_LATER.contains(&id.as_str()) {
-                let message = format!("action `{id}` is {LATER}");
-                let found = draft.error(draft.entity(&uid), message);
-                self.found.push(found.help("no protocol that is spoken here has it"));
-            } else if !known.contains(&id.as_str()) {
+            let (what, named, known): (&str, Named, Vec<&str>) =
+                match uid.type_name().to_string().as_str() {
+                    "Agent" => {
+                        let names = inventory.agents.keys().map(|name| name.as_str());
+                        ("agent", Named::Agents, names.collect())
+                    }
+                    "Group" => {
+                        let groups = inventory.groups.iter().map(String::as_str);
+                        ("group of agents", Named::Groups, groups.collect())
+                    }
+                    "Endpoint" => {
+                        let names =
+                            inventory.endpoints.iter().map(|endpoint| endpoint.name.as_str());
+                        ("endpoint", Named::Endpoints, names.collect())
+                    }
+                    "EndpointGroup" => {
+                        let groups = inventory.endpoint_groups.iter().map(String::as_str);
+                        ("group of endpoints", Named::Groups, groups.collect())
+                    }
+                    "Action" => {
+                        self.check_action(draft, &uid, &id);
+                        continue;
+                    }
+                    _ => continue,
+                };
+            if !known.contains(&id.as_str()) && inventory.has_all(named) {
                 let found = draft.error(draft.entity(&uid), format!("unknown {what} `{id}`"));
-                let place = if what == "action" { "the language" } else { super::INVENTORY_FILE };
-                self.found.push(found.label(format!("not in {place}")).suggest(&id, known));
+                let found = found.label(format!("not in {}", super::INVENTORY_FILE));
+                self.found.push(found.suggest(&id, known));
             }
+        }
+    }
+
+    /// An action belongs to the language, whatever the inventory says.
+    fn check_action(&mut self, draft: &Draft<'_>, uid: &EntityUid, id: &str) {
+        if schema::ACTIONS_LATER.contains(&id) {
+            let message = format!("action `{id}` is {LATER}");
+            let found = draft.error(draft.entity(uid), message);
+            self.found.push(found.help("no protocol of this version has it"));
+        } else if !schema::action_names().any(|name| name == id) {
+            let found = draft.error(draft.entity(uid), format!("unknown action `{id}`"));
+            let help = schema::closest_action(id, draft.is_the_action(uid));
+            let help = help.map_or_else(
+                || "`enforcer policy schema` lists the actions".to_owned(),
+                did_you_mean,
+            );
+            self.found.push(found.label("not in the language").help(help));
         }
     }
 
@@ -347,6 +384,7 @@ impl Checker<'_> {
         let detectors: Vec<&str> = detectors.iter().map(DetectorName::as_str).collect();
         for (fact, text) in &seen.texts {
             let (what, known) = match fact.as_str() {
+                "detected" if !inventory.has_all(Named::Detectors) => continue,
                 "detected" => ("detector", detectors.as_slice()),
                 "cause" => ("cause", schema::CAUSES),
                 "method" if text.chars().any(|c| c.is_ascii_lowercase()) => {

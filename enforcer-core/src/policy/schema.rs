@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::model::{DetectorName, Facts, OpaqueCause, Operation};
 
+use super::closest::{closest, closest_of};
+
 /// Type of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FactKind {
@@ -204,6 +206,15 @@ pub(super) const ACTION_GROUPS: &[(&str, &[&str])] = &[
 pub(super) fn action_names() -> impl Iterator<Item = &'static str> {
     let groups = ACTION_GROUPS.iter().map(|(group, _)| *group);
     ACTIONS.iter().map(|action| action.name).chain(groups)
+}
+
+/// The action that was probably meant: a group of actions only where one may stand and was nearly written.
+pub(super) fn closest_action(written: &str, is_single: bool) -> Option<&'static str> {
+    let singles = ACTIONS.iter().map(|action| action.name);
+    if is_single {
+        return closest(written, singles);
+    }
+    closest_of(written, singles, ACTION_GROUPS.iter().map(|(group, _)| *group))
 }
 
 /// What `context.cause` may be.

@@ -140,6 +140,18 @@ fn read_budget(sheet: &mut Sheet<'_>, name: &Word, section: &Section<'_>) -> Bud
         let message = format!("budget `{}` counts no tokens, so it reserves none", name.text);
         sheet.error(span, message).help = Some("give it `tokens`, too".to_owned());
     }
+    if let (Some(answer), Some(tokens)) = (answer_tokens, tokens)
+        && answer > tokens
+        && let Some(span) = sheet.value_span(section, "answer_tokens")
+    {
+        let message = format!(
+            "budget `{}` has {tokens} tokens and would reserve {answer} for one answer",
+            name.text
+        );
+        let found = Diagnostic::error(sheet.file, span, message);
+        let found = found.label("a request that names no bound would never go through");
+        sheet.push(found.help("`answer_tokens` is at most `tokens`"));
+    }
     let answer_tokens = answer_tokens.unwrap_or(limits::ANSWER_TOKENS_DEFAULT);
     let range = (limits::BUDGET_WINDOW_MIN, limits::BUDGET_WINDOW_MAX);
     let window = required_duration(sheet, section, "window", range);

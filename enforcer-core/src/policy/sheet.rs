@@ -4,6 +4,9 @@
 //!
 //! Serde would stop at the first problem; a person who writes a bundle wants all of them at once.
 
+mod partial;
+
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -11,7 +14,10 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::model::limits::NAME_BYTES_MAX;
 
+use super::closest::closest;
 use super::{Diagnostic, SourceFile};
+
+pub use partial::{Partial, Trust, parse, parse_partly};
 
 /// A text and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +44,33 @@ pub struct Sheet<'s> {
     pub file: &'s SourceFile,
     /// Its problems so far.
     pub found: Vec<Diagnostic>,
+    /// How far what was read of it can be judged.
+    trust: Trust,
+    /// Keys below which something was not read that may have been meant.
+    gaps: BTreeSet<String>,
 }
 
 impl<'s> Sheet<'s> {
     /// A file without known problems.
     pub const fn new(file: &'s SourceFile) -> Self {
-        Self { file, found: Vec::new() }
+        Self { file, found: Vec::new(), trust: Trust::FULL, gaps: BTreeSet::new() }
+    }
+
+    /// A file of which a part could not be read.
+    pub const fn partly(file: &'s SourceFile, trust: Trust) -> Self {
+        Self { file, found: Vec::new(), trust, gaps: BTreeSet::new() }
+    }
+
+    /// Whether everything was read that is written, or may have been meant, under this key, wherever it stands.
+    pub fn has_all(&self, key: &str) -> bool {
+        self.trust.is_whole && !self.gaps.contains(key)
+    }
+
+    /// The problems that can be judged.
+    pub fn finish(self) -> Vec<Diagnostic> {
+        let Self { mut found, trust, .. } = self;
+        found.retain(|found| trust.can_judge(found));
+        found
     }
 
     /// Reports a problem; the caller may add a label and help.
@@ -63,6 +90,8 @@ impl<'s> Sheet<'s> {
     pub fn only(&mut self, section: &Section<'_>, known: &[&str]) {
         for key in section.table.keys() {
             if !known.contains(&key.get_ref().as_ref()) {
+                let meant = closest(key.get_ref(), known.iter().copied());
+                self.gaps.extend(meant.map(str::to_owned));
                 let found = Diagnostic::error(
                     self.file,
                     key.span(),
@@ -85,6 +114,9 @@ impl<'s> Sheet<'s> {
 
     /// Reports a key that must be there.
     pub fn missing(&mut self, section: &Section<'_>, key: &str) {
+        if !self.trust.has_all_keys {
+            return;
+        }
         let message = format!("missing key `{key}`");
         self.push(
             Diagnostic::error(self.file, section.head.clone(), message)
@@ -100,6 +132,9 @@ impl<'s> Sheet<'s> {
     }
 
     fn word(&mut self, value: &Spanned<DeValue<'_>>, expected: &str) -> Option<Word> {
+        if self.trust.is_broken(&value.span()) {
+            return None;
+        }
         if let DeValue::String(text) = value.get_ref() {
             return Some(Word { text: text.to_string(), span: value.span() });
         }
@@ -110,7 +145,12 @@ impl<'s> Sheet<'s> {
     /// The strings of an array under a key.
     pub fn texts(&mut self, section: &Section<'_>, key: &str) -> Option<Vec<Word>> {
         let array = self.array(section, key, "an array of strings")?;
-        Some(array.iter().filter_map(|value| self.word(value, "a string")).collect())
+        let words: Vec<Word> =
+            array.iter().filter_map(|value| self.word(value, "a string")).collect();
+        if words.len() < array.len() {
+            self.gaps.insert(key.to_owned());
+        }
+        Some(words)
     }
 
     /// The place of an array under a key that holds nothing.
@@ -135,6 +175,7 @@ impl<'s> Sheet<'s> {
         if let DeValue::Array(array) = value.get_ref() {
             return Some(array);
         }
+        self.gaps.insert(key.to_owned());
         self.wrong(value, expected);
         None
     }
@@ -197,13 +238,19 @@ impl<'s> Sheet<'s> {
 
     /// The named tables under a key: `[key.NAME]`.
     pub fn named<'v>(&mut self, section: &Section<'v>, key: &str) -> Vec<(Word, Section<'v>)> {
-        let Some(group) = self.section(section, key) else { return Vec::new() };
+        let Some(group) = self.section(section, key) else {
+            if section.table.contains_key(key) {
+                self.gaps.insert(key.to_owned());
+            }
+            return Vec::new();
+        };
         let mut named = Vec::new();
         for (name, value) in group.table {
             let word = Word { text: name.get_ref().to_string(), span: name.span() };
             self.check_name(&word);
-            if let Some(section) = self.as_section(value, name.span()) {
-                named.push((word, section));
+            match self.as_section(value, name.span()) {
+                Some(section) => named.push((word, section)),
+                None => drop(self.gaps.insert(key.to_owned())),
             }
         }
         named.sort_by_key(|(word, _)| word.span.start);
@@ -224,19 +271,6 @@ impl<'s> Sheet<'s> {
             self.push(found.help(name_help()));
         }
     }
-}
-
-/// Reads the file as TOML; on syntax errors all that are found are reported and nothing else is judged.
-pub fn parse(file: &SourceFile) -> Result<Spanned<DeTable<'_>>, Vec<Diagnostic>> {
-    let (table, errors) = DeTable::parse_recoverable(&file.text);
-    if errors.is_empty() {
-        return Ok(table);
-    }
-    let found = errors.iter().map(|error| {
-        let span = error.span().unwrap_or(0..0);
-        Diagnostic::error(file, span, error.message().to_owned()).label("not valid TOML")
-    });
-    Err(found.collect())
 }
 
 /// What [`is_name`] asks for, in words.

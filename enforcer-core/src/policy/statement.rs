@@ -183,13 +183,21 @@ impl Statement {
 
     /// Where a word stands, looking behind the annotations.
     pub(super) fn word(&self, text: &str, word: &str) -> Option<Range<usize>> {
+        self.words(text, word).next().map(|token| token.span.clone())
+    }
+
+    /// Every place of a word behind the annotations.
+    pub(super) fn words<'s>(
+        &'s self,
+        text: &'s str,
+        word: &'s str,
+    ) -> impl Iterator<Item = &'s Token> {
         let from = self.head().start;
-        let found = self.tokens.iter().find(|token| {
+        self.tokens.iter().filter(move |token| {
             token.span.start >= from
                 && token.kind == Kind::Word
                 && text.get(token.span.clone()) == Some(word)
-        })?;
-        Some(found.span.clone())
+        })
     }
 }
 

@@ -2,8 +2,9 @@
 //! From what was recorded to rules and cases that a person may want: the start of a bundle.
 //!
 //! Text only, for review; nothing of it is in force until somebody commits it. What was refused comes out as a
-//! comment. Texts that an agent chose are escaped, so that none of them ends a comment or a string.
+//! comment; a host that no endpoint names comes out as an endpoint, on which nothing is permitted. Texts that an agent chose are escaped, so that none of them ends a comment or a string.
 
+mod endpoints;
 mod observed;
 mod text;
 
@@ -14,7 +15,7 @@ use serde::Serialize;
 use crate::model::limits::SUGGEST_HOSTS_MAX;
 use crate::model::{AgentName, EndpointName, Facts};
 
-use super::schema;
+use super::{Policy, schema, sheet};
 use observed::Observed;
 
 /// What to review.
@@ -24,6 +25,8 @@ pub struct Suggestion {
     pub rules: String,
     /// Cases, as the text of a file in `cases/`.
     pub cases: String,
+    /// Endpoints for the hosts that none names, as text for the end of `policy.toml`. No rule permits anything there.
+    pub endpoints: String,
     /// Exchanges that were looked at.
     pub exchanges: u64,
     /// Those that the bundle permits already.
@@ -32,7 +35,7 @@ pub struct Suggestion {
     pub suggested: usize,
     /// Kinds of refused exchanges; they are comments.
     pub refused: usize,
-    /// Hosts that were asked for and that no endpoint names, and how often; comments, too.
+    /// Hosts that were asked for and that no endpoint names, and how often.
     pub unnamed: BTreeMap<String, u64>,
 }
 
@@ -64,6 +67,10 @@ impl Suggest {
             self.permitted += 1;
             return;
         }
+        // What stands for no endpoint cannot be permitted; its host is suggested as one.
+        if !sheet::is_name(facts.endpoint.as_str()) {
+            return;
+        }
         let (agent, endpoint) = (facts.agent.clone(), facts.endpoint.clone());
         let kind = Kind { agent, endpoint, action: action.name, is_refused };
         self.kinds.entry(kind).or_default().take(action, facts);
@@ -77,10 +84,11 @@ impl Suggest {
         }
     }
 
-    /// What to review. `taken` are the ids of rules that exist.
+    /// What to review. What the bundle has already, if there is one, is left out.
     #[must_use]
-    pub fn finish(self, taken: &BTreeSet<String>) -> Suggestion {
-        let mut taken = taken.clone();
+    pub fn finish(self, policy: Option<&Policy>) -> Suggestion {
+        let ids = policy.into_iter().flat_map(Policy::rule_ids);
+        let mut taken: BTreeSet<String> = ids.map(ToString::to_string).collect();
         let mut suggestion = Suggestion {
             exchanges: self.exchanges,
             permitted: self.permitted,
@@ -99,8 +107,10 @@ impl Suggest {
             suggestion.rules += &if kind.is_refused { commented("//", &rule) } else { rule };
             suggestion.cases += &if kind.is_refused { commented("#", &cases) } else { cases };
         }
-        suggestion.rules += &text::unnamed(&self.unnamed);
-        suggestion.unnamed = self.unnamed;
+        let mut unnamed = self.unnamed;
+        unnamed.retain(|host, _| policy.is_none_or(|policy| !policy.names_host(host)));
+        suggestion.endpoints = endpoints::text(&unnamed, policy);
+        suggestion.unnamed = unnamed;
         suggestion
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::closest::{closest, did_you_mean, listed};
 use super::diagnostic::Place;
 use super::draft::Draft;
 use super::statement::{Kind, Statement};
@@ -77,14 +78,76 @@ pub(super) fn translate(
         Some((_, rest)) => rest.to_owned(),
         None => message,
     };
-    let help = help(file, statement, span.start, &message);
+    let own = in_our_words(&message);
+    let help = own.as_ref().and_then(|(_, help)| help.clone());
+    let help = help.or_else(|| help_for(file, statement, span.start, &message));
+    let message = own.map_or(message, |(message, _)| message);
     let mut found = Diagnostic::error(file, span, message).label(text);
-    found.help = help.or_else(|| error.help().map(|help| help.to_string()));
+    // What Cedar takes for a misspelling may be wider than what was written.
+    let of_cedar = || error.help().map(|help| help.to_string());
+    found.help = help.or_else(|| of_cedar().filter(|help| !help.starts_with("did you mean")));
     found
 }
 
+/// What Cedar says in words that only its makers know, in those of this project, and what to do about it.
+fn in_our_words(message: &str) -> Option<(String, Option<String>)> {
+    let quoted = |prefix: &str| message.strip_prefix(prefix)?.split_once('`');
+    if let Some((kind, _)) = quoted("unrecognized entity type `") {
+        return Some((format!("there is no type `{kind}`"), Some(type_help(kind))));
+    }
+    if let Some((fact, rest)) =
+        quoted("unable to guarantee safety of access to optional attribute `")
+    {
+        let action = rest.strip_prefix(" in context for Action::\"")?.strip_suffix('"')?;
+        let help = format!("ask for it first: `context has {fact} && context.{fact} …`");
+        return Some((format!("not every `{action}` has the fact `{fact}`"), Some(help)));
+    }
+    let (expected, saw) =
+        message.strip_prefix("unexpected type: expected ")?.split_once(" but saw ")?;
+    let expected: Vec<&str> = expected.split(", or ").map(type_words).collect();
+    Some((format!("expected {}, found {}", expected.join(" or "), type_words(saw)), None))
+}
+
+/// A type of Cedar, in words.
+fn type_words(kind: &str) -> &str {
+    match kind {
+        "Bool" | "True" | "False" => "true or false",
+        "Long" => "a number",
+        "String" => "a text",
+        "Set<String>" => "a set of texts",
+        "Set<Long>" => "a set of numbers",
+        other if other.starts_with("Set<") => "a set",
+        other if other.starts_with('{') => "a record",
+        other if other.contains("__cedar") => "an agent, an action, an endpoint or a group",
+        other => other,
+    }
+}
+
+/// Types of the language, and other words for what they are.
+const TYPES: [(&str, &[&str]); 5] = [
+    ("Action", &["Method", "Operation", "Verb"]),
+    ("Agent", &["Application", "Bot", "Process", "Service", "User"]),
+    ("Endpoint", &["Destination", "Host", "Provider", "Resource", "Server"]),
+    ("EndpointGroup", &["Endpoints", "Hosts", "Providers"]),
+    ("Group", &["Crew", "Department", "Role", "Team"]),
+];
+
+/// The type that was probably meant, and all there are.
+fn type_help(written: &str) -> String {
+    let name = written.rsplit("::").next().unwrap_or(written);
+    let is_synonym = |word: &&str| word.eq_ignore_ascii_case(name);
+    let same = TYPES.iter().find(|(_, words)| words.iter().any(is_synonym));
+    let meant = same.map(|(kind, _)| *kind);
+    let meant = meant.or_else(|| closest(name, TYPES.iter().map(|(kind, _)| *kind)));
+    let all = listed(TYPES.iter().map(|(kind, _)| *kind)).unwrap_or_default();
+    match meant {
+        Some(kind) => format!("{} ({all})", did_you_mean(kind)),
+        None => all,
+    }
+}
+
 /// What to do where we know more than Cedar about what was meant.
-fn help(file: &SourceFile, statement: &Statement, at: usize, message: &str) -> Option<String> {
+fn help_for(file: &SourceFile, statement: &Statement, at: usize, message: &str) -> Option<String> {
     if message.ends_with("is not a valid function") {
         let help =
             "a rule reads no clock, file or network; `enforcer policy schema` lists the facts";

@@ -54,6 +54,7 @@ pub(super) fn unused(file: &SourceFile, inventory: &Inventory, rules: &[Rule]) -
             warn(span, message, "everything sent there is denied", None);
         }
     }
+    found.extend(too_small(file, inventory));
     if inventory.captures_endpoints.is_some() {
         found.extend(unknown_addresses(file, inventory));
     }
@@ -71,5 +72,23 @@ fn unknown_addresses<'a>(
         let message = format!("`{wildcard}` has no addresses that could be looked up");
         let unknown = Diagnostic::error(file, span.clone(), message).as_warning();
         Some(unknown.label("agents that capture endpoints are not seen there"))
+    })
+}
+
+/// Budgets from which nothing can be reserved for the answer of a request that names no bound.
+fn too_small<'a>(
+    file: &'a SourceFile,
+    inventory: &'a Inventory,
+) -> impl Iterator<Item = Diagnostic> + 'a {
+    inventory.budgets.iter().filter_map(move |(name, entry)| {
+        let (tokens, answer) = (entry.value.tokens?, entry.value.answer_tokens);
+        (answer > tokens).then(|| {
+            let message =
+                format!("budget `{name}` has no room for a request that names no `max_tokens`");
+            Diagnostic::error(file, entry.span.clone(), message)
+                .as_warning()
+                .label(format!("such a request reserves {answer} of its {tokens} tokens"))
+                .help("give it a smaller `answer_tokens`")
+        })
     })
 }

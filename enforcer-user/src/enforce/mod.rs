@@ -133,11 +133,7 @@ async fn judged(
     let before = match (decision.is_refusal(), &content.body) {
         (_, content::Body::NoRoom) => Err(buffers::denied(cx)),
         (false, _) => before::before(cx, conn, policy, &owed, &facts, &mut content).await,
-        (true, _) => Err(Denied {
-            reason: DenyReason::Policy,
-            rules: decision.because.clone(),
-            message: decision.message.clone(),
-        }),
+        (true, _) => Err(decision.denied()),
     };
     let denied = before.as_ref().err().cloned();
     let choices = facts.operation.answer_count();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The passed-through connection as an exchange: the action `connect`, judged by the same policy.
 
-use enforcer_core::model::{Connect, Denied, DenyReason, ExchangeId, Facts, Operation};
+use enforcer_core::model::{Connect, DenyReason, ExchangeId, Facts, Operation};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::record::{EventBody, ExchangeOpened, Recorded, RecordedFacts};
 
@@ -56,11 +56,7 @@ pub async fn tunnel(
         operation: Operation::Connect(connect),
     };
     let decision = policy.decide(&facts);
-    let denied = decision.is_refusal().then(|| Denied {
-        reason: DenyReason::Policy,
-        rules: decision.because.clone(),
-        message: decision.message.clone(),
-    });
+    let denied = decision.is_refusal().then(|| decision.denied());
     let session = conn.origin.session;
     let unavailable = |error| {
         tracing::error!(%error, "tunnel refused: it cannot be recorded");

@@ -7,7 +7,7 @@ use std::path::Path;
 use enforcer_core::model::{Decision, Effect, Facts, Obligations, PolicyVersion};
 use enforcer_user::config::bundle::read_sources;
 
-use crate::recording::{chat, facts, record, record_name};
+use crate::recording::{chat, facts, record, record_name, record_unnamed};
 use crate::{enforcer_policy, root};
 
 fn decided(effect: Effect) -> Decision {
@@ -25,6 +25,13 @@ fn http(method: &str, path: &str) -> Facts {
             "action": "http", "method": method, "path": path, "query": "", "has_body": false,
         },
     }))
+}
+
+/// What is recorded of a request to a host that no endpoint names, while the bundle observes.
+fn unnamed_request() -> Facts {
+    let mut facts = http("POST", "/v1/x");
+    facts.endpoint = enforcer_core::model::EndpointName::new("-");
+    facts
 }
 
 /// A bundle that names the agent and the endpoint and permits nothing.
@@ -59,7 +66,9 @@ fn recorded(state: &Path) {
 fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
     let folder = tempfile::tempdir().expect("a folder");
     recorded(folder.path());
-    record_name(folder.path(), "files.example\npermit");
+    for name in ["files.example\npermit", "files.example", "api.mistral.ai"] {
+        record_name(folder.path(), name);
+    }
     let state = folder.path().display().to_string();
     let done = enforcer_policy(&["suggest", "--state", &state]);
     assert_eq!(done.code, 0, "{}", done.err);
@@ -71,7 +80,10 @@ fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
         "[\"look\\\"up\\u{a}// permit\"].containsAll(context.tools)",
         "@id(\"support-openai-http\")",
         "// @id(\"support-openai-http-2\")\n// permit (",
-        "// Asked for, and named by no endpoint of policy.toml:\n//   \"files.example\\u{a}permit\" 3 times",
+        "# ---- and for policy.toml ----\n\n# Suggested from recorded exchanges, for the end of policy.toml.",
+        "# Asked for: api.mistral.ai 3 times.\n[endpoints.mistral]\nhosts = [\"api.mistral.ai\"]\nprotocol = \"openai\"\n",
+        "# Asked for: files.example 3 times.\n[endpoints.files-example]\nhosts = [\"files.example\"]\nprotocol = \"http\"\n",
+        "# cannot be an endpoint: \"files.example\\U0000000apermit\" (3 times)\n",
         "# expect = { effect = \"deny\" }",
     ] {
         assert!(done.out.contains(part), "{part}\n{}", done.out);
@@ -88,6 +100,9 @@ fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
 fn what_is_suggested_is_a_valid_bundle_whose_cases_pass_and_no_file_is_overwritten() {
     let folder = tempfile::tempdir().expect("a folder");
     recorded(folder.path());
+    record_name(folder.path(), "api.anthropic.com");
+    record_unnamed(folder.path(), "api.mistral.ai");
+    record(folder.path(), &[(unnamed_request(), decided(Effect::Deny))]);
     let (dir, state) = (folder.path().join("bundle"), folder.path().display().to_string());
     empty_bundle(&dir);
     let bundle = dir.display().to_string();
@@ -99,11 +114,18 @@ fn what_is_suggested_is_a_valid_bundle_whose_cases_pass_and_no_file_is_overwritt
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
     assert!(done.out.contains("4 cases, 0 failed"), "{}", done.out);
 
+    let endpoints = fs::read_to_string(dir.join("suggested.toml")).expect("endpoints");
+    let inventory = fs::read_to_string(dir.join("policy.toml")).expect("an inventory");
+    fs::write(dir.join("policy.toml"), inventory + &endpoints).expect("written");
+    let done = enforcer_policy(&["check", &bundle]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("1 agent, 3 endpoints"), "{}", done.out);
+
     let done = enforcer_policy(&words);
     assert_eq!(done.code, 2);
     assert!(done.err.contains("suggested.cedar` is there already"), "{}", done.err);
     let done = enforcer_policy(&["suggest", &bundle, "--state", &state]);
-    assert!(done.err.starts_with("5 exchanges, 4 permitted already: 0 rules"), "{}", done.err);
+    assert!(done.err.starts_with("6 exchanges, 4 permitted already: 0 rules"), "{}", done.err);
     let done = enforcer_policy(&["suggest", &bundle, "--state", &state, "--write", "../x"]);
     assert_eq!(done.code, 2, "{}", done.err);
 }

@@ -103,7 +103,7 @@ fn raw_requests_are_judged_by_the_codecs_of_the_data_path() {
     let done = test(&RAW.replace("shell\" }", "lookup\" }"), &[]);
     assert_eq!(done.code, 1);
     assert!(done.out.contains("effect: expected deny, found allow"), "{}", done.out);
-    assert!(done.out.contains(r#""tools":["lookup"]"#), "what was judged is shown: {}", done.out);
+    assert!(done.out.contains(r#"tools = ["lookup"]"#), "what was judged is shown: {}", done.out);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn rules_that_no_case_reaches_are_listed_with_what_is_lacking() {
     assert!(done.out.contains("3 of 5 rules reached"), "{}", done.out);
     for part in [
         "no case reaches approved-models (chat.cedar:",
-        "nearly by `a chat as the SDK sends it`: not unless [\"gpt-4.1\", \"gpt-4.1-mini\"].contains(context.model)",
+        "nearly by `a chat as the SDK sends it`: `[\"gpt-4.1\", \"gpt-4.1-mini\"].contains(context.model)` holds, and the rule says `unless`",
         "no case reaches text-only (chat.cedar:",
     ] {
         assert!(done.out.contains(part), "{part}: {}", done.out);
@@ -234,4 +234,62 @@ fn a_request_is_read_strictly() {
         "`action` cannot stand beside `request`",
     );
     check("exchange = \"x\"", "`x` is not the id of an exchange");
+    check(
+        "exchange = \"0000000000001234\"",
+        "`0000000000001234` is a session; its exchanges are `0000000000001234-1`",
+    );
+}
+
+/// A chat with an e-mail address in its text, and what is expected of it.
+fn chat_with_an_address(expect: &str) -> String {
+    format!(
+        "[[case]]\nname = \"x\"\nagent = \"support\"\nendpoint = \"openai\"\n[case.request]\n\
+         method = \"POST\"\npath = \"/v1/chat/completions\"\n\
+         json = {{ model = \"gpt-4.1\", messages = [{{ role = \"user\", content = \"I am ann@example.com\" }}] }}\n\
+         [case.expect]\neffect = \"allow\"\n{expect}\n"
+    )
+}
+
+#[test]
+fn a_case_can_expect_what_is_found_and_what_is_sent() {
+    let right =
+        "detected = [\"email\"]\nsent_contains = [\"I am [email]\"]\nsent_lacks = [\"ann@\"]";
+    let done = test(&chat_with_an_address(right), &[]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    for (wrong, said) in [
+        ("detected = []", "detected: expected [], found [email]"),
+        ("sent_contains = [\"ann@\"]", "sent_contains: expected ann@, found {\"messages\""),
+        ("sent_lacks = [\"I am\"]", "sent_lacks: expected I am, found {\"messages\""),
+    ] {
+        let done = test(&chat_with_an_address(wrong), &[]);
+        assert_eq!(done.code, 1, "{wrong}: {}{}", done.out, done.err);
+        assert!(done.out.contains(said), "{wrong}: {}", done.out);
+    }
+}
+
+#[test]
+fn what_is_not_sent_meets_no_expectation_about_it() {
+    let denied = chat_with_an_address("sent_lacks = [\"ann@\"]").replace("gpt-4.1", "o3");
+    let done = test(&denied, &[]);
+    assert_eq!(done.code, 1);
+    assert!(done.out.contains("found nothing is sent: the request is denied"), "{}", done.out);
+    let in_a_header = chat_with_an_address("sent_lacks = [\"ann@\"]")
+        .replace("json =", "headers = { x-note = \"for ann@example.com\" }\njson =");
+    let done = test(&in_a_header, &[]);
+    assert_eq!(done.code, 1);
+    assert!(done.out.contains("in the path, the query or a header"), "{}", done.out);
+    let by_facts = "[[case]]\nname = \"x\"\nagent = \"support\"\nendpoint = \"openai\"\naction = \"chat\"\n\
+        facts = { model = \"gpt-4.1\", input_tokens = 1 }\nexpect = { effect = \"allow\", sent_lacks = [\"a\"] }\n";
+    let done = test(by_facts, &[]);
+    assert_eq!(done.code, 4);
+    assert!(done.err.contains("`sent_lacks` needs a raw request"), "{}", done.err);
+}
+
+#[test]
+fn the_facts_of_each_case_are_printed_on_demand() {
+    let line = "       facts: model = \"gpt-4.1\", stream = false";
+    let case = chat_with_an_address("");
+    assert!(!test(&case, &[]).out.contains(line));
+    let done = test(&case, &["--facts"]);
+    assert!(done.out.contains(line), "{}", done.out);
 }

@@ -22,6 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use enforcer_core::policy::ACTIONS;
 use enforcer_user::cli::policy::{Command, Streams, run};
 use enforcer_user::cli::source::Source;
 
@@ -86,6 +87,9 @@ fn check_all(kind: &str, code: u8) -> usize {
         let path = bundle.join("expected.txt");
         if std::env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&path, &found).expect("written");
+        }
+        for internal in ["for policy `", "__cedar", "::internal"] {
+            assert!(!found.contains(internal), "{}: {found}", bundle.display());
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
         if found != expected {
@@ -207,8 +211,19 @@ fn why_says_which_rule_nearly_matched_and_what_was_lacking() {
     assert_eq!(done.code, 1, "{}", done.err);
     assert!(done.out.starts_with("deny: agent `support`, action `chat`"), "{}", done.out);
     assert!(done.out.contains("because no rule permits it"), "{}", done.out);
-    assert!(done.out.contains("nearly: not context.input_tokens <= 4000"), "{}", done.out);
+    assert!(
+        done.out.contains("nearly: `context.input_tokens <= 4000` does not hold"),
+        "{}",
+        done.out
+    );
     assert!(done.out.contains("(chat.cedar:"), "{}", done.out);
+    assert!(
+        done.out.contains(
+            "  nearest is permit `support-chat` (chat.cedar:12): `context.input_tokens <= 4000` does not hold\n"
+        ),
+        "{}",
+        done.out
+    );
 
     let done =
         why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5", "--fact", "tools=shell"]);
@@ -248,16 +263,106 @@ fn misspelt_names_and_facts_on_the_command_line_are_usage_errors() {
     };
     let of = ["--agent", "support", "--endpoint", "openai", "--action"];
     let with = |more: &[&'static str]| [of.as_slice(), more].concat();
-    check(&with(&["chta"]), "unknown action `chta`");
+    check(&with(&["chta"]), "unknown action `chta`\nhint: did you mean `chat`?");
+    check(&with(&["finetune"]), "unknown action `finetune`\nhint: did you mean `fine_tune`?");
+    check(&with(&["any"]), "unknown action `any`\nhint: known: `batch`, ");
     check(&with(&["chat"]), "needs `model`, `input_tokens`");
-    check(&with(&["chat", "--fact", "modl=x"]), "has no fact `modl`");
+    check(&with(&["chat", "--fact", "modl=x"]), "has no fact `modl`\nhint: did you mean `model`?");
     check(&with(&["chat", "--fact", "model"]), "NAME=VALUE");
     check(&with(&["chat", "--fact", "input_tokens=x"]), "is an integer");
     let http = ["http", "--fact", "method=GET", "--fact", "path=/"];
-    check(&with(&[&http[..], &["--detected", "emial"]].concat()), "no detector `emial`");
+    check(
+        &with(&[&http[..], &["--detected", "emial"]].concat()),
+        "unknown detector `emial`\nhint: did you mean `email`?",
+    );
     let other = ["--agent", "suport", "--endpoint", "openai", "--action"];
-    check(&[other.as_slice(), &http].concat(), "no agent `suport`");
+    check(
+        &[other.as_slice(), &http].concat(),
+        "unknown agent `suport`\nhint: did you mean `support`?",
+    );
     check(&["--facts", "/nowhere.json"], "failed to read `/nowhere.json`");
+    let endpoint = ["--agent", "support", "--endpoint", "opneai", "--action"];
+    check(
+        &[endpoint.as_slice(), &http].concat(),
+        "unknown endpoint `opneai`\nhint: did you mean `openai`?",
+    );
+}
+
+#[test]
+fn why_judges_a_raw_request_as_the_data_path_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("request.http");
+    let bundle = shipped("openai-agents");
+    let why = |raw: &str, words: &[&str]| {
+        fs::write(&file, raw).expect("written");
+        let file = file.display().to_string();
+        let all = ["why", bundle.as_str(), "--agent", "support", "--request", file.as_str()];
+        enforcer_policy(&[&all, words].concat())
+    };
+    let chat = "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n\
+        Content-Type: application/json\r\n\r\n\
+        {\"model\":\"gpt-4.1\",\"messages\":[{\"role\":\"user\",\"content\":\"I am ann@example.com\"}]}\n";
+    let done = why(chat, &[]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    for part in
+        ["allow: agent `support`, action `chat`", "model = \"gpt-4.1\"", "mask request: pii"]
+    {
+        assert!(done.out.contains(part), "{part}: {}", done.out);
+    }
+    let done = why(&chat.replace("\"model\":", ""), &["--endpoint", "openai"]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(
+        done.out.contains("`opaque`: not understood, since its body is not JSON"),
+        "{}",
+        done.out
+    );
+
+    let done = why(&chat.replace("api.openai.com", "api.example.com"), &[]);
+    assert_eq!(done.code, 2);
+    assert!(
+        done.err.contains("no endpoint of the bundle has host `api.example.com`"),
+        "{}",
+        done.err
+    );
+    let done = why("{\"model\":\"gpt-4.1\"}", &[]);
+    assert_eq!(done.code, 2);
+    assert!(
+        done.err.contains("is not a request: line 1: there is no request line"),
+        "{}",
+        done.err
+    );
+    assert!(done.err.contains("hint: the first line is `METHOD PATH`"), "{}", done.err);
+}
+
+#[test]
+fn forbids_that_do_not_apply_are_listed_only_when_all_rules_are_asked_for() {
+    let chat = ["--fact", "model=gpt-4.1", "--fact", "input_tokens=5000"];
+    let done = why(&chat);
+    assert!(!done.out.contains("no-shell-tools"), "{}", done.out);
+    assert!(done.out.contains("  4 rules do not apply\n"), "{}", done.out);
+    let done = why(&[chat.as_slice(), &["--all"]].concat());
+    for part in [
+        "no-shell-tools   forbid  does not apply: `context.tools.containsAny(",
+        "list-models      permit  is for another action",
+    ] {
+        assert!(done.out.contains(part), "{part}: {}", done.out);
+    }
+    assert!(!done.out.contains("forbid  nearly"), "{}", done.out);
+}
+
+#[test]
+fn the_long_help_of_why_lists_every_action_and_its_facts() {
+    let error = Line::try_parse_from(["policy", "why", "--help"]).err().expect("help");
+    let help = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    for (action, next) in ACTIONS.iter().zip(ACTIONS.iter().skip(1)) {
+        let (_, rest) = help.split_once(&format!(" {}: ", action.name)).expect(action.name);
+        let (facts, _) = rest.split_once(&format!(" {}: ", next.name)).expect(next.name);
+        for fact in action.facts {
+            assert!(facts.contains(fact.name), "{}: {facts}", action.name);
+        }
+    }
+    let last = ACTIONS.last().expect("actions");
+    assert!(help.contains(&format!(" {}: ", last.name)), "{help}");
 }
 
 #[test]

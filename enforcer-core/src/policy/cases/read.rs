@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{
-    AgentName, ApprovalName, DetectorName, EndpointName, ExchangeId, Facts, MaskName, RuleId,
-};
+use crate::model::{AgentName, DetectorName, EndpointName, ExchangeId, Facts, NotAnId};
 
 use super::super::diagnostic::{Place, in_order};
+use super::super::inventory::Named;
 use super::super::schema::{self, ActionSpec, FactKind, FactValue};
-use super::super::sheet::{self, Section, Sheet, Word};
-use super::super::{Diagnostic, Diagnostics, Policy, SourceFile, Sources};
+use super::super::sheet::{self, Partial, Section, Sheet, Word};
+use super::super::{Diagnostic, Diagnostics, SourceFile, Sources};
+use super::names::{Known, Names};
+use super::sent::Sent;
 use super::{Case, Cases, Expectations, Said, Subject, request};
 
 /// What describes a request by facts.
@@ -18,43 +19,41 @@ const BY_FACTS: [&str; 3] = ["action", "facts", "detected"];
 
 /// Reads all case files, or lists what is wrong with them.
 pub(super) fn read(
-    policy: &Policy,
+    names: &Names<'_>,
     sources: &Sources,
     expectations: Expectations,
 ) -> Result<Cases, Diagnostics> {
     let mut found = Vec::new();
     let mut cases = Vec::new();
     for file in sources.case_files() {
-        read_file(policy, file, expectations, &mut cases, &mut found);
+        read_file(names, file, expectations, &mut cases, &mut found);
     }
     if found.is_empty() { Ok(Cases { cases }) } else { Err(Diagnostics(in_order(found))) }
 }
 
 fn read_file(
-    policy: &Policy,
+    names: &Names<'_>,
     file: &SourceFile,
     expectations: Expectations,
     cases: &mut Vec<Case>,
     found: &mut Vec<Diagnostic>,
 ) {
-    let table = match sheet::parse(file) {
-        Ok(table) => table,
-        Err(errors) => return found.extend(errors),
-    };
-    let mut sheet = Sheet::new(file);
+    let Partial { table, trust, errors } = sheet::parse_partly(file);
+    found.extend(errors);
+    let mut sheet = Sheet::partly(file, trust);
     let top = Section { table: table.get_ref(), head: 0..0 };
     sheet.only(&top, &["case"]);
     if !top.table.contains_key("case") {
         sheet.missing(&top, "case");
     }
     for (index, section) in sheet.listed(&top, "case").iter().enumerate() {
-        cases.extend(read_case(policy, &mut sheet, section, expectations, index));
+        cases.extend(read_case(names, &mut sheet, section, expectations, index));
     }
-    found.extend(sheet.found);
+    found.extend(sheet.finish());
 }
 
 fn read_case(
-    policy: &Policy,
+    names: &Names<'_>,
     sheet: &mut Sheet<'_>,
     section: &Section<'_>,
     expectations: Expectations,
@@ -67,9 +66,10 @@ fn read_case(
         Expectations::Required => &["name", "expect"],
     };
     require(sheet, section, required);
-    let subject = read_subject(policy, sheet, section);
-    let expect = sheet.section(section, "expect");
-    let expect = expect.map(|expect| read_expect(policy, sheet, &expect, expectations));
+    let subject = read_subject(names, sheet, section);
+    let written = sheet.section(section, "expect");
+    let expect = written.as_ref().map(|written| read_expect(names, sheet, written, expectations));
+    let sent = written.map(|written| read_sent(sheet, section, &written));
     let name = sheet.text(section, "name")?;
     Some(Case {
         file: sheet.file.path.clone(),
@@ -78,6 +78,7 @@ fn read_case(
         name: name.text,
         subject: subject?,
         expect: expect.unwrap_or_default(),
+        sent: sent.unwrap_or_default(),
     })
 }
 
@@ -90,35 +91,35 @@ fn require(sheet: &mut Sheet<'_>, section: &Section<'_>, keys: &[&str]) {
 }
 
 /// What a case is about: described facts, a raw request, or a recorded exchange.
-fn read_subject(policy: &Policy, sheet: &mut Sheet<'_>, section: &Section<'_>) -> Option<Subject> {
+fn read_subject(
+    names: &Names<'_>,
+    sheet: &mut Sheet<'_>,
+    section: &Section<'_>,
+) -> Option<Subject> {
     if section.table.contains_key("exchange") {
         refuse_beside(sheet, section, "exchange", &["agent", "endpoint", "request"]);
         refuse_beside(sheet, section, "exchange", &BY_FACTS);
         return read_exchange(sheet, section).map(Subject::Exchange);
     }
     require(sheet, section, &["agent", "endpoint"]);
-    let agents: Vec<&str> = policy.agents().map(AgentName::as_str).collect();
-    let agent = known(sheet, section, "agent", &agents);
-    let endpoints: Vec<&str> = policy.endpoints().map(|endpoint| endpoint.name.as_str()).collect();
-    let endpoint = known(sheet, section, "endpoint", &endpoints);
+    let agent = known(sheet, section, "agent", &names.of(Named::Agents));
+    let endpoint = known(sheet, section, "endpoint", &names.of(Named::Endpoints));
     if section.table.contains_key("request") {
         refuse_beside(sheet, section, "request", &BY_FACTS);
         let raw = sheet.section(section, "request");
         let raw = raw.and_then(|raw| request::read(sheet, &raw));
         let (agent, endpoint) = (AgentName::new(agent?.text), EndpointName::new(endpoint?.text));
-        return request::judgeable(policy, sheet, section, &endpoint).then_some(Subject::Request {
+        return request::judgeable(names, sheet, section, &endpoint).then_some(Subject::Request {
             agent,
             endpoint,
             request: raw?,
         });
     }
     require(sheet, section, &["action"]);
-    let detectors = policy.detector_names();
-    let detectors: Vec<&str> = detectors.iter().map(DetectorName::as_str).collect();
+    let detectors = names.of(Named::Detectors);
     let detected =
         all_known(sheet, section, "detected", "detector", &detectors).unwrap_or_default();
-    let actions: Vec<&str> = schema::ACTIONS.iter().map(|action| action.name).collect();
-    let action = known(sheet, section, "action", &actions);
+    let action = known(sheet, section, "action", &all(schema::ACTIONS.iter().map(|of| of.name)));
     let action = action.and_then(|word| schema::action(&word.text));
     let operation = action.and_then(|action| read_operation(sheet, section, action));
     Some(Subject::Facts(Facts {
@@ -141,27 +142,34 @@ fn refuse_beside(sheet: &mut Sheet<'_>, section: &Section<'_>, what: &str, keys:
 
 fn read_exchange(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Option<ExchangeId> {
     let word = sheet.text(section, "exchange")?;
-    let id = word.text.parse().ok();
-    if id.is_none() {
-        sheet.error(word.span, format!("`{}` is not the id of an exchange", word.text)).help =
-            Some("`enforcer session show ID` lists them".to_owned());
+    match word.text.parse() {
+        Ok(id) => Some(id),
+        Err(error) => {
+            let error: NotAnId = error;
+            sheet.error(word.span, error.to_string());
+            None
+        }
     }
-    id
 }
 
-fn known(sheet: &mut Sheet<'_>, section: &Section<'_>, key: &str, known: &[&str]) -> Option<Word> {
+/// Names of the language.
+fn all<'a>(names: impl IntoIterator<Item = &'a str>) -> Known {
+    Some(names.into_iter().map(str::to_owned).collect())
+}
+
+fn known(sheet: &mut Sheet<'_>, section: &Section<'_>, key: &str, known: &Known) -> Option<Word> {
     let word = sheet.text(section, key)?;
     is_known(sheet, &word, key, known).then_some(word)
 }
 
-fn is_known(sheet: &mut Sheet<'_>, word: &Word, what: &str, known: &[&str]) -> bool {
-    let is_known = known.contains(&word.text.as_str());
-    if !is_known {
-        let message = format!("unknown {what} `{}`", word.text);
-        let found = Diagnostic::error(sheet.file, word.span.clone(), message);
-        sheet.push(found.suggest(&word.text, known.iter().copied()));
-    }
-    is_known
+fn is_known(sheet: &mut Sheet<'_>, word: &Word, what: &str, known: &Known) -> bool {
+    let Some(known) = known.as_ref().filter(|known| !known.contains(&word.text)) else {
+        return true;
+    };
+    let message = format!("unknown {what} `{}`", word.text);
+    let found = Diagnostic::error(sheet.file, word.span.clone(), message);
+    sheet.push(found.suggest(&word.text, known.iter().map(String::as_str)));
+    false
 }
 
 fn all_known(
@@ -169,7 +177,7 @@ fn all_known(
     section: &Section<'_>,
     key: &str,
     what: &str,
-    known: &[&str],
+    known: &Known,
 ) -> Option<BTreeSet<String>> {
     let words = sheet.texts(section, key)?;
     for word in &words {
@@ -185,10 +193,12 @@ fn read_operation(
 ) -> Option<crate::model::Operation> {
     let before = sheet.found.len();
     let mut given = BTreeMap::new();
+    let mut written = 0;
     let facts = sheet.section(section, "facts");
     let head = facts.as_ref().map_or_else(|| section.head.clone(), |facts| facts.head.clone());
     if let Some(facts) = facts {
         let names: Vec<&str> = action.facts.iter().map(|fact| fact.name).collect();
+        written = facts.table.len();
         sheet.only(&facts, &names);
         for spec in action.facts {
             let value = match spec.kind {
@@ -204,7 +214,8 @@ fn read_operation(
             given.extend(value.map(|value| (spec.name.to_owned(), value)));
         }
     }
-    if sheet.found.len() > before {
+    // One that could not be read is not missing.
+    if sheet.found.len() > before || given.len() < written {
         return None;
     }
     match schema::operation(action, &given) {
@@ -220,46 +231,59 @@ fn read_operation(
 fn read_text(sheet: &mut Sheet<'_>, facts: &Section<'_>, name: &str) -> Option<String> {
     let word = sheet.text(facts, name)?;
     if name == "cause" {
-        is_known(sheet, &word, "cause", schema::CAUSES);
+        is_known(sheet, &word, "cause", &all(schema::CAUSES.iter().copied()));
     }
     Some(word.text)
 }
 
 fn read_expect(
-    policy: &Policy,
+    names: &Names<'_>,
     sheet: &mut Sheet<'_>,
     section: &Section<'_>,
     expectations: Expectations,
 ) -> BTreeMap<&'static str, Said> {
-    let rules: Vec<&str> = policy.rule_ids().map(RuleId::as_str).collect();
-    let masks: Vec<&str> = policy.masks().map(MaskName::as_str).collect();
-    let approvals: Vec<&str> = policy.approvals().map(ApprovalName::as_str).collect();
-    let budgets: Vec<&str> = policy.budgets().map(|(name, _)| name.as_str()).collect();
-    let credentials: Vec<&str> = policy.credentials().map(|(name, _)| name.as_str()).collect();
-    let names = [
-        ("because", "rule", &rules),
-        ("observed", "rule", &rules),
-        ("mask_request", "mask", &masks),
-        ("mask_response", "mask", &masks),
-        ("approvals", "approval", &approvals),
-        ("budgets", "budget", &budgets),
-        ("credentials", "credential", &credentials),
+    let lists = [
+        ("because", "rule", names.rules()),
+        ("observed", "rule", names.rules()),
+        ("mask_request", "mask", names.of(Named::Masks)),
+        ("mask_response", "mask", names.of(Named::Masks)),
+        ("approvals", "approval", names.of(Named::Approvals)),
+        ("budgets", "budget", names.of(Named::Budgets)),
+        ("credentials", "credential", names.of(Named::Credentials)),
+        ("detected", "detector", names.of(Named::Detectors)),
     ];
-    let keys = names.iter().map(|(key, _, _)| *key).chain(["effect", "record", "message"]);
+    let keys = lists.iter().map(|(key, _, _)| *key);
+    let keys = keys.chain(["effect", "record", "message", Sent::CONTAINS, Sent::LACKS]);
     sheet.only(section, &keys.collect::<Vec<_>>());
     if expectations == Expectations::Required {
         require(sheet, section, &["effect"]);
     }
     let mut expect = BTreeMap::new();
-    for (key, what, known) in names {
+    for (key, what, known) in &lists {
         let texts = all_known(sheet, section, key, what, known);
-        expect.extend(texts.map(|texts| (key, Said::Texts(texts))));
+        expect.extend(texts.map(|texts| (*key, Said::Texts(texts))));
     }
     for (key, values) in [("effect", ["allow", "deny"]), ("record", ["facts", "full"])] {
-        let word = known(sheet, section, key, &values);
+        let word = known(sheet, section, key, &all(values));
         expect.extend(word.map(|word| (key, Said::Text(word.text))));
     }
     let message = sheet.text(section, "message");
     expect.extend(message.map(|word| ("message", Said::Text(word.text))));
     expect
+}
+
+/// What is expected of the body that would be sent: only of a raw request there is one.
+fn read_sent(sheet: &mut Sheet<'_>, case: &Section<'_>, expect: &Section<'_>) -> Sent {
+    let mut read = |key: &str| {
+        let words = sheet.texts(expect, key).unwrap_or_default();
+        if let Some((name, _)) = expect.table.get_key_value(key)
+            && !case.table.contains_key("request")
+        {
+            let message = format!("`{key}` needs a raw request: facts alone have no body");
+            sheet.error(name.span(), message).help =
+                Some("write the request under `request`".to_owned());
+        }
+        words.into_iter().map(|word| word.text).collect()
+    };
+    Sent { contains: read(Sent::CONTAINS), lacks: read(Sent::LACKS) }
 }

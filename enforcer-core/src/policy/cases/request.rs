@@ -7,21 +7,24 @@
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
-use crate::facts::Head;
-use crate::model::EndpointName;
+use crate::facts::{Head, Scope, of_request};
+use crate::model::{AgentName, EndpointName, Facts};
 
 use super::super::sheet::{Section, Sheet, Word};
-use super::super::{Policy, Tls};
+use super::super::{Endpoint, Policy};
+use super::names::Names;
 
 const CONTENT_TYPE: &str = "content-type";
 
 /// A raw request of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    method: String,
-    path: String,
-    query: Option<String>,
-    headers: Vec<(String, String)>,
+    pub(super) method: String,
+    /// Without its query.
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    /// Names in lower case.
+    pub(super) headers: Vec<(String, String)>,
     /// Its body; empty if it has none.
     pub body: Vec<u8>,
 }
@@ -38,6 +41,18 @@ impl Request {
             headers: headers.map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
         }
     }
+
+    /// The facts that the data path would find if this agent sent it there.
+    #[must_use]
+    pub fn facts(&self, policy: &Policy, agent: &AgentName, endpoint: &Endpoint) -> Facts {
+        of_request(&Scope { agent, endpoint, policy }, &self.head(), &self.body)
+    }
+}
+
+/// What is wrong with a part of a request, and what to do about it.
+pub(super) struct Wrong {
+    pub(super) message: String,
+    pub(super) help: &'static str,
 }
 
 /// Reads a request; none if something about it was reported.
@@ -49,8 +64,12 @@ pub(super) fn read(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Option<Reque
             sheet.missing(section, key);
         }
     }
-    let method = sheet.text(section, "method").map(|word| check_method(sheet, word));
-    let target = sheet.text(section, "path").map(|word| check_target(sheet, word));
+    let method = sheet.text(section, "method").and_then(|word| {
+        report(sheet, &word, check_method(&word.text))?;
+        Some(word.text)
+    });
+    let target =
+        sheet.text(section, "path").and_then(|word| report(sheet, &word, target(&word.text)));
     let mut headers = read_headers(sheet, section);
     let body = read_body(sheet, section);
     let is_json = section.table.contains_key("json");
@@ -64,59 +83,78 @@ pub(super) fn read(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Option<Reque
 
 /// Whether requests on this endpoint are ever seen; reported if not.
 pub(super) fn judgeable(
-    policy: &Policy,
+    names: &Names<'_>,
     sheet: &mut Sheet<'_>,
     section: &Section<'_>,
     endpoint: &EndpointName,
 ) -> bool {
-    let is_opened =
-        policy.endpoint_named(endpoint).is_some_and(|endpoint| endpoint.tls == Tls::Inspect);
-    if !is_opened {
+    let is_passed_through = names.is_passed_through(endpoint.as_str());
+    if is_passed_through {
         let message =
             format!("endpoint `{endpoint}` is passed through, so no request on it is seen");
         sheet.error(section.head.clone(), message).help =
             Some("describe the connection: `action = \"connect\"` with `facts`".to_owned());
     }
-    is_opened
+    !is_passed_through
 }
 
-fn check_method(sheet: &mut Sheet<'_>, word: Word) -> String {
-    let is_method = !word.text.is_empty()
-        && word.text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
-    if !is_method {
-        sheet.error(word.span, format!("`{}` is not a method", word.text)).help =
-            Some("methods are upper case: `GET`, `POST`".to_owned());
+fn report<T>(sheet: &mut Sheet<'_>, word: &Word, read: Result<T, Wrong>) -> Option<T> {
+    match read {
+        Ok(value) => Some(value),
+        Err(Wrong { message, help }) => {
+            sheet.error(word.span.clone(), message).help =
+                Some(help.to_owned()).filter(|help| !help.is_empty());
+            None
+        }
     }
-    word.text
 }
 
-fn check_target(sheet: &mut Sheet<'_>, word: Word) -> (String, Option<String>) {
-    let is_sent = word.text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    if !word.text.starts_with('/') || !is_sent {
-        sheet.error(word.span, format!("`{}` is not a path", word.text)).help =
-            Some("as it is sent: from `/` on, percent-encoded, with its query".to_owned());
+pub(super) fn check_method(text: &str) -> Result<(), Wrong> {
+    let is_method =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    if is_method {
+        return Ok(());
     }
-    match word.text.split_once('?') {
+    let message = format!("`{text}` is not a method");
+    Err(Wrong { message, help: "methods are upper case: `GET`, `POST`" })
+}
+
+/// Path and query of a request.
+pub(super) fn target(text: &str) -> Result<(String, Option<String>), Wrong> {
+    let is_sent = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !text.starts_with('/') || !is_sent {
+        let message = format!("`{text}` is not a path");
+        let help = "as it is sent: from `/` on, percent-encoded, with its query";
+        return Err(Wrong { message, help });
+    }
+    Ok(match text.split_once('?') {
         Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
-        None => (word.text, None),
+        None => (text.to_owned(), None),
+    })
+}
+
+pub(super) fn check_header(name: &str, value: &str) -> Result<(), Wrong> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || !name.bytes().all(is_token) {
+        let message = format!("`{name}` is not the name of a header");
+        return Err(Wrong { message, help: "letters, digits, `-`, `_` and `.`" });
     }
+    if value.chars().any(char::is_control) {
+        let message = format!("the value of header `{name}` has a control character");
+        return Err(Wrong { message, help: "a value is one line" });
+    }
+    Ok(())
 }
 
 fn read_headers(sheet: &mut Sheet<'_>, section: &Section<'_>) -> Vec<(String, String)> {
     let Some(table) = sheet.section(section, "headers") else { return Vec::new() };
     let mut headers = Vec::new();
     for name in table.table.keys() {
-        let text = name.get_ref().to_string();
-        let is_token =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if text.is_empty() || !text.bytes().all(is_token) {
-            sheet.error(name.span(), format!("`{text}` is not the name of a header"));
+        let word = Word { text: name.get_ref().to_string(), span: name.span() };
+        let Some(value) = sheet.text(&table, &word.text) else { continue };
+        if report(sheet, &word, check_header(&word.text, &value.text)).is_some() {
+            headers.push((word.text.to_ascii_lowercase(), value.text));
         }
-        let Some(value) = sheet.text(&table, &text) else { continue };
-        if value.text.chars().any(char::is_control) {
-            sheet.error(value.span, "the value of a header is one line");
-        }
-        headers.push((text.to_ascii_lowercase(), value.text));
     }
     headers
 }

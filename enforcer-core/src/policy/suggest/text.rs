@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Suggested rules and cases as text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -56,20 +56,6 @@ pub(super) fn rule(id: &str, kind: &Kind, action: &ActionSpec, observed: &Observ
         return text + ";\n\n";
     }
     text + &format!("\nwhen {{\n  {}\n}};\n\n", conditions.join(" &&\n  "))
-}
-
-/// Hosts that no endpoint names, as a comment.
-pub(super) fn unnamed(hosts: &BTreeMap<String, u64>) -> String {
-    if hosts.is_empty() {
-        return String::new();
-    }
-    let mut text = "// Asked for, and named by no endpoint of policy.toml:\n".to_owned();
-    for (host, count) in hosts {
-        let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
-        // Writing into a String does not fail.
-        let _infallible = writeln!(text, "//   {} {times}", cedar(host));
-    }
-    text + "\n"
 }
 
 /// How a fact is bounded to what was seen.
@@ -145,7 +131,7 @@ fn cedar(text: &str) -> String {
 }
 
 /// A string of TOML; everything that is not plain is escaped.
-fn toml(text: &str) -> String {
+pub(super) fn toml(text: &str) -> String {
     let escaped = |c: char| match c {
         '"' => "\\\"".to_owned(),
         '\\' => "\\\\".to_owned(),

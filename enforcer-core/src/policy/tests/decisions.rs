@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{ACTIONS, FactKind, FactValue, Otherwise, Outcome, Protocol, Tls, operation};
+use super::super::{
+    ACTIONS, FactKind, FactValue, Otherwise, Outcome, Part, Protocol, Tls, operation,
+};
 use super::super::{compile, evaluate, rules, schema};
 use super::{INVENTORY, Policy, chat, detected, facts, http, policy, sources};
 use crate::mask::HashKey;
-use crate::model::{AgentName, DetectorName, Effect, Facts, MaskName, RecordDepth, RuleId};
+use crate::model::{AgentName, DetectorName, Effect, Facts, MaskName, RecordDepth, RuleId, limits};
 
 const RULES: &str = r#"
 @id("chat") @mask("pii")
@@ -62,12 +64,12 @@ fn obligations_of_all_satisfied_permits_are_joined() {
 }
 
 #[test]
-fn a_forbid_wins_and_the_message_of_the_first_id_is_told() {
+fn a_forbid_wins_and_every_message_is_told_in_the_order_of_places() {
     let decision =
         policy(&without_overflow()).decide(&detected(chat("gpt-4.1", 10), &["credit-card"]));
     assert_eq!(decision.effect, Effect::Deny);
     assert_eq!(ids(&decision.because), ["y-cards", "z-cards"]);
-    assert_eq!(decision.message.as_deref(), Some("really no cards"));
+    assert_eq!(decision.message.as_deref(), Some("no cards; really no cards"));
     let kept = crate::model::Obligations::keeping(RecordDepth::Facts);
     assert_eq!(decision.obligations, kept, "what a rule of its scope says of the record");
 }
@@ -177,7 +179,7 @@ fn explain_says_what_matched_and_what_was_lacking() {
     assert_eq!(outcome("chat"), nearly("context.input_tokens <= 100"));
     assert_eq!(outcome("chat-too"), nearly("context.model like \"gpt-*\""));
     assert_eq!(outcome("z-cards"), nearly("context.detected.contains(\"credit-card\")"));
-    assert_eq!(outcome("get"), Outcome::OutOfScope);
+    assert_eq!(outcome("get"), Outcome::OutOfScope { other: vec![Part::Action] });
     assert!(matches!(outcome("overflow"), Outcome::Erred { .. }));
     let matched = policy.explain(&http("GET", "/"));
     assert_eq!(matched.rules.last().map(|rule| &rule.outcome), Some(&Outcome::Matched));
@@ -314,4 +316,83 @@ fn facts_lack_a_detector_only_where_a_rule_asks_for_what_it_found() {
         "@id(\"a\") @mask(\"pii\") {permit} unless {{ context.detected.contains(\"employee-id\") }};"
     ));
     assert_eq!(asks.lacks(&facts), BTreeSet::from([DetectorName::new("employee-id")]));
+}
+
+/// A policy of several rule files, in the order of their names.
+fn of_files(files: &[(&str, String)]) -> Policy {
+    let mut all = vec![("policy.toml", INVENTORY)];
+    all.extend(files.iter().map(|(path, text)| (*path, text.as_str())));
+    compile(&sources(&all)).unwrap_or_else(|errors| panic!("{errors}")).policy
+}
+
+fn forbid(id: &str, message: &str) -> String {
+    format!("@id(\"{id}\") @message(\"{message}\") forbid (principal, action, resource);\n")
+}
+
+#[test]
+fn messages_are_told_in_the_order_of_files_then_places_and_each_once() {
+    let policy = of_files(&[
+        ("b.cedar", forbid("a", "Third.") + &forbid("z", "First") + &forbid("y", "Last")),
+        ("a.cedar", forbid("x", "First") + &forbid("w", "Second!")),
+    ]);
+    let decision = policy.decide(&chat("gpt-4.1", 10));
+    assert_eq!(decision.message.as_deref(), Some("First; Second! Third. Last"));
+    assert_eq!(decision.denied().message, decision.message);
+    assert_eq!(decision.denied().rules, decision.because);
+}
+
+#[test]
+fn messages_are_whole_or_left_out_and_never_longer_than_the_limit() {
+    let long = |c: char| c.to_string().repeat(limits::RULE_MESSAGE_CHARS_MAX);
+    let rules: String = ('a'..='j').map(|c| forbid(&c.to_string(), &long(c))).collect();
+    let policy = of_files(&[("a.cedar", rules + &forbid("z", "short"))]);
+    let message = policy.decide(&chat("gpt-4.1", 10)).message.expect("a message");
+    assert!(message.chars().count() <= limits::DENIAL_MESSAGE_CHARS_MAX, "{message}");
+    assert!(message.starts_with(&long('a')) && message.ends_with("short"), "{message}");
+    for sentence in message.split("; ") {
+        let count = sentence.chars().count();
+        assert!(count == limits::RULE_MESSAGE_CHARS_MAX || sentence == "short", "{message}");
+    }
+}
+
+#[test]
+fn a_rule_that_errs_is_named_to_the_agent_and_not_called_a_lack_of_permits() {
+    let decision = policy(RULES).decide(&chat("gpt-4.1", 10));
+    let said = crate::protocol::http::sentence(&decision.denied(), None);
+    assert!(said.contains("(rule `overflow`)") && !said.contains("no rule permits"), "{said}");
+    let none = policy(RULES).decide(&http("POST", "/"));
+    let said = crate::protocol::http::sentence(&none.denied(), None);
+    assert!(said.contains("(no rule permits it)"), "{said}");
+}
+
+#[test]
+fn where_no_rule_permits_the_nearest_permit_is_named_and_nowhere_else() {
+    let policy = policy(&without_overflow());
+    let nearest = |facts: &Facts| policy.explain(facts).nearest_permit();
+    assert_eq!(
+        nearest(&chat("o3", 500)).as_deref(),
+        Some(
+            "nearest is permit `chat` (rules.cedar:2): `context.input_tokens <= 100` does not hold"
+        )
+    );
+    assert_eq!(
+        nearest(&http("POST", "/")).as_deref(),
+        Some("nearest is permit `get` (rules.cedar:20): `context.method == \"GET\"` does not hold")
+    );
+    let other = Facts { agent: AgentName::new("research"), ..chat("o3", 5) };
+    assert_eq!(
+        nearest(&other).as_deref(),
+        Some(
+            "nearest is permit `overflow` (rules.cedar:10): `context.input_tokens > 1000` does not hold"
+        )
+    );
+    let one = super::policy(
+        "@id(\"get\") permit (principal == Agent::\"support\", action == Action::\"http\", resource);",
+    );
+    assert_eq!(
+        one.explain(&other).nearest_permit().as_deref(),
+        Some("nearest is permit `get` (rules.cedar:1): is for another agent and another action")
+    );
+    assert_eq!(nearest(&chat("gpt-4.1", 5)), None, "it is allowed");
+    assert_eq!(nearest(&detected(chat("gpt-4.1", 5), &["credit-card"])), None, "a rule forbids");
 }

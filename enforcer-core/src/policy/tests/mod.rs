@@ -9,6 +9,7 @@ mod decisions;
 mod laws;
 mod reference;
 mod shipped;
+mod suggestions;
 
 use std::collections::{BTreeMap, BTreeSet};
 

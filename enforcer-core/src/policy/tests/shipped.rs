@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The bundles that people start from.
 
+use std::collections::BTreeMap;
+
 use crate::model::Mode;
 
-use super::super::{Sources, cases, compile};
+use super::super::providers::PROVIDERS;
+use super::super::{HostPattern, Protocol, Sources, cases, compile};
 use super::sources;
 
 macro_rules! shipped {
@@ -85,7 +88,26 @@ fn strict_does_what_its_cases_say() {
 #[test]
 fn observe_does_what_its_cases_say_and_carries_none_of_it_out() {
     let bundle = shipped!("observe", "policy.toml", "rules.cedar", "cases/rules.toml");
-    check(&bundle, 4);
+    check(&bundle, 7);
     let compiled = compile(&bundle).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(compiled.policy.mode(), Mode::Observe);
+}
+
+#[test]
+fn observe_has_an_endpoint_for_each_known_provider_as_the_table_describes_it() {
+    let bundle = shipped!("observe", "policy.toml", "rules.cedar", "cases/rules.toml");
+    let policy = compile(&bundle).unwrap_or_else(|errors| panic!("{errors}")).policy;
+    let shown = |host: &HostPattern| host.to_string();
+    let endpoints: Vec<(String, Vec<String>, Protocol)> = policy
+        .endpoints()
+        .map(|of| (of.name.to_string(), of.hosts.iter().map(shown).collect(), of.protocol))
+        .collect();
+    let table = PROVIDERS.iter().map(|of| {
+        (of.name.to_owned(), of.hosts.iter().map(|host| (*host).to_owned()).collect(), of.protocol)
+    });
+    let by_name: BTreeMap<String, (Vec<String>, Protocol)> =
+        endpoints.into_iter().map(|(name, hosts, protocol)| (name, (hosts, protocol))).collect();
+    let table: BTreeMap<String, (Vec<String>, Protocol)> =
+        table.map(|(name, hosts, protocol)| (name, (hosts, protocol))).collect();
+    assert_eq!(by_name, table);
 }

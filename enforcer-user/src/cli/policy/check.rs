@@ -3,7 +3,7 @@
 
 use std::io;
 
-use enforcer_core::policy::{Diagnostics, Severity, cases, compile};
+use enforcer_core::policy::{Checked, Severity, check};
 use serde_json::json;
 
 use super::{Bundle, FINE, INVALID, Output, Streams, count, draw, print_json, read};
@@ -13,17 +13,8 @@ pub(super) fn run(bundle: &Bundle, streams: &mut Streams<'_>) -> io::Result<u8> 
         Ok(sources) => sources,
         Err(code) => return Ok(code),
     };
-    let (policy, found) = match compile(&sources) {
-        Ok(compiled) => {
-            let mut found = compiled.warnings;
-            found
-                .extend(cases::run(&compiled.policy, &sources).err().into_iter().flat_map(|e| e.0));
-            (Some(compiled.policy), found)
-        }
-        Err(Diagnostics(found)) => (None, found),
-    };
+    let Checked { policy, found } = check(&sources);
     let errors = found.iter().filter(|found| found.severity == Severity::Error).count();
-    let policy = policy.filter(|_| errors == 0);
     match (bundle.output, &policy) {
         (Output::Json, _) => {
             let version = sources.version();

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use enforcer_core::policy::{
-    Diagnostics, Policy, Sources, compile, inventory_schema_text, reference, schema_text,
+    Policy, Sources, check, compile, inventory_schema_text, reference, schema_text,
 };
 
 pub use draw::draw;
@@ -172,8 +172,8 @@ fn load(dir: &Path, streams: &mut Streams<'_>) -> io::Result<Result<(Policy, Sou
     };
     match compile(&sources) {
         Ok(compiled) => Ok(Ok((compiled.policy, sources))),
-        Err(Diagnostics(found)) => {
-            draw(&found, &sources, streams)?;
+        Err(_problems) => {
+            draw(&check(&sources).found, &sources, streams)?;
             Ok(Err(INVALID))
         }
     }

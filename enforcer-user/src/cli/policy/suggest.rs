@@ -4,14 +4,13 @@
 //! Prints text, or writes new files beside the others. Changes no file that exists; nothing is in force that
 //! nobody committed.
 
-use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use enforcer_core::model::{AgentName, DenyReason, Effect};
 use enforcer_core::policy::suggest::{Suggest, Suggestion};
-use enforcer_core::policy::{CASES_FOLDER, Policy, RULES_SUFFIX};
+use enforcer_core::policy::{CASES_FOLDER, Endpoint, INVENTORY_FILE, Policy, RULES_SUFFIX};
 use enforcer_core::record::EventBody;
 use serde_json::json;
 
@@ -34,7 +33,8 @@ pub struct Args {
     /// Where exchanges are recorded, if not where the settings say.
     #[arg(long, value_name = "STATE")]
     state: Option<PathBuf>,
-    /// Write `NAME.cedar` and `cases/NAME.toml` into the bundle instead of printing them.
+    /// Write `NAME.cedar`, `cases/NAME.toml` and `NAME.toml`, which is for the end of `policy.toml`, into the bundle
+    /// instead of printing them.
     #[arg(long, value_name = "NAME", requires = "dir")]
     write: Option<String>,
     /// How to print the result.
@@ -89,14 +89,15 @@ fn collect(
             suggest.push_unnamed(host, times);
         }
         let Some(opened) = opened(event) else { return };
+        if opened.facts.endpoint == Endpoint::unnamed(0).name {
+            suggest.push_unnamed(&opened.host, 1);
+        }
         if only.as_ref().is_none_or(|only| *only == opened.facts.agent) {
             let is_permitted = policy.is_some_and(|policy| permits(policy, &opened.facts));
             suggest.push(&opened.facts, opened.denied.is_some(), is_permitted);
         }
     }))?;
-    let taken: BTreeSet<String> =
-        policy.into_iter().flat_map(Policy::rule_ids).map(ToString::to_string).collect();
-    Ok(suggest.finish(&taken))
+    Ok(suggest.finish(policy))
 }
 
 /// A host that was asked for and that no endpoint names, and how often.
@@ -116,13 +117,19 @@ const RULES_HEAD: &str =
     "// Suggested from recorded exchanges. Review each rule; delete what nobody needs.\n\n";
 const CASES_HEAD: &str = "# Suggested from recorded exchanges. Each of these was seen; say what should become of it.\n\n";
 
+const ENDPOINTS_HEAD: &str = "# Suggested from recorded exchanges, for the end of policy.toml. No rule permits anything there yet.\n\n";
+
 fn print(suggestion: &Suggestion, streams: &mut Streams<'_>) -> io::Result<()> {
-    if suggestion.rules.is_empty() {
-        return Ok(());
+    if !suggestion.rules.is_empty() {
+        write!(streams.out, "{RULES_HEAD}{}", suggestion.rules)?;
+        writeln!(streams.out, "// ---- and for a file in cases/ ----\n")?;
+        write!(streams.out, "{CASES_HEAD}{}", suggestion.cases)?;
     }
-    write!(streams.out, "{RULES_HEAD}{}", suggestion.rules)?;
-    writeln!(streams.out, "// ---- and for a file in cases/ ----\n")?;
-    write!(streams.out, "{CASES_HEAD}{}", suggestion.cases)
+    if !suggestion.endpoints.is_empty() {
+        writeln!(streams.out, "# ---- and for {INVENTORY_FILE} ----\n")?;
+        write!(streams.out, "{ENDPOINTS_HEAD}{}", suggestion.endpoints)?;
+    }
+    Ok(())
 }
 
 /// Writes new files only: what is there already was reviewed by somebody.
@@ -133,14 +140,16 @@ fn write(
     streams: &mut Streams<'_>,
 ) -> io::Result<u8> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if name.is_empty() || !name.chars().all(is_name) {
+    let inventory = format!("{name}.toml");
+    if name.is_empty() || inventory == INVENTORY_FILE || !name.chars().all(is_name) {
         writeln!(streams.err, "error: `{name}` cannot name the new files")?;
         writeln!(streams.err, "hint: letters, digits, `-` and `_`; the endings are added")?;
         return Ok(USAGE);
     }
     let rules = dir.join(format!("{name}{RULES_SUFFIX}"));
     let cases = dir.join(CASES_FOLDER).join(format!("{name}.toml"));
-    if let Some(there) = [&rules, &cases].into_iter().find(|path| path.exists()) {
+    let endpoints = dir.join(&inventory);
+    if let Some(there) = [&rules, &cases, &endpoints].into_iter().find(|path| path.exists()) {
         writeln!(streams.err, "error: `{}` is there already", there.display())?;
         writeln!(streams.err, "hint: choose another name; no file is overwritten")?;
         return Ok(USAGE);
@@ -149,6 +158,11 @@ fn write(
         (&rules, format!("{RULES_HEAD}{}", suggestion.rules), !suggestion.rules.is_empty()),
         // A file of comments alone holds no case and would be refused.
         (&cases, format!("{CASES_HEAD}{}", suggestion.cases), suggestion.suggested > 0),
+        (
+            &endpoints,
+            format!("{ENDPOINTS_HEAD}{}", suggestion.endpoints),
+            !suggestion.endpoints.is_empty(),
+        ),
     ];
     for (path, text, is_wanted) in texts {
         if !is_wanted {
@@ -160,6 +174,15 @@ fn write(
             return Ok(HOST);
         }
         writeln!(streams.err, "written: {}", path.display())?;
+        if path == &endpoints {
+            let inventory = dir.join(INVENTORY_FILE);
+            writeln!(
+                streams.err,
+                "hint: no bundle reads it there; add it with `cat {} >> {}`",
+                path.display(),
+                inventory.display()
+            )?;
+        }
     }
     Ok(FINE)
 }

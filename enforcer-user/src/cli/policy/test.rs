@@ -7,11 +7,14 @@ use std::path::PathBuf;
 
 use enforcer_core::model::{ExchangeId, Facts};
 use enforcer_core::policy::cases::{self, Cases, Coverage, Expectations, Outcome, Report};
-use enforcer_core::policy::{Diagnostics, Policy, Sources};
+use enforcer_core::policy::{Diagnostics, Policy, Sources, lacking};
 use serde_json::json;
+
+use crate::cli::play::visible;
 
 use super::profile::{self, Profile};
 use super::recorded::{self, Journal};
+use super::why::facts_line;
 use super::{
     Bundle, DIFFERENCE, FINE, INVALID, Output, Streams, count, draw, load, print_json, update,
 };
@@ -24,6 +27,9 @@ pub struct Args {
     /// End with 1 if no case reaches some rule.
     #[arg(long)]
     require_coverage: bool,
+    /// Print the facts that each case is judged by; those of a failed case are always printed.
+    #[arg(long)]
+    facts: bool,
     /// Measure what each rule and each detector costs on these cases.
     #[arg(long)]
     profile: bool,
@@ -85,7 +91,7 @@ fn finish(
             print_json(streams, &data)?;
         }
         Output::Text => {
-            print_report(report, streams)?;
+            print_report(report, args.facts, streams)?;
             if let Some(profile) = &profile {
                 print_profile(profile, streams)?;
             }
@@ -102,8 +108,8 @@ fn finish(
     Ok(if report.has_passed() && is_complete { FINE } else { DIFFERENCE })
 }
 
-fn print_report(report: &Report, streams: &mut Streams<'_>) -> io::Result<()> {
-    report.cases.iter().try_for_each(|case| print_case(case, streams))?;
+fn print_report(report: &Report, with_facts: bool, streams: &mut Streams<'_>) -> io::Result<()> {
+    report.cases.iter().try_for_each(|case| print_case(case, with_facts, streams))?;
     let failed = report.cases.iter().filter(|case| !case.has_passed()).count();
     writeln!(streams.out, "{}, {failed} failed", count(report.cases.len(), "case"))?;
     if report.cases.is_empty() {
@@ -112,15 +118,15 @@ fn print_report(report: &Report, streams: &mut Streams<'_>) -> io::Result<()> {
     print_coverage(&report.coverage, streams)
 }
 
-fn print_case(case: &Outcome, streams: &mut Streams<'_>) -> io::Result<()> {
+fn print_case(case: &Outcome, with_facts: bool, streams: &mut Streams<'_>) -> io::Result<()> {
     let mark = if case.has_passed() { "ok  " } else { "FAIL" };
     writeln!(streams.out, "{mark} {}:{} {}", case.file, case.line, case.name)?;
     for mismatch in &case.mismatches {
         let (expected, found) = (&mismatch.expected, &mismatch.found);
         writeln!(streams.out, "       {}: expected {expected}, found {found}", mismatch.what)?;
     }
-    if let Some(facts) = case.facts.as_ref().filter(|_| !case.has_passed()) {
-        writeln!(streams.out, "       judged: {}", json!(facts))?;
+    if let Some(facts) = case.facts.as_ref().filter(|_| with_facts || !case.has_passed()) {
+        writeln!(streams.out, "       facts: {}", visible(&facts_line(facts)))?;
     }
     Ok(())
 }
@@ -132,10 +138,7 @@ fn print_coverage(coverage: &Coverage, streams: &mut Streams<'_>) -> io::Result<
         let place = format!("{}:{}", rule.file, rule.line);
         let why = match &rule.nearest {
             None => "no case is in its scope".to_owned(),
-            Some(near) if near.unmet.is_empty() => format!("nearly by `{}`", near.case),
-            Some(near) => {
-                format!("nearly by `{}`: not {}", near.case, near.unmet.join("; not "))
-            }
+            Some(near) => format!("nearly by `{}`: {}", near.case, lacking(&near.unmet)),
         };
         writeln!(streams.out, "  no case reaches {} ({place}): {why}", rule.id)?;
     }

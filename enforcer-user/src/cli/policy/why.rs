@@ -3,14 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
 
 use enforcer_core::model::{
-    AgentName, Decision, DetectorName, Effect, EndpointName, Facts, Mode, Obligations,
+    AgentName, Decision, DetectorName, Effect, EndpointName, Facts, Mode, Obligations, Operation,
+    limits,
 };
+use enforcer_core::policy::cases::Request;
 use enforcer_core::policy::{
-    ActionSpec, Explanation, FactKind, FactValue, Outcome, Policy, action, operation,
+    ACTIONS, ActionSpec, Endpoint, Explanation, FactKind, FactValue, Otherwise, Outcome, Policy,
+    RuleOutcome, Tls, action, operation, suggestion,
 };
 use serde_json::json;
 
@@ -24,13 +28,18 @@ pub struct Args {
     #[command(flatten)]
     bundle: Bundle,
     /// Who asks.
-    #[arg(long, required_unless_present = "facts")]
+    #[arg(long, value_name = "AGENT", required_unless_present = "facts")]
     agent: Option<String>,
-    /// Where to.
-    #[arg(long, required_unless_present = "facts")]
+    /// Where to; with `--request`, by default the endpoint of its `host` header.
+    #[arg(long, value_name = "ENDPOINT", required_unless_present_any = ["facts", "request"])]
     endpoint: Option<String>,
-    /// What is asked: chat, connect, http, opaque.
-    #[arg(long, required_unless_present = "facts")]
+    #[arg(
+        long,
+        value_name = "ACTION",
+        required_unless_present_any = ["facts", "request"],
+        help = "What is asked",
+        long_help = actions_help(),
+    )]
     action: Option<String>,
     /// A fact of the action; sets are written with commas.
     #[arg(long = "fact", value_name = "NAME=VALUE")]
@@ -38,9 +47,41 @@ pub struct Args {
     /// A detector that found something.
     #[arg(long, value_name = "DETECTOR")]
     detected: Vec<String>,
+    /// A raw HTTP request instead of action and facts: request line, headers, an empty line, and the body.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["action", "fact", "detected", "facts"])]
+    request: Option<PathBuf>,
     /// All facts from a JSON file, as they stand in a record.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["agent", "endpoint", "action", "fact", "detected"])]
     facts: Option<PathBuf>,
+    /// List every rule, also those that do not apply.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Every action and its facts.
+fn actions_help() -> String {
+    let mut text = "What is asked, and its facts (those in brackets can be left out):".to_owned();
+    for action in ACTIONS {
+        let facts = action.facts.iter().map(|fact| match fact.otherwise {
+            Otherwise::Required => fact.name.to_owned(),
+            Otherwise::Absent | Otherwise::Default(_) => format!("[{}]", fact.name),
+        });
+        text += &format!("\n  {}: {}", action.name, facts.collect::<Vec<_>>().join(", "));
+    }
+    text
+}
+
+/// What is wrong with a description, and what to do about it.
+#[derive(Debug)]
+struct Misdescribed {
+    message: String,
+    hint: Option<String>,
+}
+
+impl From<String> for Misdescribed {
+    fn from(message: String) -> Self {
+        Self { message, hint: None }
+    }
 }
 
 pub(super) fn run(why: &Args, streams: &mut Streams<'_>) -> io::Result<u8> {
@@ -48,17 +89,20 @@ pub(super) fn run(why: &Args, streams: &mut Streams<'_>) -> io::Result<u8> {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
-    let facts = match read_facts(why).and_then(|facts| check_names(&policy, facts)) {
+    let facts = match read_facts(why, &policy) {
         Ok(facts) => facts,
-        Err(message) => {
+        Err(Misdescribed { message, hint }) => {
             writeln!(streams.err, "error: {message}")?;
+            if let Some(hint) = hint {
+                writeln!(streams.err, "hint: {hint}")?;
+            }
             return Ok(USAGE);
         }
     };
     let explanation = policy.explain(&facts);
     match why.bundle.output {
         Output::Json => print_json(streams, &json!(explanation))?,
-        Output::Text => print_explanation(&explanation, streams.out)?,
+        Output::Text => print(&explanation, why.all, streams.out)?,
     }
     Ok(match explanation.decision.effect {
         Effect::Allow => FINE,
@@ -66,53 +110,132 @@ pub(super) fn run(why: &Args, streams: &mut Streams<'_>) -> io::Result<u8> {
     })
 }
 
-/// A misspelt name would be denied by default and look like an answer.
-fn check_names(policy: &Policy, facts: Facts) -> Result<Facts, String> {
-    if !policy.has_agent(&facts.agent) {
-        return Err(format!("the bundle has no agent `{}`", facts.agent));
-    }
-    if policy.endpoint_named(&facts.endpoint).is_none() {
-        return Err(format!("the bundle has no endpoint `{}`", facts.endpoint));
-    }
-    let known = policy.detector_names();
-    match facts.detected.iter().find(|name| !known.contains(name)) {
-        Some(name) => Err(format!("the bundle has no detector `{name}`")),
-        None => Ok(facts),
-    }
-}
-
-fn read_facts(why: &Args) -> Result<Facts, String> {
+/// Facts whose names the bundle has: a misspelt one would be denied by default and look like an answer.
+fn read_facts(why: &Args, policy: &Policy) -> Result<Facts, Misdescribed> {
     if let Some(path) = &why.facts {
-        let failed =
-            |error: &dyn fmt::Display| format!("failed to read `{}`: {error}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-        return serde_json::from_str(&text).map_err(|error| failed(&error));
+        let facts: Facts =
+            serde_json::from_slice(&read(path)?).map_err(|error| unreadable(path, &error))?;
+        known_agent(policy, facts.agent.as_str())?;
+        known_endpoint(policy, facts.endpoint.as_str())?;
+        known_detectors(policy, &facts)?;
+        return Ok(facts);
     }
+    let agent = known_agent(policy, why.agent.as_deref().unwrap_or_default())?;
+    if let Some(path) = &why.request {
+        return read_request(policy, &agent, why.endpoint.as_deref(), path);
+    }
+    let endpoint = known_endpoint(policy, why.endpoint.as_deref().unwrap_or_default())?;
     let name = why.action.as_deref().unwrap_or_default();
     let action = action(name)
-        .ok_or_else(|| format!("unknown action `{name}`; `enforcer policy schema` lists them"))?;
+        .ok_or_else(|| unknown("action", name, ACTIONS.iter().map(|action| action.name)))?;
     let mut given = BTreeMap::new();
     for pair in &why.fact {
         let (name, value) = read_fact(action, pair)?;
         if given.insert(name, value).is_some() {
-            return Err(format!("fact given twice: `{pair}`"));
+            return Err(format!("fact given twice: `{pair}`").into());
         }
     }
-    Ok(Facts {
-        agent: AgentName::new(why.agent.clone().unwrap_or_default()),
-        endpoint: EndpointName::new(why.endpoint.clone().unwrap_or_default()),
+    let facts = Facts {
+        agent,
+        endpoint: endpoint.name.clone(),
         detected: why.detected.iter().cloned().map(DetectorName::new).collect(),
         sought: None,
         operation: operation(action, &given)?,
-    })
+    };
+    known_detectors(policy, &facts)?;
+    Ok(facts)
 }
 
-fn read_fact(action: &ActionSpec, pair: &str) -> Result<(String, FactValue), String> {
+/// The facts that the data path would find in a raw request.
+fn read_request(
+    policy: &Policy,
+    agent: &AgentName,
+    endpoint: Option<&str>,
+    path: &Path,
+) -> Result<Facts, Misdescribed> {
+    let request = Request::parse(&read(path)?).map_err(|wrong| Misdescribed {
+        message: format!("`{}` is not a request: {wrong}", path.display()),
+        hint: Some(wrong.help.to_owned()),
+    })?;
+    let endpoint = match (endpoint, request.host()) {
+        (Some(name), _) => known_endpoint(policy, name)?,
+        (None, Some((host, port))) => policy.endpoint(host, port).ok_or_else(|| Misdescribed {
+            message: format!("no endpoint of the bundle has host `{host}` at port {port}"),
+            hint: Some("name one with `--endpoint`".to_owned()),
+        })?,
+        (None, None) => {
+            return Err(Misdescribed {
+                message: "the request has no `host` header".to_owned(),
+                hint: Some("name the endpoint with `--endpoint`".to_owned()),
+            });
+        }
+    };
+    if endpoint.tls == Tls::Passthrough {
+        return Err(Misdescribed {
+            message: format!("endpoint `{}` is passed through: no request is seen", endpoint.name),
+            hint: Some("describe the connection with `--action connect`".to_owned()),
+        });
+    }
+    Ok(request.facts(policy, agent, endpoint))
+}
+
+/// Reads a file; one that is larger than any request that is understood is cut.
+fn read(path: &Path) -> Result<Vec<u8>, Misdescribed> {
+    let most = limits::HEAD_BYTES_MAX + limits::REQUEST_BODY_BYTES_MAX + 1;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    file.take(u64::try_from(most).unwrap_or(u64::MAX))
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(path, &error))?;
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &dyn fmt::Display) -> Misdescribed {
+    format!("failed to read `{}`: {error}", path.display()).into()
+}
+
+fn unknown<'n>(
+    what: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'n str> + Clone,
+) -> Misdescribed {
+    let message = format!("unknown {what} `{name}`");
+    let hint = suggestion(name, known);
+    Misdescribed { message, hint }
+}
+
+fn known_agent(policy: &Policy, name: &str) -> Result<AgentName, Misdescribed> {
+    let agent = AgentName::new(name);
+    if policy.has_agent(&agent) {
+        return Ok(agent);
+    }
+    let known: Vec<&str> = policy.agents().map(AgentName::as_str).collect();
+    Err(unknown("agent", name, known))
+}
+
+fn known_endpoint<'p>(policy: &'p Policy, name: &str) -> Result<&'p Endpoint, Misdescribed> {
+    let known: Vec<&str> = policy.endpoints().map(|endpoint| endpoint.name.as_str()).collect();
+    policy.endpoint_named(&EndpointName::new(name)).ok_or_else(|| unknown("endpoint", name, known))
+}
+
+fn known_detectors(policy: &Policy, facts: &Facts) -> Result<(), Misdescribed> {
+    let known = policy.detector_names();
+    match facts.detected.iter().find(|name| !known.contains(name)) {
+        Some(name) => {
+            let known: Vec<&str> = known.iter().map(DetectorName::as_str).collect();
+            Err(unknown("detector", name.as_str(), known))
+        }
+        None => Ok(()),
+    }
+}
+
+fn read_fact(action: &ActionSpec, pair: &str) -> Result<(String, FactValue), Misdescribed> {
     let (name, value) =
         pair.split_once('=').ok_or_else(|| format!("`{pair}` is not of the form NAME=VALUE"))?;
     let spec = action.facts.iter().find(|fact| fact.name == name).ok_or_else(|| {
-        let names: Vec<&str> = action.facts.iter().map(|fact| fact.name).collect();
-        format!("action `{}` has no fact `{name}`; it has {}", action.name, names.join(", "))
+        let known = action.facts.iter().map(|fact| fact.name);
+        let message = format!("action `{}` has no fact `{name}`", action.name);
+        Misdescribed { message, hint: suggestion(name, known) }
     })?;
     let wrong = || format!("fact `{name}` is {}, not `{value}`", spec.kind.describe());
     let value = match spec.kind {
@@ -127,11 +250,15 @@ fn read_fact(action: &ActionSpec, pair: &str) -> Result<(String, FactValue), Str
     Ok((name.to_owned(), value))
 }
 
-/// Prints a decision, what it was made from, and the part that each rule had in it.
+/// Prints a decision, what it was made from, and the rules that had a part in it.
 pub(in crate::cli) fn print_explanation(
     explanation: &Explanation,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    print(explanation, false, out)
+}
+
+fn print(explanation: &Explanation, all: bool, out: &mut dyn Write) -> io::Result<()> {
     let (decision, facts) = (&explanation.decision, &explanation.facts);
     let action = facts.operation.action();
     writeln!(
@@ -142,6 +269,9 @@ pub(in crate::cli) fn print_explanation(
         facts.endpoint
     )?;
     writeln!(out, "  {}", because(decision))?;
+    if let Some(nearest) = explanation.nearest_permit() {
+        writeln!(out, "  {nearest}")?;
+    }
     if decision.mode == Mode::Observe {
         writeln!(out, "  recorded only: the bundle observes")?;
     }
@@ -152,16 +282,61 @@ pub(in crate::cli) fn print_explanation(
         writeln!(out, "  {line}")?;
     }
     writeln!(out, "  facts: {}", visible(&facts_line(facts)))?;
+    if let Some(about) = about_action(&facts.operation) {
+        writeln!(out, "  {about}")?;
+    }
     writeln!(out, "  policy {}", decision.policy)?;
-    let width = explanation.rules.iter().map(|rule| rule.id.as_str().len()).max().unwrap_or(0);
-    for rule in &explanation.rules {
+    print_rules(explanation, all, out)
+}
+
+/// The rules that matched or erred, and the permits that nearly matched; all of them if that is asked for.
+fn print_rules(explanation: &Explanation, all: bool, out: &mut dyn Write) -> io::Result<()> {
+    let has_part = |rule: &&RuleOutcome| match rule.outcome {
+        Outcome::Matched | Outcome::Erred { .. } => true,
+        Outcome::Nearly { .. } => rule.is_permit,
+        Outcome::OutOfScope { .. } => false,
+    };
+    let shown: Vec<&RuleOutcome> =
+        explanation.rules.iter().filter(|rule| all || has_part(rule)).collect();
+    let width = shown.iter().map(|rule| rule.id.as_str().len()).max().unwrap_or(0);
+    for rule in &shown {
         let effect = if rule.is_permit { "permit" } else { "forbid" };
         let place = format!("{}:{}", rule.file, rule.line);
-        let outcome = describe(&rule.outcome);
+        let near = match rule.outcome {
+            Outcome::Nearly { .. } if rule.is_permit => "nearly: ",
+            Outcome::Nearly { .. } => "does not apply: ",
+            Outcome::Matched | Outcome::Erred { .. } | Outcome::OutOfScope { .. } => "",
+        };
+        let outcome = format!("{near}{}", rule.outcome.describe());
         let only = if rule.mode == Mode::Observe { ", only observed" } else { "" };
         writeln!(out, "  {:width$}  {effect}  {outcome}{only}  ({place})", rule.id.as_str())?;
     }
-    Ok(())
+    match explanation.rules.len().saturating_sub(shown.len()) {
+        0 => Ok(()),
+        1 => writeln!(out, "  1 rule does not apply"),
+        more => writeln!(out, "  {more} rules do not apply"),
+    }
+}
+
+/// What an action means that no request says of itself.
+const fn about_action(operation: &Operation) -> Option<&'static str> {
+    match operation {
+        Operation::Opaque(opaque) => Some(opaque.cause.sentence()),
+        Operation::Http(_) => Some("`http`: method and path are known, the body is not looked at"),
+        Operation::Connect(_) => {
+            Some("`connect`: the connection is passed through, and only its name is known")
+        }
+        Operation::Batch(_)
+        | Operation::Chat(_)
+        | Operation::Embed(_)
+        | Operation::FileRead(_)
+        | Operation::FileUpload(_)
+        | Operation::FineTune(_)
+        | Operation::Image(_)
+        | Operation::Speech(_)
+        | Operation::TraceExport(_)
+        | Operation::Transcribe(_) => None,
+    }
 }
 
 pub(in crate::cli) const fn verb(effect: Effect) -> &'static str {
@@ -175,7 +350,9 @@ pub(in crate::cli) const fn verb(effect: Effect) -> &'static str {
 pub(in crate::cli) fn because(decision: &Decision) -> String {
     let rules = join(decision.because.iter());
     match (rules.is_empty(), decision.errors.is_empty()) {
-        (_, false) => format!("because a rule erred: {}", join(decision.errors.iter())),
+        (_, false) => {
+            format!("because a rule could not be evaluated: {}", join(decision.errors.iter()))
+        }
         (true, true) => "because no rule permits it".to_owned(),
         (false, true) => format!("because of {rules}"),
     }
@@ -201,7 +378,7 @@ fn join<N: fmt::Display>(names: impl Iterator<Item = N>) -> String {
 }
 
 /// The facts as rules name them.
-fn facts_line(facts: &Facts) -> String {
+pub(super) fn facts_line(facts: &Facts) -> String {
     let operation = serde_json::to_value(&facts.operation).unwrap_or_default();
     let named = operation.as_object().into_iter().flatten();
     let named = named.filter(|(name, _)| *name != "action");
@@ -209,14 +386,4 @@ fn facts_line(facts: &Facts) -> String {
     let detected: Vec<String> = facts.detected.iter().map(|name| format!("\"{name}\"")).collect();
     all.push(format!("detected = [{}]", detected.join(",")));
     all.join(", ")
-}
-
-fn describe(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Matched => "matched".to_owned(),
-        Outcome::Nearly { unmet } if unmet.is_empty() => "nearly: a condition is false".to_owned(),
-        Outcome::Nearly { unmet } => format!("nearly: not {}", unmet.join("; not ")),
-        Outcome::Erred { error } => format!("erred: {error}"),
-        Outcome::OutOfScope => "about something else".to_owned(),
-    }
 }
