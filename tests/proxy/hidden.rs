@@ -291,7 +291,7 @@ fn found(all: &[u8], needles: &[String]) -> Option<String> {
     let at = needles.iter().find_map(|needle| text.find(needle.as_str()))?;
     let (from, to) = (at.saturating_sub(300), text.len().min(at + 100));
     let (from, to) = (text.ceil_char_boundary(from), text.floor_char_boundary(to));
-    Some(text[from..to].to_owned())
+    text.get(from..to).map(str::to_owned)
 }
 
 /// Sends every kind of request with every text as every agent to every endpoint, and looks for the texts.
