@@ -50,7 +50,8 @@ fn an_agent_in_a_namespace_of_its_own_is_served_there_and_again_after_a_restart(
     assert_eq!(namespaces(&scene), 1);
     // Elsewhere it is refused as anywhere.
     assert_ne!(guest.connect("192.0.2.7:443")["error"], "ENETUNREACH", "the way out was looked at");
-    assert_eq!(guest.datagram("192.0.2.7:443", true)["error"], "EPERM");
+    assert_eq!(guest.datagram("192.0.2.7:443", false)["error"], "EPERM");
+    assert_eq!(guest.datagram("127.0.0.1:443", true)["error"], "EPERM");
 
     let alone = alone();
     scene.host.kill_daemon().unwrap();
