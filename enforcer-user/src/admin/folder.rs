@@ -15,7 +15,7 @@ pub fn make(folder: &Path, note: &Path) -> io::Result<()> {
         return Ok(());
     }
     let mut noted: Vec<PathBuf> =
-        missing.iter().map(|at| std::path::absolute(at)).collect::<io::Result<_>>()?;
+        missing.iter().map(std::path::absolute).collect::<io::Result<_>>()?;
     noted.extend(read(note).into_iter().filter(|known| known.exists()));
     noted.dedup();
     fs::create_dir_all(folder)?;
