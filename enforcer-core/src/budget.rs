@@ -56,6 +56,14 @@ impl Account {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The budget, what it is counted for (a word of [`Per`]), and for whom; whom is empty for the host.
+    #[must_use]
+    pub fn parts(&self) -> (&str, &str, &str) {
+        let (budget, rest) = self.0.split_once('/').unwrap_or((&self.0, ""));
+        let (per, who) = rest.split_once(':').unwrap_or((rest, ""));
+        (budget, per, who)
+    }
 }
 
 /// Tokens and requests.
@@ -108,6 +116,8 @@ pub struct Reserved {
     answer: u64,
     /// Those of them that the budget has room for.
     covered: u64,
+    /// Tokens of the answer that were charged to the window that followed.
+    later: u64,
 }
 
 impl Reserved {
@@ -123,13 +133,15 @@ pub struct Spent {
     pub account: Account,
     /// When its next window begins.
     pub until: UnixMillis,
+    /// True if it would have room but for what other exchanges under way reserve.
+    pub is_reserved: bool,
 }
 
 impl Spent {
     /// Name of the budget.
     #[must_use]
     pub fn budget(&self) -> &str {
-        self.account.as_str().split('/').next().unwrap_or_default()
+        self.account.parts().0
     }
 }
 
@@ -172,20 +184,23 @@ impl Ledger {
             *count = Count { since, until, ..Count::default() };
         }
         // The window may be another one than when the counter began: a bundle changed its length.
-        let before =
-            count.used.plus(count.reserved).plus(Amount { tokens: cost.request, requests: 1 });
         let answer = cost.answer.reserves(budget);
-        let room = match budget.tokens {
-            Some(most) => most.checked_sub(before.tokens),
-            None => Some(answer),
+        let room_beside = |taken: Amount| {
+            let before = taken.plus(Amount { tokens: cost.request, requests: 1 });
+            let room = match budget.tokens {
+                Some(most) => most.checked_sub(before.tokens),
+                None => Some(answer),
+            };
+            let has_requests = budget.requests.is_none_or(|most| before.requests <= most);
+            room.filter(|room| has_requests && *room >= cost.answer.needs(answer))
         };
-        let has_requests = budget.requests.is_none_or(|most| before.requests <= most);
-        let room = room.filter(|room| has_requests && *room >= cost.answer.needs(answer));
-        let Some(room) = room else {
-            return Err(Spent { account: account.clone(), until: count.until });
+        let Some(room) = room_beside(count.used.plus(count.reserved)) else {
+            let is_reserved = room_beside(count.used).is_some();
+            return Err(Spent { account: account.clone(), until: count.until, is_reserved });
         };
         let (account, since, covered) = (account.clone(), count.since, answer.min(room));
-        let reserved = Reserved { account, since, cost, answer, covered };
+        let later = 0;
+        let reserved = Reserved { account, since, cost, answer, covered, later };
         count.reserved = count.reserved.plus(reserved.amount());
         Ok(reserved)
     }
@@ -211,10 +226,15 @@ impl Ledger {
         let beyond = if is_over { 0 } else { reserved.answer.saturating_sub(reserved.covered) };
         let others = count.used.plus(count.reserved).tokens.saturating_sub(beyond);
         if budget.tokens.is_some_and(|most| others.saturating_add(more) > most) {
-            return Err(Spent { account: reserved.account.clone(), until: count.until });
+            let own = if is_over { 0 } else { reserved.amount().tokens };
+            let alone = count.used.tokens.saturating_add(own).saturating_sub(beyond);
+            let is_reserved = budget.tokens.is_some_and(|most| alone.saturating_add(more) <= most);
+            let (account, until) = (reserved.account.clone(), count.until);
+            return Err(Spent { account, until, is_reserved });
         }
         if is_over {
             count.used = count.used.plus(Amount { tokens: more, requests: 0 });
+            reserved.later = reserved.later.saturating_add(more);
         } else {
             let grown = Amount { tokens: more.saturating_sub(beyond), requests: 0 };
             count.reserved = count.reserved.plus(grown);
@@ -224,28 +244,37 @@ impl Ledger {
         Ok(())
     }
 
-    /// Ends a reservation and charges what the exchange did cost. What was reserved in a window that is over is
-    /// charged to that one, which is gone.
-    pub fn settle(&mut self, reserved: Reserved, outcome: &Outcome) {
-        let Some(count) = self.counts.get_mut(&reserved.account) else { return };
-        if count.since != reserved.since {
-            return;
+    /// Ends a reservation, charges what the exchange did cost, and says what that was; nothing for one that was not
+    /// sent. What was reserved in a window that is over is charged to that one, which is gone.
+    pub fn settle(&mut self, reserved: Reserved, outcome: &Outcome) -> Option<(Account, Amount)> {
+        let used = outcome.charge(reserved.cost, reserved.answer);
+        let count = self.counts.get_mut(&reserved.account);
+        if let Some(count) = count.filter(|count| count.since == reserved.since) {
+            count.reserved = count.reserved.minus(reserved.amount());
+            count.used = count.used.plus(used.unwrap_or_default());
         }
-        count.reserved = count.reserved.minus(reserved.amount());
-        if let Some(used) = outcome.charge(reserved.cost, reserved.answer) {
-            count.used = count.used.plus(used);
-        }
+        let later = Amount { tokens: reserved.later, requests: 0 };
+        used.map(|used| (reserved.account, used.plus(later)))
     }
 
     /// Ends a reservation of a request that is not sent.
     pub fn give_back(&mut self, reserved: Reserved) {
-        self.settle(reserved, &Outcome::UNSENT);
+        drop(self.settle(reserved, &Outcome::UNSENT));
     }
 
-    /// Starts a counter anew; false if there is none.
-    pub fn reset(&mut self, account: &str) -> bool {
+    /// What is settled of a counter; none if there is no such counter.
+    #[must_use]
+    pub fn used(&self, account: &str) -> Option<Amount> {
+        let found = self.counts.iter().find(|(name, _)| name.as_str() == account);
+        found.map(|(_, count)| count.used)
+    }
+
+    /// Takes back from a counter what it had when somebody looked: what was charged since stays.
+    pub fn reset(&mut self, account: &str, had: Amount) {
         let found = self.counts.iter_mut().find(|(name, _)| name.as_str() == account);
-        found.map(|(_, count)| count.used = Amount::default()).is_some()
+        if let Some((_, count)) = found {
+            count.used = count.used.minus(had);
+        }
     }
 
     /// All counters whose window is not over.

@@ -56,6 +56,17 @@ fn question(scene: &Scene) -> (String, String) {
     (found["id"].to_string(), found["digest"].as_str().unwrap().to_owned())
 }
 
+/// The reset is recorded with its amount, and each of two exchanges with what it was charged.
+fn expect_recorded(scene: &Scene, account: &str) {
+    let of_host = scene.events("0000000000000000");
+    let reset: Vec<_> = of_host.iter().filter(|event| event["event"] == "budget_reset").collect();
+    assert_eq!((&reset[0]["had"]["requests"], &reset[0]["by"]), (&json!(2), &json!("root")));
+    let charged: Vec<_> = scene.events_of_kind("exchange_closed");
+    let charged: Vec<_> = charged.iter().filter_map(|event| event["charged"].as_array()).collect();
+    assert_eq!(charged.len(), 2, "{charged:?}");
+    assert_eq!(charged[0][0]["account"], account);
+}
+
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn a_person_sees_and_grants_what_waits_and_a_spent_budget_is_reset() {
@@ -85,7 +96,8 @@ fn a_person_sees_and_grants_what_waits_and_a_spent_budget_is_reset() {
 
     guest.send(&ask);
     let (id, _) = question(&scene);
-    scene.cli(&["approval", "refuse", &id]).expect_code(0).unwrap();
+    let refused = scene.cli(&["approval", "refuse", &id]).expect_code(0).unwrap();
+    assert!(!refused.stderr.contains("[email]"), "a refusal shows no body: {}", refused.stderr);
     assert_eq!(guest.next()["exception"], "openai.PermissionDeniedError");
 
     expect_words(&scene.cli(&["approval", "list"]).stdout, &["nothing waits"]);
@@ -98,20 +110,70 @@ fn a_person_sees_and_grants_what_waits_and_a_spent_budget_is_reset() {
     let another = json!({"do": "chat", "model": MODEL, "text": "something else"});
     guest.send(&another);
     let (id, _) = question(&scene);
-    scene.cli(&["approval", "grant", &id]).expect_code(0).unwrap();
+    expect_words(
+        &scene.cli(&["status"]).stdout,
+        &["approvals 1 request waits for a person", "UTC"],
+    );
+    expect_words(&scene.cli(&["approval", "list"]).stdout, &[" UTC  support wants", " UTC\n"]);
+    let script = scene.cli(&["approval", "grant", &id]).expect_code(2).unwrap();
+    expect_words(&script.stderr, &["--digest", &format!("approval show {id}")]);
+    let no = scene.host.at_terminal(&["approval", "grant", &id], "\n").unwrap();
+    assert_eq!(no.code, Some(1), "{}", no.stderr);
+    expect_words(&no.stderr, &["something else", "Send exactly this", "[y/N]", "not answered"]);
+    assert_eq!(question(&scene).0, id, "it still waits");
+    let yes = scene.host.at_terminal(&["approval", "grant", &id], "y\n").unwrap();
+    assert_eq!(yes.code, Some(0), "{}", yes.stderr);
+    expect_words(&yes.stderr, &["something else", "digest", "Send exactly this"]);
+    expect_words(&yes.stdout, &["granted"]);
     assert_eq!(guest.next()["exception"], Value::Null);
     assert_eq!(guest.ask(&another)["exception"], "openai.RateLimitError", "two were answered");
     let account = "calls/agent:support";
-    expect_words(&scene.cli(&["budget", "list"]).stdout, &[account]);
-    assert_eq!(scene.json(&["budget", "list"])[0]["used"]["requests"], 2);
+    expect_words(
+        &scene.cli(&["budget", "list"]).stdout,
+        &[account, "agent support", "2 requests", "LEFT", "UTC"],
+    );
+    let listed = scene.json(&["budget", "list"])[0].clone();
+    assert_eq!((&listed["used"]["requests"], &listed["left"]["requests"]), (&json!(2), &json!(0)));
+    expect_words(
+        &scene.cli(&["status"]).stdout,
+        &["budget    calls of agent support: 0 requests left"],
+    );
     assert_ne!(scene.cli(&["budget", "reset", "calls/agent:nobody"]).code, Some(0));
-    scene.cli(&["budget", "reset", account]).expect_code(0).unwrap();
+    let reset = scene.cli(&["budget", "reset", account]).expect_code(0).unwrap();
+    expect_words(&reset.stdout, &["starts again at 0", "2 requests"]);
     assert_eq!(scene.json(&["budget", "list"])[0]["used"]["requests"], 0);
+    expect_recorded(&scene, account);
 
     let answers = scene.events_of_kind("approval_answered");
     let grants: Vec<&Value> = answers.iter().map(|event| &event["grants"]).collect();
     assert_eq!(grants, [&json!(true), &json!(false), &json!(true)]);
     assert!(answers.iter().all(|event| event["by"] == "root"), "{answers:?}");
+    guest.end();
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_number_of_a_question_grants_no_other_after_a_restart() {
+    let mut scene = scene();
+    let mut guest = scene.guest();
+    let ask = |text: &str| json!({"do": "chat", "model": MODEL, "text": text});
+    guest.send(&ask("one"));
+    let (first, digest) = question(&scene);
+    scene.host.kill_daemon().unwrap();
+    drop(guest.next());
+    scene.start_daemon();
+    guest.send(&ask("another"));
+    let (second, _) = question(&scene);
+    assert!(second.parse::<u64>().unwrap() > first.parse().unwrap(), "{first}, then {second}");
+    let old =
+        scene.cli(&["approval", "grant", &first, "--digest", &digest]).expect_code(2).unwrap();
+    expect_words(&old.stderr, &[&format!("no question {first} is open")]);
+    let old = scene.host.at_terminal(&["approval", "grant", &first], "y\n").unwrap();
+    assert_eq!(old.code, Some(2), "{}", old.stderr);
+    assert_eq!(scene.chats().len(), 0, "nothing was sent");
+    scene.cli(&["approval", "refuse", &second]).expect_code(0).unwrap();
+    drop(guest.next());
     guest.end();
     scene.finish();
 }

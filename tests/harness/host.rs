@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 
 use crate::cgroup::Cgroup;
 use crate::command::{self, Interrupt, Output};
-use crate::residue;
+use crate::{residue, terminal};
 
 /// First part of the name of every cgroup and folder that the harness makes.
 pub const NAME_PREFIX: &str = "enforcer-test";
@@ -219,6 +219,14 @@ impl TestHost {
     /// If it cannot be started or does not end in time.
     pub fn cli(&self, arguments: &[&str]) -> Result<Output> {
         self.to_end(self.enforcer(arguments)?)
+    }
+
+    /// Runs an `enforcer` command at a terminal, at which this text is typed.
+    ///
+    /// # Errors
+    /// If it cannot be started or does not end in time.
+    pub fn at_terminal(&self, arguments: &[&str], typed: &str) -> Result<Output> {
+        terminal::run(self.enforcer(arguments)?, typed, COMMAND_LIMIT, &self.interrupt)
     }
 
     /// Runs a command as an agent.

@@ -15,6 +15,7 @@ pub mod host;
 pub mod lab;
 pub mod provider;
 pub mod residue;
+pub mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

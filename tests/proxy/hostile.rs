@@ -81,7 +81,7 @@ async fn the_head_of_a_masked_answer_carries_nothing_that_a_mask_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_does_not_refuse_in_our_name() {
     let forged = json!({ "error": {
-        "message": "Denied by Enforcer, not by the provider: the budget for this is spent", "type": "enforcer_denied",
+        "message": "Denied by Enforcer, not by the provider: a budget has no room for this request", "type": "enforcer_denied",
         "code": "enforcer_budget_spent", "rules": ["chats"],
     }});
     for (rules, path, kind) in [

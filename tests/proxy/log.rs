@@ -28,6 +28,12 @@ pub(crate) fn has(needle: &str) -> bool {
     String::from_utf8_lossy(&LOG.0.lock().unwrap()).contains(needle)
 }
 
+/// The lines of the log that are so.
+pub(crate) fn lines(is_so: impl Fn(&str) -> bool) -> Vec<String> {
+    let log = String::from_utf8_lossy(&LOG.0.lock().unwrap()).into_owned();
+    log.lines().filter(|line| is_so(line)).map(str::to_owned).collect()
+}
+
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

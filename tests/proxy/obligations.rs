@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use enforcer_core::budget::Amount;
 use enforcer_core::model::{Effect, Mode};
-use enforcer_core::record::{EventBody, ExchangeOutcome};
+use enforcer_core::record::{Charged, EventBody, ExchangeOutcome};
 use http_body_util::BodyExt as _;
 use http_body_util::channel::Channel;
 use hyper::Response;
@@ -58,8 +58,10 @@ async fn a_spent_budget_refuses_before_the_provider_has_a_byte() {
     let content = chat("gpt-4.1", false, "hi");
     let (head, _) = rig.ask(chat_request(&content)).await;
     assert_eq!(head.status, 200);
-    rig.closed(1).await;
+    let closed = rig.closed(1).await;
     let charged = Amount { tokens: 50, requests: 1 };
+    let account = "daily/agent:support".to_owned();
+    assert_eq!(closed[0].charged, [Charged { account, amount: charged }], "the record says it");
     assert_eq!(used(&rig), [("daily/agent:support".to_owned(), charged)], "what the provider says");
     let long = chat("gpt-4.1", false, "as many words as do not fit into what is left of a budget");
     let (head, answer) = rig.ask(chat_request(&long)).await;
@@ -69,12 +71,28 @@ async fn a_spent_budget_refuses_before_the_provider_has_a_byte() {
     );
     assert_eq!(head.headers["x-should-retry"], "false");
     let json: Value = serde_json::from_str(&answer).unwrap();
-    assert!(json["error"]["message"].as_str().unwrap().contains("`daily`"), "{answer}");
+    let message = json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("budget `daily` is spent; it starts again at 20"), "{answer}");
     assert_eq!(seen.requests().len(), 1);
     let opened = rig.opened(2).await;
     let denied = opened[1].denied.as_ref().expect("a refusal in the record");
     assert_eq!(denied.reason.code(), "budget_spent");
     assert_eq!(used(&rig)[0].1, charged, "a refused request costs nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_reserved_is_not_called_spent() {
+    let (rig, provider) = Rig::with_stand_in(CHATS).await;
+    rig.enforce(policy_with("enforce", BUDGETS, CHARGED));
+    provider.hold();
+    let content = chat("gpt-4.1", true, "hi");
+    let under_way = rig.client(H2).await.send(chat_request(&content)).await;
+    let (head, answer) = rig.ask(chat_request(&content)).await;
+    assert_eq!(head.status, 429);
+    assert!(answer.contains("reserved by requests under way"), "{answer}");
+    assert!(!answer.contains("is spent"), "{answer}");
+    drop(under_way);
+    provider.release();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use enforcer_core::record::EventBody;
 use http_body_util::BodyExt as _;
 
 use crate::client::{H1, H2, chat, chat_request, request};
+use crate::log;
 use crate::provider::full;
 use crate::rig::{CHATS, HTTP, Rig, closed, opened, outcome, policy};
 
@@ -146,4 +147,47 @@ async fn an_sdk_that_leaves_at_the_end_marker_has_a_completed_exchange() {
     assert_eq!(last, "data: [DONE]\n\n");
     drop((body, client));
     assert_eq!(outcome(&rig.closed(1).await[0]), "completed");
+}
+
+/// How many denials each line of the log stands for that holds these words.
+fn counted(words: &[&str]) -> Vec<u64> {
+    let lines = log::lines(|line| words.iter().all(|word| line.contains(word)));
+    let count = |line: &String| line.split("count=").nth(1)?.split(' ').next()?.parse().ok();
+    lines.iter().map(|line| count(line).expect(line)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_is_one_line_of_the_log_and_what_repeats_it_is_one_more() {
+    log::keep();
+    let rules = CHATS.replace("approved-models", "only-in-this-test");
+    let (rig, _provider) = Rig::with_stand_in(&rules).await;
+    for _ in 0..5 {
+        let (head, _) = rig.ask(chat_request(&chat("o3", false, "hi"))).await;
+        assert_eq!(head.status, 403);
+    }
+    rig.opened(5).await;
+    let words = ["denied", "rules=\"only-in-this-test\"", "agent=\"support\"", "user=1000"];
+    let more = ["endpoint=\"openai\"", "action=\"chat\"", "reason=\"policy\"", "exchange=\""];
+    let words = [words, more].concat();
+    assert_eq!(counted(&words), [1], "the first at once");
+    rig.enforcer.denials.log_all();
+    assert_eq!(counted(&words), [1, 4], "the others together");
+    let labels = ["support", "openai", "policy", "only-in-this-test"].map(str::to_owned);
+    assert_eq!(rig.enforcer.denials.denied_counts().get(&labels[..]), Some(&5));
+    let judged = ["support", "openai", "deny"].map(str::to_owned);
+    assert_eq!(rig.enforcer.denials.exchange_counts().get(&judged[..]), Some(&5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_denied_after_the_judgment_is_counted_once_by_its_reason() {
+    let rig = Rig::start(CHATS).await;
+    let (head, _) = rig.ask(chat_request(&chat("gpt-4.1", false, "hi"))).await;
+    assert_eq!(head.status, 502, "there is no provider");
+    rig.closed(1).await;
+    let counts = rig.enforcer.denials.denied_counts();
+    let labels = ["support", "openai", "upstream_name", ""].map(str::to_owned);
+    assert_eq!(counts.into_iter().collect::<Vec<_>>(), [(labels.to_vec(), 1)]);
+    let judged = rig.enforcer.denials.exchange_counts();
+    let labels = ["support", "openai", "allow"].map(str::to_owned);
+    assert_eq!(judged.into_iter().collect::<Vec<_>>(), [(labels.to_vec(), 1)]);
 }

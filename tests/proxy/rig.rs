@@ -18,7 +18,7 @@ use enforcer_tests::{Authority, FakeUpstream};
 use enforcer_user::approval::Approvals;
 use enforcer_user::budget::Budgets;
 use enforcer_user::dns::{self, Names, Resolver};
-use enforcer_user::enforce::{Attempts, Buffers, Enforcer};
+use enforcer_user::enforce::{Attempts, Buffers, Denials, Enforcer};
 use enforcer_user::intake::{self, Origin, Origins};
 use enforcer_user::proxy::Proxy;
 use enforcer_user::runtime::{Alarms, Clock, Drain};
@@ -175,6 +175,7 @@ impl Rig {
             upstream: Upstream::new(client, Arc::<Fixed>::clone(&addresses)),
             alarms: Alarms::new(clock.clone()),
             attempts: Attempts::default(),
+            denials: Denials::default(),
             budgets: Budgets::default(),
             approvals: Approvals::new([7; 32]),
             clock,

@@ -191,3 +191,19 @@ fn the_exchange_page_names_no_provider() {
     }
     expect_none("providers that only a codec may name", &problems);
 }
+
+#[test]
+fn a_route_of_the_admin_api_comes_from_the_table_that_says_what_it_needs() {
+    let mut problems = Vec::new();
+    let (table, mut found) = (format!("{USER}/admin/api.rs"), 0);
+    for source in sources(&[".rs"]).iter().filter(|source| source.is_below(USER)) {
+        for (number, line) in source.code_lines().filter(|(_, line)| line.contains(".route(")) {
+            found += 1;
+            if source.path != table || !line.contains(".route(route.path, ") {
+                problems.push(format!("{}:{number}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert_eq!(found, 1, "the line that builds the router");
+    expect_none("routes beside the table", &problems);
+}

@@ -319,7 +319,7 @@ impl World {
     }
 
     fn settle(&mut self, reserved: Vec<(Reserved, Budget)>, outcome: &Outcome) {
-        reserved.into_iter().for_each(|(one, _)| self.ledger.settle(one, outcome));
+        reserved.into_iter().for_each(|(one, _)| drop(self.ledger.settle(one, outcome)));
     }
 
     /// Tokens that were generated and those that still may be.

@@ -189,7 +189,9 @@ fn requests_are_counted_beside_tokens() {
         ledger.settle(reserved, &Outcome { end: End::Broken, ..Outcome::UNSENT });
     }
     assert!(ledger.reserve(&account, &budget, cost(0), NOW).is_err());
-    assert!(ledger.reset(account.as_str()) && !ledger.reset("daily/agent:b"));
+    let had = ledger.used(account.as_str()).unwrap();
+    assert_eq!((had.requests, ledger.used("daily/agent:b")), (2, None));
+    ledger.reset(account.as_str(), had);
     assert!(ledger.reserve(&account, &budget, cost(0), NOW).is_ok());
 }
 
@@ -243,7 +245,7 @@ proptest! {
             }
             if settles && let Some((reserved, used)) = open.pop() {
                 match used {
-                    Some(used) => ledger.settle(reserved, &reported(used, 0)),
+                    Some(used) => drop(ledger.settle(reserved, &reported(used, 0))),
                     None => ledger.give_back(reserved),
                 }
             }
@@ -254,5 +256,44 @@ proptest! {
         if let Some(count) = ledger.counts.get(&account) {
             assert_eq!(count.reserved, Amount::default());
         }
+    }
+}
+
+#[test]
+fn what_is_said_of_a_full_budget_tells_what_is_spent_from_what_is_reserved() {
+    let (mut ledger, account, budget) = (Ledger::default(), account(), budget(100));
+    let under_way = ledger.reserve(&account, &budget, cost(80), NOW).unwrap();
+    let full = ledger.reserve(&account, &budget, cost(30), NOW).unwrap_err();
+    assert!(full.is_reserved, "it has room when the first is over");
+    let never = ledger.reserve(&account, &budget, cost(101), NOW).unwrap_err();
+    assert!(!never.is_reserved, "it has no room for that at all");
+    let charged = ledger.settle(under_way, &reported(80, 0)).unwrap();
+    assert_eq!(charged, (account.clone(), Amount { tokens: 80, requests: 1 }));
+    let spent = ledger.reserve(&account, &budget, cost(30), NOW).unwrap_err();
+    assert!(!spent.is_reserved, "nothing is under way");
+    assert_eq!(spent.until, ledger.counts(NOW).next().unwrap().1.until);
+}
+
+#[test]
+fn a_reset_takes_back_what_was_recorded_and_nothing_that_came_after() {
+    let (mut ledger, account, budget) = (Ledger::default(), account(), budget(100));
+    let one = |ledger: &mut Ledger| {
+        let reserved = ledger.reserve(&account, &budget, cost(30), NOW).unwrap();
+        ledger.settle(reserved, &reported(30, 0)).unwrap().1
+    };
+    let had = one(&mut ledger);
+    assert_eq!(ledger.used(account.as_str()), Some(had));
+    one(&mut ledger);
+    ledger.reset(account.as_str(), had);
+    assert_eq!(ledger.used(account.as_str()), Some(Amount { tokens: 30, requests: 1 }));
+}
+
+#[test]
+fn an_account_is_taken_apart_as_it_was_put_together() {
+    let (agent, endpoint) = (AgentName::new("a-1"), EndpointName::new("e"));
+    for (per, who) in [(Per::Agent, "a-1"), (Per::User, "7"), (Per::Endpoint, "e"), (Per::Host, "")]
+    {
+        let account = Account::of(&BudgetName::new("daily"), per, &agent, 7, &endpoint);
+        assert_eq!(account.parts(), ("daily", per.as_str(), who));
     }
 }

@@ -130,7 +130,7 @@ impl DenyReason {
             Self::AuthorityMismatch => {
                 "the request names another host than the connection was opened for"
             }
-            Self::BudgetSpent => "the budget for this is spent",
+            Self::BudgetSpent => "a budget has no room for this request",
             Self::CredentialUnavailable => "the credential for this request is not available",
             Self::CaUntrusted => "the client does not trust the certificate authority of this host",
             Self::Draining => "the enforcement point is restarting",

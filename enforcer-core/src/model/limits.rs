@@ -320,14 +320,25 @@ pub const BUNDLE_FILES_MAX: usize = 1024;
 pub const PROGRAMS_GONE_WAIT: Duration = Duration::from_secs(5);
 /// Time between two looks at whether they are freed.
 pub const PROGRAMS_GONE_POLL: Duration = Duration::from_millis(5);
-/// Time within which attempts of the same kind become one record.
+/// Combinations of labels of one metric that are counted by themselves; all others are counted as `other`.
+pub const METRIC_SERIES_MAX: usize = 1024;
+/// Part of a budget, in percent, from which on `enforcer status` names it.
+pub const BUDGET_NEAR_END_PERCENT: u64 = 80;
+/// Numbers of questions that are written down as used at once: after a restart as many are left out at most.
+pub const QUESTION_NUMBERS_BLOCK: u64 = 100;
+/// Bytes of the file with the last of these numbers.
+pub const QUESTION_NUMBERS_FILE_BYTES_MAX: u64 = 64;
+/// Bytes of the line with which a person answers yes or no.
+pub const CONFIRMATION_BYTES_MAX: u64 = 64;
+/// Time within which attempts of the same kind become one record, and denials one line of the log.
 pub const LEDGER_WINDOW: Duration = Duration::from_secs(5);
-/// Kinds of attempts that are told apart at once, over all sessions.
+/// Kinds of attempts that are told apart at once, over all sessions; kinds of denials, over all agents.
 pub const LEDGER_KINDS_MAX: usize = 4096;
-/// Kinds of attempts of one session that are told apart at once; more are counted by technique.
-pub const LEDGER_SESSION_KINDS_MAX: usize = 64;
-/// Techniques that are counted for whole sessions at once; more are counted together.
-pub const LEDGER_TECHNIQUES_MAX: usize = 1024;
+/// Kinds of attempts of one session that are told apart at once; more are counted by technique. Kinds of denials of
+/// one agent; more are counted by reason.
+pub const LEDGER_OWNER_KINDS_MAX: usize = 64;
+/// Techniques that are counted for whole sessions at once, and reasons for whole agents; more are counted together.
+pub const LEDGER_GROUPS_MAX: usize = 1024;
 /// Time between two looks at what can break without anybody noticing.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time without another sign of it after which a fault that only shows in passing is over.

@@ -65,7 +65,7 @@ pub enum EventBody {
         uid: u32,
         /// Whose record it was; none for several sessions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        session: Option<SessionId>,
+        of_session: Option<SessionId>,
         /// What was read.
         what: Audited,
     },
@@ -292,7 +292,7 @@ impl Repeated {
 
     /// What a ledger counted.
     #[must_use]
-    pub fn of<V>(entry: &super::Entry<V>) -> Self {
+    pub fn of<V, O>(entry: &super::Entry<V, O>) -> Self {
         let is_several = entry.count > 1;
         Self {
             count: entry.count,

@@ -3,8 +3,8 @@
 //! attempt is lost from the count.
 //!
 //! The first of its kind is recorded at once; what repeats it within a window is one more record at the end
-//! of the window. Where one session tries too many kinds, those beyond are counted together by technique,
-//! and where there are too many of these, all the rest together: memory is bounded, and the sum of all
+//! of the window. Where one owner (a session) tries too many kinds, those beyond are counted together by group (a
+//! technique), and where there are too many of these, all the rest together: memory is bounded, and the sum of all
 //! counts is the number of attempts, whatever the order. Windows go by a clock that never steps; the times
 //! in the records are those of the wall.
 
@@ -14,6 +14,23 @@ use std::time::Duration;
 use super::Technique;
 use crate::model::limits;
 use crate::model::{SessionId, UnixMillis};
+
+/// What makes two things that are counted the same.
+pub trait Key: Clone + Ord {
+    /// Whose share of the room a kind takes.
+    type Owner: Clone + Ord;
+    /// By what kinds are counted together that have no room of their own.
+    type Group: Clone + Ord;
+
+    /// Whose share of the room this takes.
+    fn owner(&self) -> Self::Owner;
+
+    /// By what it is counted where it has no room of its own.
+    fn group(&self) -> Self::Group;
+
+    /// Whose what stands for several owners is.
+    fn of_several() -> Self::Owner;
+}
 
 /// What makes two attempts the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,17 +47,34 @@ pub struct Kind {
     pub destination: String,
 }
 
+impl Key for Kind {
+    type Owner = SessionId;
+    type Group = Technique;
+
+    fn owner(&self) -> SessionId {
+        self.session
+    }
+
+    fn group(&self) -> Technique {
+        self.technique
+    }
+
+    fn of_several() -> SessionId {
+        SessionId::HOST
+    }
+}
+
 /// How many windows may be open at once, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Length of a window.
     pub window: Duration,
-    /// Kinds told apart, over all sessions.
+    /// Kinds told apart, over all owners.
     pub kinds: usize,
-    /// Kinds told apart of one session.
-    pub session_kinds: usize,
-    /// Techniques told apart beyond that, over all sessions.
-    pub techniques: usize,
+    /// Kinds told apart of one owner.
+    pub owner_kinds: usize,
+    /// Groups told apart beyond that, over all owners.
+    pub groups: usize,
 }
 
 impl Default for Bounds {
@@ -48,17 +82,17 @@ impl Default for Bounds {
         Self {
             window: limits::LEDGER_WINDOW,
             kinds: limits::LEDGER_KINDS_MAX,
-            session_kinds: limits::LEDGER_SESSION_KINDS_MAX,
-            techniques: limits::LEDGER_TECHNIQUES_MAX,
+            owner_kinds: limits::LEDGER_OWNER_KINDS_MAX,
+            groups: limits::LEDGER_GROUPS_MAX,
         }
     }
 }
 
 /// What is to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry<V> {
-    /// Whose session; the host's for what stands for several sessions.
-    pub session: SessionId,
+pub struct Entry<V, O = SessionId> {
+    /// Whose it is, or [`Key::of_several`].
+    pub owner: O,
     /// The attempt; the first one where there are several.
     pub attempt: V,
     /// How many attempts.
@@ -72,16 +106,16 @@ pub struct Entry<V> {
 }
 
 /// What is counted together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Kind(Kind),
-    Technique(SessionId, Technique),
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place<K: Key> {
+    Kind(K),
+    Group(K::Owner, K::Group),
     Rest,
 }
 
 #[derive(Debug)]
-struct Window<V> {
-    session: SessionId,
+struct Window<V, O> {
+    owner: O,
     /// As it was reported, to tell whether others are alike.
     reported: V,
     /// As it is recorded.
@@ -93,17 +127,22 @@ struct Window<V> {
 }
 
 /// The open windows.
-#[derive(Debug)]
-pub struct Ledger<V> {
+pub struct Ledger<V, K: Key = Kind> {
     bounds: Bounds,
-    open: BTreeMap<Place, Window<V>>,
+    open: BTreeMap<Place<K>, Window<V, K::Owner>>,
     /// Places in the order in which their windows end.
-    ends: VecDeque<(Duration, Place)>,
-    kinds: BTreeMap<SessionId, usize>,
-    techniques: usize,
+    ends: VecDeque<(Duration, Place<K>)>,
+    kinds: BTreeMap<K::Owner, usize>,
+    groups: usize,
 }
 
-impl<V: Clone + PartialEq> Ledger<V> {
+impl<V, K: Key> std::fmt::Debug for Ledger<V, K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("open", &self.open.len()).finish_non_exhaustive()
+    }
+}
+
+impl<V: Clone + PartialEq, K: Key> Ledger<V, K> {
     /// No window is open.
     #[must_use]
     pub const fn new(bounds: Bounds) -> Self {
@@ -112,7 +151,7 @@ impl<V: Clone + PartialEq> Ledger<V> {
             open: BTreeMap::new(),
             ends: VecDeque::new(),
             kinds: BTreeMap::new(),
-            techniques: 0,
+            groups: 0,
         }
     }
 
@@ -120,13 +159,13 @@ impl<V: Clone + PartialEq> Ledger<V> {
     /// what is costly to find out.
     pub fn count(
         &mut self,
-        kind: Kind,
+        kind: K,
         attempt: V,
         at: UnixMillis,
         now: Duration,
         complete: impl FnOnce(V) -> V,
-    ) -> Option<Entry<V>> {
-        let (place, session) = self.place(kind);
+    ) -> Option<Entry<V, K::Owner>> {
+        let (place, owner) = self.place(kind);
         if let Some(window) = self.open.get_mut(&place) {
             if window.repeats == 0 {
                 window.first = at;
@@ -138,15 +177,15 @@ impl<V: Clone + PartialEq> Ledger<V> {
         }
         match &place {
             Place::Kind(kind) => {
-                let kinds = self.kinds.entry(kind.session).or_insert(0);
+                let kinds = self.kinds.entry(kind.owner()).or_insert(0);
                 *kinds = kinds.saturating_add(1);
             }
-            Place::Technique(..) => self.techniques = self.techniques.saturating_add(1),
+            Place::Group(..) => self.groups = self.groups.saturating_add(1),
             Place::Rest => {}
         }
         let recorded = complete(attempt.clone());
         let window = Window {
-            session,
+            owner: owner.clone(),
             reported: attempt,
             recorded: recorded.clone(),
             repeats: 0,
@@ -156,11 +195,11 @@ impl<V: Clone + PartialEq> Ledger<V> {
         };
         self.ends.push_back((now.saturating_add(self.bounds.window), place.clone()));
         self.open.insert(place, window);
-        Some(Entry { session, attempt: recorded, count: 1, first: at, last: at, is_mixed: false })
+        Some(Entry { owner, attempt: recorded, count: 1, first: at, last: at, is_mixed: false })
     }
 
     /// Closes the windows that are over; what was repeated in them is to be recorded.
-    pub fn due(&mut self, now: Duration) -> Vec<Entry<V>> {
+    pub fn due(&mut self, now: Duration) -> Vec<Entry<V, K::Owner>> {
         let mut entries = Vec::new();
         while self.ends.front().is_some_and(|(end, _)| *end <= now) {
             let Some((_, place)) = self.ends.pop_front() else { break };
@@ -170,7 +209,7 @@ impl<V: Clone + PartialEq> Ledger<V> {
     }
 
     /// Closes all windows.
-    pub fn close_all(&mut self) -> Vec<Entry<V>> {
+    pub fn close_all(&mut self) -> Vec<Entry<V, K::Owner>> {
         let ends = std::mem::take(&mut self.ends);
         ends.iter().filter_map(|(_, place)| self.close(place)).collect()
     }
@@ -193,38 +232,39 @@ impl<V: Clone + PartialEq> Ledger<V> {
         self.open.is_empty()
     }
 
-    fn place(&self, kind: Kind) -> (Place, SessionId) {
-        let (session, technique) = (kind.session, kind.technique);
+    fn place(&self, kind: K) -> (Place<K>, K::Owner) {
+        let (owner, group) = (kind.owner(), kind.group());
         let fine = Place::Kind(kind);
-        let of_session = self.kinds.get(&session).copied().unwrap_or(0);
-        let kinds = self.open.len().saturating_sub(self.techniques);
-        let has_room = of_session < self.bounds.session_kinds && kinds < self.bounds.kinds;
+        let of_owner = self.kinds.get(&owner).copied().unwrap_or(0);
+        let kinds = self.open.len().saturating_sub(self.groups);
+        let has_room = of_owner < self.bounds.owner_kinds && kinds < self.bounds.kinds;
         if has_room || self.open.contains_key(&fine) {
-            return (fine, session);
+            return (fine, owner);
         }
-        let coarse = Place::Technique(session, technique);
-        if self.techniques < self.bounds.techniques || self.open.contains_key(&coarse) {
-            return (coarse, session);
+        let coarse = Place::Group(owner.clone(), group);
+        if self.groups < self.bounds.groups || self.open.contains_key(&coarse) {
+            return (coarse, owner);
         }
-        (Place::Rest, SessionId::HOST)
+        (Place::Rest, K::of_several())
     }
 
-    fn close(&mut self, place: &Place) -> Option<Entry<V>> {
+    fn close(&mut self, place: &Place<K>) -> Option<Entry<V, K::Owner>> {
         let window = self.open.remove(place)?;
         match place {
             Place::Kind(kind) => {
-                if let Some(kinds) = self.kinds.get_mut(&kind.session) {
+                let owner = kind.owner();
+                if let Some(kinds) = self.kinds.get_mut(&owner) {
                     *kinds = kinds.saturating_sub(1);
                     if *kinds == 0 {
-                        self.kinds.remove(&kind.session);
+                        self.kinds.remove(&owner);
                     }
                 }
             }
-            Place::Technique(..) => self.techniques = self.techniques.saturating_sub(1),
+            Place::Group(..) => self.groups = self.groups.saturating_sub(1),
             Place::Rest => {}
         }
-        let Window { session, recorded, repeats, first, last, is_mixed, .. } = window;
-        let entry = Entry { session, attempt: recorded, count: repeats, first, last, is_mixed };
+        let Window { owner, recorded, repeats, first, last, is_mixed, .. } = window;
+        let entry = Entry { owner, attempt: recorded, count: repeats, first, last, is_mixed };
         (repeats > 0).then_some(entry)
     }
 }
@@ -236,7 +276,7 @@ mod tests {
     use super::*;
 
     const BOUNDS: Bounds =
-        Bounds { window: Duration::from_secs(5), kinds: 8, session_kinds: 3, techniques: 4 };
+        Bounds { window: Duration::from_secs(5), kinds: 8, owner_kinds: 3, groups: 4 };
 
     fn kind(session: u64, pid: u32, technique: Technique, destination: &str) -> Kind {
         Kind {
@@ -297,7 +337,7 @@ mod tests {
         assert!(ledger.count(other, 1, at, now, |a| a).is_some());
         let due = ledger.close_all();
         assert_eq!((due.len(), due[0].count, due[0].is_mixed), (1, 96, true));
-        assert_eq!(due[0].session, SessionId::from_u64(1));
+        assert_eq!(due[0].owner, SessionId::from_u64(1));
     }
 
     #[test]
@@ -329,11 +369,11 @@ mod tests {
                 let entry = ledger.count(kind, *destination, at, now, |a| a);
                 counted += entry.map_or(0, |entry| entry.count);
                 counted += ledger.due(now).iter().map(|entry| entry.count).sum::<u64>();
-                prop_assert!(ledger.len() <= BOUNDS.kinds + BOUNDS.techniques + 1);
+                prop_assert!(ledger.len() <= BOUNDS.kinds + BOUNDS.groups + 1);
             }
             counted += ledger.close_all().iter().map(|entry| entry.count).sum::<u64>();
             prop_assert_eq!(counted, u64::try_from(attempts.len()).unwrap());
-            prop_assert!(ledger.is_empty() && ledger.kinds.is_empty() && ledger.techniques == 0);
+            prop_assert!(ledger.is_empty() && ledger.kinds.is_empty() && ledger.groups == 0);
         }
     }
 }

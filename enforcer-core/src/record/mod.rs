@@ -21,7 +21,7 @@ pub use event::{
     ExchangeOutcome, NetworkRefused, Process, Repeated, Selected, SessionOpened, Unstored,
 };
 pub use frame::{Content, ContentRef, Frame, FrameError, MAGIC, frames_in};
-pub use ledger::{Bounds, Entry, Kind, Ledger};
+pub use ledger::{Bounds, Entry, Key, Kind, Ledger};
 pub use recorded::{Recorded, RecordedFacts};
 pub use text_body::{NotText, TextBody};
 pub use verify::{Finding, FindingKind, Verifier, verify};

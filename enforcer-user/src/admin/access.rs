@@ -45,7 +45,6 @@ pub(super) async fn admitted(
 pub(super) fn not_admitted(uid: u32, wanted: Wanted) -> Refusal {
     let Wanted { needs, method, path } = wanted;
     let holders: Vec<&str> = needs.any_of().iter().map(|grade| grade.holder()).collect();
-    tracing::warn!(uid, method, path, "a request to the admin API was refused: no permission");
     let error = format!(
         "user {uid} may not use `{method} {path}` of the daemon: only {} may",
         holders.join(" or ")

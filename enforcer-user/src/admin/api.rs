@@ -106,7 +106,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/budgets/reset",
         needs: Needs::Change,
         request: Some("string"),
-        answer: "null",
+        answer: "Amount",
         help: "Sets a counter of a budget back to 0, and records who did it and what the counter had.",
         handle: |method| on(method, obligations::reset),
     },

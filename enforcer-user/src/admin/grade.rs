@@ -89,6 +89,13 @@ impl Groups {
     }
 }
 
+/// Names of the members that a group names; none if there is no such group. Whose primary group it is, is not
+/// among them.
+#[must_use]
+pub fn members(group: &str) -> Option<Vec<String>> {
+    Group::from_name(group).ok().flatten().map(|group| group.mem)
+}
+
 /// How somebody gets into a group.
 pub(super) fn joining(group: &str) -> String {
     format!("run it as root, or have root add you: `usermod -aG {group} USER`; then log in again")

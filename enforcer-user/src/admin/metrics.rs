@@ -11,6 +11,7 @@ use axum::extract::State;
 use super::Status;
 use super::host::Host;
 use super::routes::state_of_everything;
+use crate::enforce::Series;
 
 /// How a metric behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Metric {
 /// What metrics are read from.
 struct Read<'r> {
     status: &'r Status,
+    denied: &'r Series,
+    exchanges: &'r Series,
 }
 
 /// The values of the labels, in their order, and the value.
@@ -57,6 +60,10 @@ struct Sample(Vec<String>, u64);
 /// A metric without labels.
 fn plain(value: u64) -> Vec<Sample> {
     vec![Sample(Vec::new(), value)]
+}
+
+fn series(series: &Series) -> Vec<Sample> {
+    series.iter().map(|(labels, value)| Sample(labels.clone(), *value)).collect()
 }
 
 /// All metrics, by name.
@@ -83,6 +90,22 @@ pub const METRICS: &[Metric] = &[
             };
             attempts.map(sample).collect()
         },
+    },
+    Metric {
+        name: "enforcer_denied_total",
+        kind: Kind::Counter,
+        labels: &["agent", "endpoint", "reason", "rule"],
+        help: "Requests and connections that were denied; `rule` is the first of the rules that denied, `endpoint` is \
+               `-` for what went to none, and combinations beyond a bound are counted as `other`.",
+        read: |read| series(read.denied),
+    },
+    Metric {
+        name: "enforcer_exchanges_total",
+        kind: Kind::Counter,
+        labels: &["agent", "endpoint", "effect"],
+        help: "Exchanges that were judged; `effect` is `allow`, `deny` or, where the policy only observes, \
+               `would_deny`. What is denied after the judgment is in enforcer_denied_total only.",
+        read: |read| series(read.exchanges),
     },
     Metric {
         name: "enforcer_healthy",
@@ -117,6 +140,13 @@ pub const METRICS: &[Metric] = &[
         read: |read| plain(u64::from(read.status.policy.refused.is_some())),
     },
     Metric {
+        name: "enforcer_questions_open",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Requests that wait for a person.",
+        read: |read| plain(read.status.questions.open as u64),
+    },
+    Metric {
         name: "enforcer_sessions",
         kind: Kind::Gauge,
         labels: &[],
@@ -128,7 +158,9 @@ pub const METRICS: &[Metric] = &[
 /// The numbers of `status` and the counters of the exchanges.
 pub(super) async fn metrics(State(host): State<Arc<Host>>) -> String {
     let status = state_of_everything(&host);
-    text(&Read { status: &status })
+    let denials = &host.enforcer.denials;
+    let (denied, exchanges) = (&denials.denied_counts(), &denials.exchange_counts());
+    text(&Read { status: &status, denied, exchanges })
 }
 
 fn text(read: &Read<'_>) -> String {
@@ -153,4 +185,45 @@ fn text(read: &Read<'_>) -> String {
 /// A value of a label as the text format wants it.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_has_its_help_its_type_and_its_labels() {
+        let alarm = json!({"name": "journal", "detail": "x", "advice": "y"});
+        let status: Status = serde_json::from_value(json!({
+            "version": "1", "pid": 1, "is_healthy": false, "health": [alarm],
+            "attempts": {"quic": 2},
+            "policy": {"version": "v", "folder": "/x", "mode": "observe", "agents": []},
+            "journal": "healthy", "programs": [], "tier": "kernel", "kernel_events_lost": 3,
+            "cgroup": "/x", "sessions": [], "questions": {"open": 4},
+        }))
+        .unwrap();
+        let labels = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect();
+        let denied = Series::from([(labels(&["a", "e", "policy", "say \"no\"\\\n"]), 5)]);
+        let exchanges = Series::from([(labels(&["a", "e", "deny"]), 6)]);
+        let read = Read { status: &status, denied: &denied, exchanges: &exchanges };
+        let text = text(&read);
+        for metric in METRICS {
+            let name = metric.name;
+            assert!(text.contains(&format!("# HELP {name} {}\n", metric.help)), "{name}: {text}");
+            assert!(text.contains(&format!("# TYPE {name} {}\n", metric.kind.word())), "{text}");
+            let samples = (metric.read)(&read);
+            assert!(!samples.is_empty(), "{name} says something");
+            assert!(samples.iter().all(|Sample(values, _)| values.len() == metric.labels.len()));
+            let is_counter = metric.kind == Kind::Counter;
+            assert_eq!(name.ends_with("_total"), is_counter, "{name}");
+        }
+        let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), METRICS.len(), "no metric stands twice");
+        let rule = r#"{agent="a",endpoint="e",reason="policy",rule="say \"no\"\\\n"} 5"#;
+        assert!(text.contains(&format!("enforcer_denied_total{rule}\n")), "{text}");
+    }
 }

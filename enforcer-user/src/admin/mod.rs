@@ -6,6 +6,7 @@
 //! it runs as.
 
 mod access;
+mod accounts;
 mod api;
 mod audit;
 mod client;
@@ -26,7 +27,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use enforcer_core::budget::Amount;
-use enforcer_core::model::{AgentName, Alarm, Launch, Mode, PolicyVersion, SessionId, UnixMillis};
+use enforcer_core::model::{
+    AgentName, Alarm, Launch, Mode, PolicyVersion, SessionId, UnixMillis, limits,
+};
 use enforcer_core::policy::Environment;
 use enforcer_core::record::Technique;
 use serde::{Deserialize, Serialize};
@@ -36,7 +39,7 @@ use crate::approval::{Question, QuestionId};
 pub use api::{Method, ROUTES, Route};
 pub use audit::{Audit, Owners};
 pub use client::{Client, Error};
-pub use grade::{AUDIT_GROUP, Grade, Groups, Needs, USE_GROUP};
+pub use grade::{AUDIT_GROUP, Grade, Groups, Needs, USE_GROUP, members};
 pub use host::Host;
 pub use metrics::{Kind, METRICS, Metric};
 pub use server::{bind, fresh_name, refuse_taken, serve};
@@ -109,6 +112,12 @@ pub struct Status {
     /// Sessions that are alive and that the asking user may not read.
     #[serde(default)]
     pub sessions_of_others: usize,
+    /// Requests that wait for a person, as far as the asking user may see them.
+    #[serde(default)]
+    pub questions: OpenQuestions,
+    /// Budgets of which little is left; only for who may read budgets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets_near_end: Vec<AccountStatus>,
     /// Who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asker: Option<AskerStatus>,
@@ -204,8 +213,10 @@ pub struct Answer {
     /// True if it may be sent.
     pub grants: bool,
     /// The digest of what was shown, or its beginning: at least
-    /// [`APPROVAL_DIGEST_CHARS`](enforcer_core::model::limits::APPROVAL_DIGEST_CHARS) of it.
-    pub digest: String,
+    /// [`APPROVAL_DIGEST_CHARS`](enforcer_core::model::limits::APPROVAL_DIGEST_CHARS) of it. Nothing is granted
+    /// without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// What became of an answer.
@@ -215,15 +226,67 @@ pub struct Answered {
     pub is_open: bool,
 }
 
-/// `GET /v1/budgets`: one counter.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Questions that wait for an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenQuestions {
+    /// How many.
+    pub open: usize,
+    /// When the oldest of them was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<UnixMillis>,
+}
+
+/// `GET /v1/budgets`: one counter of a budget, or a budget of which nothing is counted yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountStatus {
-    /// The budget, and for whom it is counted.
-    pub account: String,
+    /// The counter, by its name for `enforcer budget reset`; none if nothing is counted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Name of the budget.
+    pub budget: String,
+    /// What it is counted for: `agent`, `user`, `endpoint` or `host`.
+    pub per: String,
+    /// Name of the agent or endpoint, or number of the user; none for the host and where nothing is counted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Name of that user, where this host has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// How much may be used in a window; nothing is limited once the policy in force has no such budget.
+    pub limit: Bounded,
     /// Settled in this window.
     pub used: Amount,
     /// Reserved by exchanges that are under way.
     pub reserved: Amount,
-    /// End of the window.
-    pub until: UnixMillis,
+    /// What is neither used nor reserved.
+    pub left: Bounded,
+    /// When the counter starts again at 0; none if nothing is counted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixMillis>,
+}
+
+/// Amounts of what a budget limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounded {
+    /// Tokens, if they are limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Requests, if they are limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+}
+
+impl AccountStatus {
+    /// True if at least [`limits::BUDGET_NEAR_END_PERCENT`] of it is used.
+    #[must_use]
+    pub fn is_near_end(&self) -> bool {
+        let is_near = |used: u64, limit: Option<u64>| {
+            limit.is_some_and(|limit| {
+                u128::from(used) * 100
+                    >= u128::from(limit) * u128::from(limits::BUDGET_NEAR_END_PERCENT)
+            })
+        };
+        is_near(self.used.tokens, self.limit.tokens)
+            || is_near(self.used.requests, self.limit.requests)
+    }
 }

@@ -4,53 +4,100 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
+use enforcer_core::budget::Amount;
 use enforcer_core::model::{SessionId, limits};
-use enforcer_core::record::EventBody;
+use enforcer_core::record::{Audited, EventBody};
 
+use super::accounts::accounts;
 use super::host::{Host, Refusal};
-use super::peer::Peer;
+use super::peer::{Asker, Peer};
 use super::people::{person, users};
-use super::{AccountStatus, Answer, Answered, OpenQuestion, ShownQuestion};
-use crate::approval::{NotTaken, QuestionId, Shown, Standing};
+use super::records::{audited, owner};
+use super::{AccountStatus, Answer, Answered, OpenQuestion, OpenQuestions, ShownQuestion};
+use crate::approval::{NotTaken, Question, QuestionId, Shown, Standing};
 
-pub(super) async fn budgets(State(host): State<Arc<Host>>) -> Json<Vec<AccountStatus>> {
-    let cx = &host.enforcer;
-    let counts = cx.budgets.counts(cx.clock.now()).into_iter();
-    let shown = counts.map(|(account, count)| AccountStatus {
-        account: account.as_str().to_owned(),
-        used: count.used,
-        reserved: count.reserved,
-        until: count.until,
-    });
-    Json(shown.collect())
+pub(super) async fn budgets(
+    State(host): State<Arc<Host>>,
+) -> Result<Json<Vec<AccountStatus>>, Refusal> {
+    let mut all = all_accounts(&host);
+    let uid =
+        |found: &AccountStatus| found.who.as_deref().filter(|_| found.per == "user")?.parse().ok();
+    let named = users(all.iter().filter_map(uid).collect()).await?;
+    for found in &mut all {
+        found.user = uid(found).and_then(|uid| named.get(&uid).cloned());
+    }
+    Ok(Json(all))
 }
 
+/// All budgets, with their counters.
+pub(super) fn all_accounts(host: &Host) -> Vec<AccountStatus> {
+    let cx = &host.enforcer;
+    accounts(&cx.policy.load(), &cx.budgets.counts(cx.clock.now()))
+}
+
+/// Recorded first: a counter that nobody can prove to have been reset is not.
 pub(super) async fn reset(
     State(host): State<Arc<Host>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(account): Json<String>,
-) -> Result<Json<()>, Refusal> {
+) -> Result<Json<Amount>, Refusal> {
     let cx = &host.enforcer;
-    let person = person(peer.uid).await?;
-    if !cx.budgets.reset(&account) {
+    let by = person(peer.uid).await?.user;
+    let Some(had) = cx.budgets.used(&account) else {
         let error = format!("no budget is counted as `{account}`");
         let hint = "`enforcer budget list` shows those that are";
         return Err(Refusal::new(StatusCode::NOT_FOUND, error).hint(hint));
-    }
-    let by = person.user;
-    tracing::warn!(account, by, "a budget was reset");
-    let body = EventBody::BudgetReset { account, by, had: Default::default() };
+    };
+    let body = EventBody::BudgetReset { account: account.clone(), by: by.clone(), had };
     cx.journal.append_durable(SessionId::HOST, cx.clock.now(), body).await?;
-    Ok(Json(()))
+    cx.budgets.reset(&account, had);
+    tracing::warn!(account, by, tokens = had.tokens, requests = had.requests, "a budget was reset");
+    Ok(Json(had))
+}
+
+/// The open questions that somebody may see: those of their own sessions, those that the bundle lets them answer,
+/// and all for who may read everything.
+async fn visible(host: &Host, asker: &Asker) -> Result<Vec<(QuestionId, Question)>, Refusal> {
+    let approvals = &host.enforcer.approvals;
+    let all = approvals.all();
+    if asker.reads_all() || all.is_empty() {
+        return Ok(all);
+    }
+    // Who has no name here is named by no bundle.
+    let person = person(asker.uid).await.ok();
+    let mut seen = Vec::new();
+    for (id, question) in all {
+        let is_for = person.as_ref().is_some_and(|person| approvals.is_for(id, person));
+        if is_for || owner(host, question.session).await? == Some(asker.uid) {
+            seen.push((id, question));
+        }
+    }
+    Ok(seen)
+}
+
+/// How many questions somebody may see, and since when.
+pub(super) async fn open_questions(host: &Host, asker: &Asker) -> Result<OpenQuestions, Refusal> {
+    Ok(counted(&visible(host, asker).await?))
+}
+
+/// How many questions there are, and since when.
+pub(super) fn all_questions(host: &Host) -> OpenQuestions {
+    counted(&host.enforcer.approvals.all())
+}
+
+fn counted(questions: &[(QuestionId, Question)]) -> OpenQuestions {
+    let oldest = questions.iter().map(|(_, question)| question.asked).min();
+    OpenQuestions { open: questions.len(), oldest }
 }
 
 pub(super) async fn questions(
     State(host): State<Arc<Host>>,
+    Extension(asker): Extension<Asker>,
 ) -> Result<Json<Vec<OpenQuestion>>, Refusal> {
-    let all = host.enforcer.approvals.all();
+    let all = visible(&host, &asker).await?;
     let uids: BTreeSet<u32> = all.iter().map(|(_, question)| question.uid).collect();
     let users = users(uids).await?;
     let shown = all.into_iter().map(|(id, question)| {
@@ -62,10 +109,18 @@ pub(super) async fn questions(
 
 pub(super) async fn question(
     State(host): State<Arc<Host>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<QuestionId>,
 ) -> Result<Json<ShownQuestion>, Refusal> {
-    let person = person(peer.uid).await?;
+    let seen = visible(&host, &asker).await?;
+    // Of what is not theirs, nobody learns that it is there.
+    let Some((_, question)) = seen.into_iter().find(|(seen, _)| *seen == id) else {
+        return Err(not_taken(&NotTaken::Unknown(id)));
+    };
+    if owner(&host, question.session).await? != Some(asker.uid) {
+        audited(&host, &asker, Some(question.session), Audited::Approval).await?;
+    }
+    let person = person(asker.uid).await?;
     let shown = host.enforcer.approvals.show(id, &person).map_err(|error| not_taken(&error))?;
     let Shown { question, body } = shown;
     let user = users(BTreeSet::from([question.uid])).await?.remove(&question.uid);
@@ -82,8 +137,14 @@ pub(super) async fn answer(
     let person = person(peer.uid).await?;
     let (question, theirs) =
         cx.approvals.may_answer(id, &person, answer.grants).map_err(|error| not_taken(&error))?;
-    let is_long_enough = answer.digest.len() >= limits::APPROVAL_DIGEST_CHARS;
-    if !is_long_enough || !question.digest.starts_with(&answer.digest) {
+    let is_shown = match &answer.digest {
+        Some(digest) => {
+            digest.len() >= limits::APPROVAL_DIGEST_CHARS && question.digest.starts_with(digest)
+        }
+        // A refusal can do no harm.
+        None => !answer.grants,
+    };
+    if !is_shown {
         let error = format!("question {id} is about something else than what was shown");
         let hint = "look at it again: `enforcer approval show`";
         return Err(Refusal::new(StatusCode::CONFLICT, error).hint(hint));

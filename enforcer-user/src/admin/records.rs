@@ -36,8 +36,8 @@ pub(super) async fn audited(
     let Some(act) = Audit::due(&mut acts, (asker.uid, session, what), now) else { return Ok(()) };
     let named = users(BTreeSet::from([asker.uid])).await?.remove(&asker.uid);
     let by = named.unwrap_or_else(|| asker.uid.to_string());
-    let (uid, session, what) = act;
-    let body = EventBody::Audited { by, uid, session, what };
+    let (uid, of_session, what) = act;
+    let body = EventBody::Audited { by, uid, of_session, what };
     let cx = &host.enforcer;
     cx.journal.append_durable(SessionId::HOST, cx.clock.now(), body).await?;
     acts.insert(act, now + limits::AUDIT_WINDOW);
@@ -79,17 +79,16 @@ async fn readable(
     }
 }
 
-/// Takes out of the state what belongs to others.
-pub(super) async fn leave_own(host: &Host, status: &mut Status, uid: u32) -> Result<(), Refusal> {
-    let all = std::mem::take(&mut status.sessions);
-    for session in all {
-        if owner(host, session.id).await? == Some(uid) {
+/// Takes out of the state what belongs to others. The state is shown also while nothing can be read: what is not
+/// known to be theirs is left out.
+pub(super) async fn leave_own(host: &Host, status: &mut Status, uid: u32) {
+    for session in std::mem::take(&mut status.sessions) {
+        if matches!(owner(host, session.id).await, Ok(Some(found)) if found == uid) {
             status.sessions.push(session);
         } else {
             status.sessions_of_others = status.sessions_of_others.saturating_add(1);
         }
     }
-    Ok(())
 }
 
 pub(super) async fn sessions(

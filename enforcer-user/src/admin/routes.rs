@@ -12,10 +12,11 @@ use enforcer_core::record::{EventBody, Recorded, SessionOpened};
 
 use super::host::{Host, Refusal, blocking};
 use super::peer::{Asker, Peer};
-use super::records;
 use super::{
-    AskerStatus, PolicyStatus, ProgramStatus, SessionStatus, StartSession, StartedSession, Status,
+    AccountStatus, AskerStatus, PolicyStatus, ProgramStatus, SessionStatus, StartSession,
+    StartedSession, Status,
 };
+use super::{obligations, records};
 use crate::identity;
 use crate::launch;
 use crate::store::Health;
@@ -24,13 +25,15 @@ use crate::store::Health;
 pub(super) async fn status(
     State(host): State<Arc<Host>>,
     Extension(asker): Extension<Asker>,
-) -> Result<Json<Status>, Refusal> {
+) -> Json<Status> {
     let mut status = state_of_everything(&host);
     status.asker = Some(AskerStatus { uid: asker.uid, grades: asker.grades.clone() });
     if !asker.reads_all() {
-        records::leave_own(&host, &mut status, asker.uid).await?;
+        records::leave_own(&host, &mut status, asker.uid).await;
+        status.questions = obligations::open_questions(&host, &asker).await.unwrap_or_default();
+        status.budgets_near_end.clear();
     }
-    Ok(Json(status))
+    Json(status)
 }
 
 /// The state with what belongs to all users.
@@ -53,6 +56,8 @@ pub(super) fn state_of_everything(host: &Host) -> Status {
         host.enforcer.alarms.shows(Fault::Programs, detail);
     }
     let alarms = host.enforcer.alarms.all();
+    let near_end =
+        obligations::all_accounts(host).into_iter().filter(AccountStatus::is_near_end).collect();
     let sessions = host.sessions.all().into_iter();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -87,8 +92,10 @@ pub(super) fn state_of_everything(host: &Host) -> Status {
                 launch: found.launch.clone(),
             })
             .collect(),
-        asker: None,
         sessions_of_others: 0,
+        questions: obligations::all_questions(host),
+        budgets_near_end: near_end,
+        asker: None,
     }
 }
 
@@ -123,6 +130,7 @@ pub(super) async fn start(
     opened.map_err(|error| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing can be recorded: {error}"))
     })?;
+    host.owners.learn(id, peer.uid);
     let sessions = Arc::clone(&host.sessions);
     let recorded = launch.clone();
     let started = blocking(move || sessions.start(id, ask.agent, recorded, peer.pid)).await?;

@@ -4,21 +4,26 @@
 //! A question never changes: what is shown is what is sent, so an answer cannot be for something else, and
 //! nobody can grant what was not shown to them whole. It is known by a digest of who asks and of everything that
 //! goes upstream; the same request of the same session finds it again, and an answer that came too late for the
-//! first is taken by the next one, once. Nothing outlives the daemon: after a restart it has to be asked again.
+//! first is taken by the next one, once. No question outlives the daemon: after a restart it has to be asked again,
+//! under a number that no question had before.
 //! Bounded by [`limits::APPROVALS_MAX`] and [`limits::APPROVALS_SHOWN_BYTES_MAX`], and for one agent by
 //! [`limits::APPROVALS_OF_AGENT_MAX`] and [`limits::APPROVALS_OF_AGENT_SHOWN_BYTES_MAX`].
 
+mod number;
 mod question;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use enforcer_core::model::{ApprovalName, limits};
+use enforcer_core::model::{ApprovalName, UnixMillis, limits};
 use enforcer_core::policy::Approver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use number::Numbers;
 pub use question::{BoundHeader, Question, QuestionId, Shown};
 
 /// How a question stands.
@@ -92,6 +97,9 @@ pub enum NotTaken {
 /// Why a question could not be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAsked {
+    /// Its number cannot be written down as given.
+    #[error("no question can be numbered")]
+    NoNumber,
     /// What the open ones show takes all the room there is for it.
     #[error("what other open questions show takes all the room")]
     NoRoom,
@@ -121,7 +129,7 @@ pub struct Approvals {
 
 #[derive(Default)]
 struct Book {
-    last: u64,
+    numbers: Numbers,
     entries: BTreeMap<QuestionId, Entry>,
 }
 
@@ -146,6 +154,22 @@ impl Approvals {
     #[must_use]
     pub fn new(key: [u8; blake3::KEY_LEN]) -> Self {
         Self { book: Arc::default(), key }
+    }
+
+    /// The same, with numbers that no daemon before gave, by the file in which they are counted. `is_first`: there
+    /// was no daemon before.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn open(
+        key: [u8; blake3::KEY_LEN],
+        numbers: &Path,
+        is_first: bool,
+        now: UnixMillis,
+    ) -> io::Result<Self> {
+        let numbers = Numbers::open(numbers, is_first, now)?;
+        let book = Book { numbers, entries: BTreeMap::new() };
+        Ok(Self { book: Arc::new(Mutex::new(book)), key })
     }
 
     /// A keyed hash of these parts, for this use only.
@@ -174,7 +198,7 @@ impl Approvals {
     /// Asks, or finds the same question where it stands already. `body` is all of it, as it may be shown.
     ///
     /// # Errors
-    /// Too many questions are open, or there is no room for what this one shows.
+    /// Too many questions are open, there is no room for what this one shows, or it cannot be numbered.
     pub fn ask(
         &self,
         question: Question,
@@ -207,8 +231,11 @@ impl Approvals {
         {
             return Err(NotAsked::NoRoom);
         }
-        book.last += 1;
-        let id = QuestionId(book.last);
+        let number = book.numbers.next().map_err(|error| {
+            tracing::error!(%error, "a question cannot be numbered");
+            NotAsked::NoNumber
+        })?;
+        let id = QuestionId(number);
         let (standing, receiver) = watch::channel(Standing::Open);
         let gone_at = Instant::now() + expire;
         let (body, seen_by) = (body.into(), BTreeSet::new());
@@ -242,6 +269,14 @@ impl Approvals {
         let book = self.book();
         let open = book.entries.iter().filter(|(_, entry)| entry.is_open());
         open.map(|(id, entry)| (*id, entry.question.clone())).collect()
+    }
+
+    /// Whether the bundle names this person for an approval that a question needs.
+    #[must_use]
+    pub fn is_for(&self, id: QuestionId, person: &Person) -> bool {
+        let book = self.book();
+        let may = book.entries.get(&id).map(|entry| entry.may.values().flatten());
+        may.is_some_and(|mut may| may.any(|one| person.is(one)))
     }
 
     /// All of one of them, for this person, who may grant it from now on if the bundle names them.

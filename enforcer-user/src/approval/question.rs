@@ -9,7 +9,7 @@ use enforcer_core::model::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Number of a question; never given twice by one daemon.
+/// Number of a question; never given twice on one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct QuestionId(pub u64);

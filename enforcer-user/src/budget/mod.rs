@@ -3,18 +3,19 @@
 //!
 //! The arithmetic is the core's. What was settled is written down within [`limits::BUDGET_SAVE_INTERVAL`]; a
 //! daemon that is killed loses the charges of that time and no more. A file that cannot be read keeps the daemon
-//! from starting: counting from nothing would give away what was spent.
+//! from starting: counters that start again at 0 would give away what was spent.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use enforcer_core::budget::{Account, Cost, Count, End, Ledger, Outcome, Reserved, Spent};
+use enforcer_core::budget::{Account, Amount, Cost, Count, End, Ledger, Outcome, Reserved, Spent};
 use enforcer_core::model::{UnixMillis, limits};
 use enforcer_core::policy::Budget;
 use tokio::sync::Notify;
+
+use crate::runtime;
 
 /// What is wrong with the file of the counters.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +33,7 @@ pub enum Error {
     },
     /// It is no file of counters.
     #[error(
-        "`{path}` holds no counters of budgets: {reason}; put a copy back, or remove it to count from nothing"
+        "`{path}` holds no counters of budgets: {reason}; put a copy back, or remove it to start again at 0"
     )]
     Damaged {
         /// The file.
@@ -112,12 +113,16 @@ impl Budgets {
         self.ledger().counts(now).map(|(account, count)| (account.clone(), *count)).collect()
     }
 
-    /// Starts a counter anew; false if there is none of this name.
+    /// What is settled of a counter; none if there is none of this name.
     #[must_use]
-    pub fn reset(&self, account: &str) -> bool {
-        let was_found = self.ledger().reset(account);
+    pub fn used(&self, account: &str) -> Option<Amount> {
+        self.ledger().used(account)
+    }
+
+    /// Takes back from a counter what it had when somebody looked: what was charged since stays.
+    pub fn reset(&self, account: &str, had: Amount) {
+        self.ledger().reset(account, had);
         self.0.changed.notify_one();
-        was_found
     }
 
     /// Writes the counters down whenever they changed; tells how each try went.
@@ -146,27 +151,20 @@ impl Budgets {
         let Some(path) = &self.0.file else { return Ok(()) };
         let text = serde_json::to_vec(&*self.ledger());
         let text = text.map_err(|error| failed("write", path)(error.into()))?;
-        let draft = path.with_extension("new");
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft);
-        let mut file = file.map_err(failed("create", &draft))?;
-        file.write_all(&text).map_err(failed("write", &draft))?;
-        file.sync_all().map_err(failed("sync", &draft))?;
-        fs::rename(&draft, path).map_err(failed("replace", path))?;
-        let folder = path.parent().unwrap_or(path);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
+        runtime::replace(path, &text).map_err(failed("replace", path))
     }
 }
 
 impl Reservation {
-    /// Ends it, and charges what the exchange did cost.
-    pub fn settle(mut self, outcome: &Outcome) {
-        self.end(outcome);
+    /// Ends it, charges what the exchange did cost, and says what that was, by counter.
+    #[must_use]
+    pub fn settle(mut self, outcome: &Outcome) -> Vec<(Account, Amount)> {
+        self.end(outcome)
     }
 
     /// Ends it for a request that is not sent.
-    pub fn give_back(self) {
-        self.settle(&Outcome::UNSENT);
+    pub fn give_back(mut self) {
+        drop(self.end(&Outcome::UNSENT));
     }
 
     /// Reserves for an answer that is known to have this many tokens by now.
@@ -181,22 +179,22 @@ impl Reservation {
             .try_for_each(|(reserved, budget)| ledger.cover(reserved, budget, answer))
     }
 
-    fn end(&mut self, outcome: &Outcome) {
+    fn end(&mut self, outcome: &Outcome) -> Vec<(Account, Amount)> {
         if self.reserved.is_empty() {
-            return;
+            return Vec::new();
         }
         let mut ledger = self.budgets.ledger();
-        for (reserved, _) in self.reserved.drain(..) {
-            ledger.settle(reserved, outcome);
-        }
+        let ended = self.reserved.drain(..);
+        let charged = ended.filter_map(|(reserved, _)| ledger.settle(reserved, outcome)).collect();
         drop(ledger);
         self.budgets.0.changed.notify_one();
+        charged
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.end(&Outcome { end: End::Broken, ..Outcome::UNSENT });
+        drop(self.end(&Outcome { end: End::Broken, ..Outcome::UNSENT }));
     }
 }
 
@@ -218,12 +216,13 @@ fn read(file: File, path: &Path) -> Result<Ledger, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use enforcer_core::model::{AgentName, BudgetName, EndpointName};
     use enforcer_core::policy::Per;
 
-    use enforcer_core::budget::{Amount, Answer};
+    use enforcer_core::budget::Answer;
     use enforcer_core::model::{Passed, Usage};
 
     use super::*;
@@ -280,7 +279,9 @@ mod tests {
         reservation.cover(8).unwrap();
         let spent = reservation.cover(9).unwrap_err();
         assert_eq!(spent.account, account("narrow"));
-        reservation.settle(&reported(2, 8));
+        let charged = reservation.settle(&reported(2, 8));
+        let amount = Amount { tokens: 10, requests: 1 };
+        assert_eq!(charged, [(account("wide"), amount), (account("narrow"), amount)]);
         assert!(budgets.reserve([(account("wide"), &wide)], cost(90), NOW).is_ok());
         assert!(budgets.reserve([(account("narrow"), &narrow)], cost(1), NOW).is_err());
     }
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!((used(0).tokens, used(1).tokens), (2 + 21, 2 + 150), "little, much");
         let passed = Passed { pieces: 60, text_bytes: 0 };
         let left = Outcome { end: End::Broken, passed, usage: None };
-        budgets.reserve(both, open, NOW).unwrap().settle(&left);
+        drop(budgets.reserve(both, open, NOW).unwrap().settle(&left));
         assert_eq!((used(0).tokens, used(1).tokens), (23 + 2 + 60, 152 + 2 + 150));
     }
 
@@ -306,7 +307,12 @@ mod tests {
         let path = folder.path().join("budgets.json");
         let limit = budget(100);
         let budgets = Budgets::open(&path).unwrap();
-        budgets.reserve([(account("b"), &limit)], cost(50), NOW).unwrap().settle(&reported(90, 0));
+        drop(
+            budgets
+                .reserve([(account("b"), &limit)], cost(50), NOW)
+                .unwrap()
+                .settle(&reported(90, 0)),
+        );
         budgets.save().unwrap();
         let again = Budgets::open(&path).unwrap();
         assert_eq!(again.counts(NOW)[0].1.used, Amount { tokens: 90, requests: 1 });

@@ -37,22 +37,24 @@ enum Command {
         /// Number of the question.
         id: u64,
     },
-    /// Let it be sent, once.
-    Grant(Choice),
+    /// Let it be sent, once. On a terminal it is shown and has to be confirmed; a script names what was shown.
+    Grant {
+        /// Number of the question.
+        id: u64,
+        /// The beginning of the digest that `show` printed: only exactly that is granted.
+        #[arg(long)]
+        digest: Option<String>,
+    },
     /// Do not let it be sent.
-    Refuse(Choice),
+    Refuse {
+        /// Number of the question.
+        id: u64,
+        /// The beginning of the digest that `show` printed: only exactly that is refused.
+        #[arg(long)]
+        digest: Option<String>,
+    },
     /// Tell of new questions until interrupted.
     Watch,
-}
-
-#[derive(Debug, clap::Args)]
-struct Choice {
-    /// Number of the question.
-    id: u64,
-    /// The beginning of the digest that was shown; an answer for something else is not taken. Without it, the
-    /// question is shown and answered at once.
-    #[arg(long)]
-    digest: Option<String>,
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
@@ -73,8 +75,21 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
                 Format::Text => output::text(&show(&found, paint)?)?,
             }
         }
-        Command::Grant(choice) => answer(&client, choice, true, args.output).await?,
-        Command::Refuse(choice) => answer(&client, choice, false, args.output).await?,
+        Command::Grant { id, digest } => {
+            let digest = match digest {
+                Some(digest) => digest.clone(),
+                None => match confirmed(&client, *id).await? {
+                    Some(digest) => digest,
+                    None => return Ok(Exit::Difference),
+                },
+            };
+            answer(&client, *id, &Answer { grants: true, digest: Some(digest) }, args.output)
+                .await?;
+        }
+        Command::Refuse { id, digest } => {
+            let refusal = Answer { grants: false, digest: digest.clone() };
+            answer(&client, *id, &refusal, args.output).await?;
+        }
         Command::Watch => watch(&client, args.output, paint).await?,
     }
     Ok(Exit::Fine)
@@ -84,30 +99,36 @@ async fn find(client: &Client, id: u64) -> Result<ShownQuestion, Failure> {
     Ok(client.get(&format!("/v1/approvals/{id}")).await?)
 }
 
-async fn answer(
-    client: &Client,
-    choice: &Choice,
-    grants: bool,
-    format: Format,
-) -> Result<(), Failure> {
-    let digest = match &choice.digest {
-        Some(digest) => digest.clone(),
-        None => {
-            let found = find(client, choice.id).await?;
-            output::note(show(&found, Paint { colors: false })?.trim_end());
-            found.open.question.digest
-        }
-    };
-    let path = format!("/v1/approvals/{}", choice.id);
-    let answered: Answered = client.post(&path, &Answer { grants, digest }).await?;
-    let text = match (grants, answered.is_open) {
+/// Shows the question to whoever is at the terminal and asks; the digest of what was shown, if it may be sent.
+async fn confirmed(client: &Client, id: u64) -> Result<Option<String>, Failure> {
+    if !output::has_person() {
+        let text =
+            "without a terminal nobody can be asked, so `--digest` has to say what is granted";
+        let hint = format!("`enforcer approval show {id}` prints the request and the digest");
+        return Err(Failure::new(Exit::Usage, text).hint(hint));
+    }
+    let found = find(client, id).await?;
+    output::note(show(&found, Paint { colors: false })?.trim_end());
+    let question = &found.open.question;
+    if output::is_yes(&format!("Send exactly this to {}, once?", visible(&question.host))) {
+        return Ok(Some(question.digest.clone()));
+    }
+    output::note(&format!(
+        "question {id} is not answered; `enforcer approval refuse {id}` refuses it"
+    ));
+    Ok(None)
+}
+
+async fn answer(client: &Client, id: u64, answer: &Answer, format: Format) -> Result<(), Failure> {
+    let answered: Answered = client.post(&format!("/v1/approvals/{id}"), answer).await?;
+    let text = match (answer.grants, answered.is_open) {
         (false, _) => "refused",
         (true, false) => "granted",
         (true, true) => "granted as far as you may; others have to, too",
     };
     match format {
         Format::Json => output::json(&answered),
-        Format::Text => output::text(&format!("question {}: {text}\n", choice.id)),
+        Format::Text => output::text(&format!("question {id}: {text}\n")),
     }
 }
 
@@ -145,7 +166,7 @@ fn line(found: &OpenQuestion, paint: Paint) -> String {
         .map(ApprovalName::as_str)
         .collect();
     format!(
-        "{}  {}  {} wants {} on {} ({}), as user {} in session {}, waits for {}, until {}\n",
+        "{}  {} UTC  {} wants {} on {} ({}), as user {} in session {}, waits for {}, until {} UTC\n",
         paint.strong(&found.id.to_string()),
         paint.faint(&moment(question.asked)),
         visible(question.agent.as_str()),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::output::{self, Format};
 use super::{Exit, Failure};
-use crate::admin::{Client, Status};
+use crate::admin::{self, AUDIT_GROUP, Client, Status, USE_GROUP};
 use crate::config::Config;
 use crate::daemon::preconditions::Precondition;
 use crate::daemon::{self, PolicyError};
@@ -80,6 +80,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
         Some(Err(error)) => Check::new("daemon", Outcome::Finding, chain(&error)),
         None => absent(is_pinned),
     });
+    checks.push(groups(admin::members));
     match args.output {
         Format::Json => output::json(&checks)?,
         Format::Text => output::text(&render(&checks))?,
@@ -142,6 +143,19 @@ fn policy(loaded: Result<Policy, PolicyError>) -> Vec<Check> {
     }
 }
 
+/// Who may use the admin API beside root. `members` says who is named in a group; none if there is no such group.
+fn groups(members: impl Fn(&str) -> Option<Vec<String>>) -> Check {
+    let grades =
+        [(USE_GROUP, "run agents and read their own sessions"), (AUDIT_GROUP, "read everything")];
+    let words = |(group, may): &(&str, &str)| match members(group).as_deref() {
+        None => format!("no group `{group}`: only root may {may}"),
+        Some([]) => format!("group `{group}`, whose members may {may}, lists nobody"),
+        Some(members) => format!("{} may {may} (group `{group}`)", members.join(", ")),
+    };
+    let words: Vec<String> = grades.iter().map(words).collect();
+    Check::new("groups", Outcome::Note, words.join("; "))
+}
+
 fn answering(status: &Status) -> Check {
     let pid = status.pid;
     if status.is_healthy {
@@ -201,6 +215,20 @@ mod tests {
         check(&[Outcome::Finding, Outcome::Note], Exit::Difference);
         check(&[Outcome::Finding, Outcome::HostCannot], Exit::HostCannot);
         check(&[Outcome::Privilege, Outcome::HostCannot], Exit::Privilege);
+    }
+
+    #[test]
+    fn who_is_in_which_group_is_said_and_is_no_finding() {
+        let found = groups(|group| match group {
+            USE_GROUP => Some(vec!["ann".to_owned(), "bob".to_owned()]),
+            _ => None,
+        });
+        assert_eq!(found.outcome, Outcome::Note);
+        assert_eq!(
+            found.text,
+            "ann, bob may run agents and read their own sessions (group `enforcer`); no group \
+             `enforcer-audit`: only root may read everything"
+        );
     }
 
     #[test]

@@ -173,7 +173,13 @@ impl From<admin::Error> for Failure {
             admin::Error::Absent { .. } => Self::new(Exit::HostCannot, text)
                 .hint("start it with `enforcer daemon`, or name its settings with --config"),
             admin::Error::Forbidden { .. } => {
-                Self::new(Exit::Privilege, text).hint("be root or in the group `enforcer`")
+                let hint = format!(
+                    "run it as root, or have root add you to the group `{}` (run agents, read your own sessions) or \
+                     `{}` (read everything): `usermod -aG GROUP USER`; then log in again",
+                    admin::USE_GROUP,
+                    admin::AUDIT_GROUP
+                );
+                Self::new(Exit::Privilege, text).hint(hint)
             }
             admin::Error::Refused { status, problem } => {
                 let exit = match status {

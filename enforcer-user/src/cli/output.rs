@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The only place that writes to stdout and stderr. Colors only on a terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead as _, IsTerminal, Read as _, Write};
 
+use enforcer_core::model::limits::CONFIRMATION_BYTES_MAX;
 use enforcer_core::policy::{Diagnostic, SourceFile, Sources};
 use serde::Serialize;
 
@@ -37,6 +38,19 @@ pub(super) fn text(text: &str) -> Result<(), Failure> {
 /// Tells something beside the data.
 pub(super) fn note(text: &str) {
     say(&format!("{text}\n"));
+}
+
+/// Asks something on the terminal; true only for `y` or `yes`.
+pub(super) fn is_yes(question: &str) -> bool {
+    say(&format!("{question} [y/N] "));
+    let mut line = String::new();
+    let read = io::stdin().lock().take(CONFIRMATION_BYTES_MAX).read_line(&mut line);
+    read.is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+/// Whether somebody can be asked: what is asked is seen, and what is typed is read.
+pub(super) fn has_person() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Tells what went wrong and what to do.

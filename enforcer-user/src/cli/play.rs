@@ -368,8 +368,8 @@ fn obligation_line(body: &EventBody, paint: Paint) -> String {
         EventBody::ApprovalAsked { exchange, question, needs, .. } => {
             format!("#{} waits for {} (question {question})", exchange.number, names(needs))
         }
-        EventBody::Audited { by, uid, session, what } => {
-            let of = session.map(|session| format!(" of session {session}")).unwrap_or_default();
+        EventBody::Audited { by, uid, of_session, what } => {
+            let of = of_session.map(|session| format!(" of session {session}")).unwrap_or_default();
             format!("{} (user {uid}) read {}{of}", visible(by), what.words())
         }
         EventBody::BudgetReset { account, by, had } => format!(
@@ -511,7 +511,7 @@ pub(super) fn visible(text: &str) -> String {
 
 /// Day and time, UTC.
 pub(super) fn moment(at: UnixMillis) -> String {
-    timestamp(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    crate::runtime::moment(at)
 }
 
 fn time(at: UnixMillis) -> String {

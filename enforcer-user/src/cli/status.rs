@@ -5,8 +5,8 @@ use enforcer_core::model::limits::STATUS_TIMEOUT;
 use enforcer_core::model::{Alarm, Fault, Launch, Mode};
 
 use super::output::{self, Format};
-use super::{Exit, Failure, play};
-use crate::admin::{Client, Error, PolicyStatus, Status};
+use super::{Exit, Failure, budget, play};
+use crate::admin::{AccountStatus, AskerStatus, Client, Error, Grade, PolicyStatus, Status};
 use crate::config::Config;
 use crate::identity;
 
@@ -122,14 +122,58 @@ fn render(status: &Status) -> String {
     for warning in &status.warnings {
         lines.push(format!("warning   {}", play::visible(warning)));
     }
-    lines.push(format!("sessions  {} alive", status.sessions.len()));
+    lines.extend(questions_line(status));
+    lines.extend(budget_lines(status));
+    lines.push(match status.sessions_of_others {
+        0 => format!("sessions  {} alive", status.sessions.len()),
+        others => {
+            format!("sessions  {} of yours alive, {others} of others", status.sessions.len())
+        }
+    });
     for session in &status.sessions {
         let launch =
             session.launch.as_ref().map_or_else(|| "unknown".to_owned(), Launch::to_string);
         lines.push(format!("          {}  {}  {launch}", session.id, session.agent));
     }
+    lines.extend(status.asker.as_ref().map(asker_line));
     lines.push(String::new());
     lines.join("\n")
+}
+
+fn questions_line(status: &Status) -> Option<String> {
+    let oldest = status.questions.oldest?;
+    let (open, oldest) = (status.questions.open, play::moment(oldest));
+    let wait = if open == 1 { "request waits" } else { "requests wait" };
+    Some(format!(
+        "approvals {open} {wait} for a person, since {oldest} UTC; `enforcer approval list`"
+    ))
+}
+
+fn budget_lines(status: &Status) -> Vec<String> {
+    let line = |found: &AccountStatus| {
+        let left = [(found.left.tokens, "tokens"), (found.left.requests, "requests")];
+        let left = left.into_iter().filter_map(|(left, unit)| Some(format!("{} {unit}", left?)));
+        let until = found.until.map(|until| format!(", until {} UTC", play::moment(until)));
+        format!(
+            "budget    {} of {}: {} left{}",
+            play::visible(&found.budget),
+            budget::whom(found),
+            left.collect::<Vec<_>>().join(" and "),
+            until.unwrap_or_default()
+        )
+    };
+    status.budgets_near_end.iter().map(line).collect()
+}
+
+/// What the asking user may do.
+fn asker_line(asker: &AskerStatus) -> String {
+    let words = |grade: &Grade| match grade {
+        Grade::Use => "start agents and read their own sessions",
+        Grade::Audit => "read everything",
+        Grade::Change => "change everything",
+    };
+    let may: Vec<&str> = asker.grades.iter().map(words).collect();
+    format!("you       user {} may {}", asker.uid, may.join(", "))
 }
 
 const fn word(is_healthy: bool) -> &'static str {

@@ -122,6 +122,12 @@ impl Config {
         self.state.join("socket-folders")
     }
 
+    /// Where the number of the last question is.
+    #[must_use]
+    pub fn questions(&self) -> PathBuf {
+        self.state.join("questions")
+    }
+
     /// The folder of all session cgroups.
     #[must_use]
     pub fn sessions(&self) -> PathBuf {

@@ -20,6 +20,7 @@ mod wiring;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use enforcer_core::model::{SessionId, limits};
 use enforcer_core::policy::Policy;
@@ -38,7 +39,7 @@ use crate::budget::Budgets;
 use crate::config::Config;
 use crate::config::place::Held;
 use crate::dns::{self, Resolver};
-use crate::enforce::{self, Attempts, Buffers, Enforcer};
+use crate::enforce::{self, Attempts, Buffers, Denials, Enforcer};
 use crate::identity::{self, Claim, Session, Sessions};
 use crate::intake::{self, Doors};
 use crate::kernel::{self, Kernel, Ports};
@@ -91,6 +92,8 @@ struct Ground {
     policy: Policy,
     claim: Claim,
     clock: Clock,
+    /// No daemon recorded anything here before.
+    is_first: bool,
 }
 
 impl Ground {
@@ -107,7 +110,8 @@ impl Ground {
         // Before anything is made or replaced that a running daemon uses.
         let claim = Claim::take(&config.sessions())?;
         admin::refuse_taken(&config.socket).map_err(|error| socket_failed(config, &error))?;
-        Ok(Self { spares, kernel, held, policy, claim, clock: Clock::system() })
+        let (clock, is_first) = (Clock::system(), !config.journal().exists());
+        Ok(Self { spares, kernel, held, policy, claim, clock, is_first })
     }
 }
 
@@ -137,7 +141,7 @@ fn open_resolver(config: &Config, policy: &Arc<ArcSwap<Policy>>) -> Result<Resol
 fn open_enforcer(
     config: &Config,
     policy: Arc<ArcSwap<Policy>>,
-    store: &Store,
+    (store, is_first): (&Store, bool),
     clock: Clock,
     resolver: &Resolver,
     anchors: &Anchors,
@@ -148,14 +152,18 @@ fn open_enforcer(
         alarms: alarms.clone(),
         policy: Arc::clone(&policy),
     });
+    let numbers = config.questions();
+    let approvals = Approvals::open(wiring::key()?, &numbers, is_first, clock.now())
+        .with_context(|| format!("failed to read `{}`", numbers.display()))?;
     Ok(Enforcer {
         policy,
         journal: store.journal(),
         upstream: Upstream::new(tls::verified_by(anchors)?, addresses),
-        approvals: Approvals::new(wiring::key()?),
+        approvals,
         buffers: Buffers::default(),
         budgets: Budgets::open(&config.budgets())?,
         attempts: Attempts::default(),
+        denials: Denials::default(),
         alarms,
         clock,
     })
@@ -183,14 +191,15 @@ impl Daemon {
         draining: &Draining,
         reload: signals::Reload,
     ) -> anyhow::Result<Self> {
-        let Ground { spares, kernel: kernel_config, held, policy, claim, clock } = ground;
+        let Ground { spares, kernel: kernel_config, held, policy, claim, clock, is_first } = ground;
         let ca = tls::Ca::open_or_create(&config.state)?;
         let trust = tls::write_trust(&config.state, &ca, &tls::system_roots())?;
         let policy = policy.with_hash_key(mask_key::open_or_create(&config.state)?);
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let resolver = open_resolver(config, &policy)?;
         let anchors = Anchors::read(&config.upstream.roots)?;
-        let enforcer = Arc::new(open_enforcer(config, policy, store, clock, &resolver, &anchors)?);
+        let enforcer = open_enforcer(config, policy, (store, is_first), clock, &resolver, &anchors);
+        let enforcer = Arc::new(enforcer?);
         watch::record_faults(&enforcer);
 
         let doors = open_doors(kernel::recorded_ports(&kernel_config)).await?;
@@ -226,22 +235,7 @@ impl Daemon {
         let selection = daemon.first_look();
         daemon.watch_endpoints(resolver.clone()).await;
         daemon.close_forgotten(ended_now);
-        let proxy = Proxy {
-            enforcer: Arc::clone(&enforcer),
-            resolver: resolver.clone(),
-            tls: tls::server_config(ca)?,
-            draining: draining.clone(),
-        };
-        let origins = wiring::KernelOrigins::new(kernel.origins(), sessions, Arc::clone(&enforcer));
-        let reception = Reception {
-            enforcer,
-            proxy,
-            resolver: resolver.clone(),
-            origins: Arc::new(origins),
-            places: intake::places(),
-            draining: draining.clone(),
-            cut: daemon.cut.subscribe(),
-        };
+        let reception = daemon.reception(&resolver, ca, draining)?;
         let served = reception.serve(doors, None);
         daemon.tasks.extend(served);
         let wanted = daemon.serve_namespaces(reception)?;
@@ -258,6 +252,33 @@ impl Daemon {
         daemon.tasks.push(runtime::spawn("policy watch", bundle));
         daemon.serve_host(listener, watch, draining, selection, told)?;
         Ok(daemon)
+    }
+
+    /// What takes in the connections of agents.
+    fn reception(
+        &self,
+        resolver: &Resolver,
+        ca: tls::Ca,
+        draining: &Draining,
+    ) -> anyhow::Result<Reception> {
+        let Host { enforcer, kernel, sessions, .. } = &*self.host;
+        let proxy = Proxy {
+            enforcer: Arc::clone(enforcer),
+            resolver: resolver.clone(),
+            tls: tls::server_config(ca)?,
+            draining: draining.clone(),
+        };
+        let (sessions, enforcer) = (Arc::clone(sessions), Arc::clone(enforcer));
+        let origins = wiring::KernelOrigins::new(kernel.origins(), sessions, Arc::clone(&enforcer));
+        Ok(Reception {
+            enforcer,
+            proxy,
+            resolver: resolver.clone(),
+            origins: Arc::new(origins),
+            places: intake::places(),
+            draining: draining.clone(),
+            cut: self.cut.subscribe(),
+        })
     }
 
     /// Before anything is served, so that who ran before the daemon is guarded when it says that it is ready.

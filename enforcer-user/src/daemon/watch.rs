@@ -77,10 +77,10 @@ pub(super) async fn keep_budgets(cx: Arc<Enforcer>) {
     kept.await;
 }
 
-/// Records repeated attempts when their window is over.
+/// Records repeated attempts and logs repeated denials when their window is over.
 pub(super) async fn record_repeats(cx: Arc<Enforcer>) {
     loop {
-        let next = cx.attempts.next_end();
+        let next = enforce::next_due(&cx);
         let wait = next.map_or(WATCH_INTERVAL, |end| end.saturating_duration_since(Instant::now()));
         tokio::time::sleep(wait.clamp(Duration::from_millis(1), WATCH_INTERVAL)).await;
         enforce::record_due(&cx);

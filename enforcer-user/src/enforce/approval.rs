@@ -23,7 +23,7 @@ use super::content::{Body, Content};
 use super::outgoing::Outgoing;
 use super::record::OpenRecord;
 use super::{Conn, Enforcer};
-use crate::approval::{Asked, BoundHeader, Outcome, Question, QuestionId};
+use crate::approval::{Asked, BoundHeader, NotAsked, Outcome, Question, QuestionId};
 use crate::runtime::{self, chain};
 
 /// Forms of which the values stand behind percent signs.
@@ -57,6 +57,9 @@ pub(super) async fn wait(
     question.expires = UnixMillis(question.asked.0.saturating_add(lasts));
     let asked = cx.approvals.ask(question.clone(), body, may, expire);
     let asked = asked.map_err(|why| {
+        if why == NotAsked::NoNumber {
+            return Denied::because(DenyReason::JournalUnavailable);
+        }
         let message = format!("{why}; send it again when some of them are answered");
         Denied { message: Some(message), ..Denied::because(DenyReason::Limit) }
     })?;

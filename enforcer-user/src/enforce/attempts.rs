@@ -79,7 +79,7 @@ impl Attempts {
 
     /// When the next record of repeats is due.
     #[must_use]
-    pub fn next_end(&self) -> Option<Instant> {
+    fn next_end(&self) -> Option<Instant> {
         self.ledger().next_end().and_then(|end| self.began.checked_add(end))
     }
 
@@ -141,16 +141,24 @@ pub fn stranger_refused(cx: &Enforcer, peer: std::net::SocketAddr) {
     network_refused(cx, SessionId::HOST, refused, None);
 }
 
-/// Records the repeats whose window is over.
+/// When the next record or line about repeats is due.
+#[must_use]
+pub fn next_due(cx: &Enforcer) -> Option<Instant> {
+    [cx.attempts.next_end(), cx.denials.next_end()].into_iter().flatten().min()
+}
+
+/// Records the repeats whose window is over, and logs those of denials.
 pub fn record_due(cx: &Enforcer) {
+    cx.denials.log_due();
     let due = cx.attempts.ledger().due(cx.attempts.began.elapsed());
     for entry in due {
         record(cx, entry);
     }
 }
 
-/// Records all repeats; for the end of the daemon.
+/// Records and logs all repeats; for the end of the daemon.
 pub fn record_all(cx: &Enforcer) {
+    cx.denials.log_all();
     let all = cx.attempts.ledger().close_all();
     for entry in all {
         record(cx, entry);
@@ -171,7 +179,7 @@ fn record(cx: &Enforcer, entry: Entry<Attempt>) {
     let repeated = Repeated::of(&entry);
     let at: UnixMillis = entry.last;
     let masker = cx.policy.load().masker_of_everything();
-    cx.journal.append_or_count(entry.session, at, entry.attempt.into_event(repeated, &masker));
+    cx.journal.append_or_count(entry.owner, at, entry.attempt.into_event(repeated, &masker));
 }
 
 /// The hook's word as one of a closed list, for the key.

@@ -12,6 +12,7 @@ use super::content::Content;
 use super::credential::{self, Credentials};
 use super::{Conn, Enforcer, mask};
 use crate::budget::Reservation;
+use crate::runtime;
 
 /// What was done.
 pub(super) struct Before {
@@ -76,18 +77,20 @@ fn reserve(
     }
     match cx.budgets.reserve(charged, Cost::of(&facts.operation), cx.clock.now()) {
         Ok(reservation) => Ok(Some(reservation)),
-        Err(spent) => {
-            tracing::info!(
-                agent = %facts.agent, account = spent.account.as_str(), "request refused: budget spent"
-            );
-            Err(no_room(&spent))
-        }
+        Err(spent) => Err(no_room(&spent)),
     }
 }
 
 /// What is said where a budget has no room.
 pub(super) fn no_room(spent: &Spent) -> Denied {
-    let message = format!("budget `{}` has no room for it", spent.budget());
+    let (budget, until) = (spent.budget(), runtime::moment(spent.until));
+    let message = match spent.is_reserved {
+        true => format!(
+            "what is left of budget `{budget}` is reserved by requests under way; send it again when some of \
+             them are over. The budget starts again at {until} UTC"
+        ),
+        false => format!("budget `{budget}` is spent; it starts again at {until} UTC"),
+    };
     Denied { message: Some(message), ..Denied::because(DenyReason::BudgetSpent) }
 }
 

@@ -13,6 +13,7 @@ mod before;
 mod buffers;
 mod content;
 mod credential;
+mod denials;
 mod deny;
 mod facts;
 mod forward;
@@ -35,9 +36,10 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 pub use answer_body::AnswerBody;
-pub use attempts::{Attempts, network_refused, record_all, record_due, stranger_refused};
+pub use attempts::{Attempts, network_refused, next_due, record_all, record_due, stranger_refused};
 use before::Before;
 pub use buffers::Buffers;
+pub use denials::{Denials, Series};
 pub use deny::answer as deny_answer;
 use forward::{Asked, forward};
 use outgoing::Outgoing;
@@ -70,6 +72,8 @@ pub struct Enforcer {
     pub budgets: Budgets,
     /// What was tried and refused below the proxy.
     pub attempts: Attempts,
+    /// What was denied, and how often.
+    pub denials: Denials,
     /// What is broken just now.
     pub alarms: Alarms,
     /// The time.

@@ -17,8 +17,8 @@ use enforcer_core::model::{
 };
 use enforcer_core::policy::Policy;
 use enforcer_core::record::{
-    BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Recorded, TextBody,
-    Unstored,
+    BodyRef, Charged, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Recorded,
+    TextBody, Unstored,
 };
 use http_body_util::BodyExt;
 use hyper::StatusCode;
@@ -27,6 +27,7 @@ use hyper::header::HeaderMap;
 
 use super::before::no_room;
 use super::content::Content;
+use super::denials::{Asking, Denials};
 use super::tee::{Kept, Tee};
 use super::{Conn, Enforcer, stored};
 use crate::budget::Reservation;
@@ -60,6 +61,9 @@ pub(super) struct OpenRecord {
     sent: Arc<AtomicBool>,
     /// Why the agent's own body did not come to its end.
     request_fault: Arc<OnceLock<DenyReason>>,
+    /// Who asked for what, until it is over or denied.
+    asking: Option<Asking>,
+    denials: Denials,
     /// What it may cost, as its request says.
     cost: Cost,
     /// What is reserved for it, until it is over.
@@ -86,16 +90,22 @@ impl OpenRecord {
         let session = conn.origin.session;
         let keeps_bodies = decision.obligations.record == RecordDepth::Full;
         let everything = policy.masker_of_everything();
-        let opening = cx.journal.reserve().await.map_err(|error| not_recorded(&error))?;
+        let asking = Asking::of(conn, &facts, &everything);
+        let refused = |error: &store::Error| {
+            let denied = Denied::because(DenyReason::JournalUnavailable);
+            cx.denials.denied(&asking, &denied, None, None, cx.clock.now());
+            not_recorded(error)
+        };
+        let opening = cx.journal.reserve().await.map_err(|error| refused(&error))?;
         let place = match denied {
             Some(_) => None,
-            None => Some(cx.journal.reserve().await.map_err(|error| not_recorded(&error))?),
+            None => Some(cx.journal.reserve().await.map_err(|error| refused(&error))?),
         };
         let agent = &conn.origin.agent;
         let (request, request_unstored) = if keeps_bodies {
             let stored =
                 stored::request(&cx.journal, agent, content, denied.is_some(), &everything).await;
-            stored.map_err(|error| not_recorded(&error))?
+            stored.map_err(|error| refused(&error))?
         } else {
             (None, None)
         };
@@ -107,14 +117,14 @@ impl OpenRecord {
         let line = format!("{} {}", content.head.method, content.head.uri.path());
         let opened = ExchangeOpened {
             exchange: id,
-            process: conn.origin.process.clone().again(&everything),
+            process: asking.process.clone(),
             destination: recorded(&conn.origin.destination.to_string()),
-            host: recorded(&conn.target.host),
+            host: asking.host.clone(),
             request_line: recorded(&line),
             facts,
             facts_cut,
             decision: decision.clone(),
-            denied,
+            denied: denied.clone(),
             request,
             request_unstored,
             masked: content.masked,
@@ -122,15 +132,41 @@ impl OpenRecord {
         let is_request_to_come = opened.request.is_none() && opened.request_unstored.is_none();
         let opened = EventBody::ExchangeOpened(Box::new(opened));
         let durable = opening.record_durable(session, started, opened);
+        cx.denials.judged(&asking, decision, denied.is_some());
         // From here on it is in the queue, so it is closed whatever becomes of the wait.
         content.is_judged.store(true, Ordering::Release);
-        let mut record = Self {
+        let is_kept = (keeps_bodies, is_request_to_come);
+        let mut record = Self::begun(cx, (id, place), asking, everything, (started, cost), is_kept);
+        // Before the wait, in which the agent may leave.
+        if let Some(denied) = denied {
+            record.tell(&denied, None);
+        }
+        match durable.wait().await {
+            Ok(()) => Ok(record),
+            Err(error) => {
+                let denied = Denied::because(DenyReason::JournalUnavailable);
+                record.close(ExchangeOutcome::Denied(denied));
+                Err(not_recorded(&error))
+            }
+        }
+    }
+
+    /// The record of an exchange of which nothing was seen yet.
+    fn begun(
+        cx: &Enforcer,
+        (id, place): (ExchangeId, Option<Place>),
+        asking: Asking,
+        everything: Masker,
+        (started, cost): (UnixMillis, Cost),
+        (keeps_bodies, is_request_to_come): (bool, bool),
+    ) -> Self {
+        Self {
             id,
             place,
             journal: cx.journal.clone(),
             clock: cx.clock.clone(),
-            agent: agent.clone(),
-            masker: everything.clone(),
+            agent: asking.agent.clone(),
+            masker: everything,
             started,
             keeps_bodies,
             keeps_answer: keeps_bodies,
@@ -140,19 +176,13 @@ impl OpenRecord {
             bytes_up: Arc::default(),
             sent: Arc::default(),
             request_fault: Arc::default(),
+            asking: Some(asking),
+            denials: cx.denials.clone(),
             cost,
             reservation: None,
             passed: Passed::default(),
             head_bytes: 0,
             closed: closed(id),
-        };
-        match durable.wait().await {
-            Ok(()) => Ok(record),
-            Err(error) => {
-                let denied = Denied::because(DenyReason::JournalUnavailable);
-                record.close(ExchangeOutcome::Denied(denied));
-                Err(not_recorded(&error))
-            }
         }
     }
 
@@ -202,12 +232,7 @@ impl OpenRecord {
         self.passed = passed;
         let Some(reservation) = &mut self.reservation else { return Ok(()) };
         let text_bytes = passed.text_bytes.saturating_add(self.head_bytes);
-        reservation.cover(Passed { text_bytes, ..passed }.tokens()).map_err(|spent| {
-            tracing::info!(
-                exchange = %self.id, account = spent.account.as_str(), "answer cut: budget spent"
-            );
-            no_room(&spent)
-        })
+        reservation.cover(Passed { text_bytes, ..passed }.tokens()).map_err(|spent| no_room(&spent))
     }
 
     /// The same where nothing is cut any more.
@@ -248,7 +273,10 @@ impl OpenRecord {
             let before = self.closed.detail.take().map(|detail| format!("{detail}; "));
             self.detail(before.unwrap_or_default() + &said);
         }
-        reservation.settle(&outcome);
+        let charged = reservation.settle(&outcome).into_iter();
+        self.closed.charged = charged
+            .map(|(account, amount)| Charged { account: account.as_str().to_owned(), amount })
+            .collect();
     }
 
     fn status(&mut self, status: StatusCode) {
@@ -336,8 +364,19 @@ impl OpenRecord {
         self.close(ExchangeOutcome::Denied(denied));
     }
 
+    /// Counts the denial and logs it, once.
+    fn tell(&mut self, denied: &Denied, detail: Option<Recorded>) {
+        if let Some(asking) = self.asking.take() {
+            self.denials.denied(&asking, denied, Some(self.id), detail, self.clock.now());
+        }
+    }
+
     fn close(&mut self, outcome: ExchangeOutcome) {
         self.settle(outcome == ExchangeOutcome::Completed);
+        if let ExchangeOutcome::Denied(denied) = &outcome {
+            let detail = self.closed.detail.clone();
+            self.tell(denied, detail);
+        }
         let Some(place) = self.place.take() else { return };
         let now = self.clock.now();
         let mut closed = std::mem::replace(&mut self.closed, closed(self.id));

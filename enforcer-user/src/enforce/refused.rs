@@ -5,6 +5,7 @@ use enforcer_core::model::{Denied, DenyReason, Mode, SessionId};
 use enforcer_core::record::{EventBody, Process, Recorded};
 
 use super::Enforcer;
+use super::denials::{Asking, CONNECTION, NO_ENDPOINT};
 use crate::intake::Origin;
 
 /// A text that an agent may have chosen, as it may be recorded and logged now.
@@ -21,15 +22,23 @@ pub fn connection_refused(
     denied: Denied,
     detail: Option<String>,
 ) {
+    let endpoint = server_name.as_deref().and_then(|name| {
+        let policy = cx.policy.load();
+        policy.endpoint(name, origin.destination.port()).map(|found| found.name.to_string())
+    });
     let server_name = server_name.map(|name| recorded(cx, &name));
     // An error may quote what it met.
     let detail = detail.map(|detail| recorded(cx, &detail));
     let (process, destination) = origin_of(cx, origin);
-    tracing::info!(
-        agent = %origin.agent, pid = process.pid, comm = ?process.comm, %destination,
-        server_name = server_name.as_deref().unwrap_or("-"), reason = denied.reason.code(),
-        detail = detail.as_deref().unwrap_or("-"), "connection refused"
-    );
+    let asking = Asking {
+        agent: origin.agent.clone(),
+        session: origin.session,
+        process: process.clone(),
+        endpoint: endpoint.unwrap_or_else(|| NO_ENDPOINT.to_owned()),
+        host: server_name.clone().unwrap_or_else(|| destination.clone()),
+        action: CONNECTION,
+    };
+    cx.denials.denied(&asking, &denied, None, detail.clone(), cx.clock.now());
     let mode = Mode::Enforce;
     let event =
         EventBody::ConnectionRefused { process, destination, server_name, denied, detail, mode };

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The passed-through connection as an exchange: the action `connect`, judged by the same policy.
 
-use enforcer_core::model::{Connect, DenyReason, ExchangeId, Facts, Operation};
+use enforcer_core::model::{Connect, Denied, DenyReason, ExchangeId, Facts, Operation};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::record::{EventBody, ExchangeOpened, Recorded, RecordedFacts};
 
+use super::denials::Asking;
 use super::{Conn, Enforcer};
 use crate::runtime::Clock;
 use crate::store::Place;
@@ -58,7 +59,11 @@ pub async fn tunnel(
     let decision = policy.decide(&facts);
     let denied = decision.is_refusal().then(|| decision.denied());
     let session = conn.origin.session;
+    let masker = policy.masker_of_everything();
+    let asking = Asking::of(conn, &facts, &masker);
     let unavailable = |error| {
+        let denied = Denied::because(DenyReason::JournalUnavailable);
+        cx.denials.denied(&asking, &denied, None, None, cx.clock.now());
         tracing::error!(%error, "tunnel refused: it cannot be recorded");
         DenyReason::JournalUnavailable
     };
@@ -66,13 +71,16 @@ pub async fn tunnel(
     let place = cx.journal.reserve().await.map_err(unavailable)?;
     let id = cx.journal.next_exchange(session);
     let is_denied = denied.is_some();
-    let masker = policy.masker_of_everything();
+    cx.denials.judged(&asking, &decision, is_denied);
+    if let Some(denied) = &denied {
+        cx.denials.denied(&asking, denied, Some(id), None, cx.clock.now());
+    }
     let Target { host, port, .. } = &conn.target;
     let opened = ExchangeOpened {
         exchange: id,
-        process: conn.origin.process.clone().again(&masker),
+        process: asking.process.clone(),
         destination: Recorded::of(&conn.origin.destination.to_string(), &masker),
-        host: Recorded::of(host, &masker),
+        host: asking.host.clone(),
         request_line: Recorded::of(&format!("CONNECT {host}:{port}"), &masker),
         facts: RecordedFacts::of(facts, &masker),
         facts_cut: false,
