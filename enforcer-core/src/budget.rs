@@ -98,6 +98,14 @@ pub struct Count {
     pub reserved: Amount,
 }
 
+impl Count {
+    fn spent(&self, account: &Account, budget: &Budget, needs: Amount) -> Spent {
+        let Budget { tokens, requests, .. } = *budget;
+        let Self { until, used, reserved, .. } = *self;
+        Spent { account: account.clone(), until, tokens, requests, used, reserved, needs }
+    }
+}
+
 /// A reservation: given back by [`Ledger::settle`], once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserved {
@@ -123,12 +131,22 @@ pub struct Spent {
     pub account: Account,
     /// When its next window begins.
     pub until: UnixMillis,
+    /// Tokens that the budget allows in a window, if it counts them.
+    pub tokens: Option<u64>,
+    /// Requests that it allows in a window, if it counts them.
+    pub requests: Option<u64>,
+    /// What was used in this window.
+    pub used: Amount,
+    /// What exchanges under way have reserved.
+    pub reserved: Amount,
+    /// What the refused one needs at least.
+    pub needs: Amount,
 }
 
 impl Spent {
     /// Name of the budget.
     #[must_use]
-    pub fn budget(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.account.as_str().split('/').next().unwrap_or_default()
     }
 }
@@ -182,7 +200,9 @@ impl Ledger {
         let has_requests = budget.requests.is_none_or(|most| before.requests <= most);
         let room = room.filter(|room| has_requests && *room >= cost.answer.needs(answer));
         let Some(room) = room else {
-            return Err(Spent { account: account.clone(), until: count.until });
+            let tokens = cost.request.saturating_add(cost.answer.needs(answer));
+            let needs = Amount { tokens, requests: 1 };
+            return Err(count.spent(account, budget, needs));
         };
         let (account, since, covered) = (account.clone(), count.since, answer.min(room));
         let reserved = Reserved { account, since, cost, answer, covered };
@@ -211,7 +231,8 @@ impl Ledger {
         let beyond = if is_over { 0 } else { reserved.answer.saturating_sub(reserved.covered) };
         let others = count.used.plus(count.reserved).tokens.saturating_sub(beyond);
         if budget.tokens.is_some_and(|most| others.saturating_add(more) > most) {
-            return Err(Spent { account: reserved.account.clone(), until: count.until });
+            let needs = Amount { tokens: more, requests: 0 };
+            return Err(count.spent(&reserved.account, budget, needs));
         }
         if is_over {
             count.used = count.used.plus(Amount { tokens: more, requests: 0 });

@@ -21,6 +21,7 @@ mod disk;
 mod drain;
 mod environment;
 mod first_start;
+mod follow;
 mod guest;
 mod input;
 mod kernel_faults;

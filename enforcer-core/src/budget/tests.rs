@@ -128,7 +128,7 @@ fn a_reservation_grows_as_long_as_there_is_room_and_all_of_it_comes_back() {
     ledger.cover(&mut reserved, &budget, 40).unwrap();
     ledger.cover(&mut reserved, &budget, 80).unwrap();
     let spent = ledger.cover(&mut reserved, &budget, 81).unwrap_err();
-    assert_eq!((spent.budget(), spent.until), ("daily", UnixMillis(DAY)));
+    assert_eq!((spent.name(), spent.until), ("daily", UnixMillis(DAY)));
     assert!(ledger.reserve(&account, &budget, cost(1), NOW).is_err());
     ledger.give_back(reserved);
     assert!(ledger.reserve(&account, &budget, cost(100), NOW).is_ok());

@@ -5,7 +5,7 @@ use enforcer_core::model::limits::STATUS_TIMEOUT;
 use enforcer_core::model::{Alarm, Fault, Launch, Mode};
 
 use super::output::{self, Format};
-use super::{Exit, Failure, play};
+use super::{Exit, Failure, paint};
 use crate::admin::{Client, Error, PolicyStatus, Status};
 use crate::config::Config;
 use crate::identity;
@@ -68,10 +68,10 @@ async fn silent(args: &Args, client: &Client, error: &Error) -> Result<Exit, Fai
 }
 
 fn alarm_lines(alarm: &Alarm) -> [String; 2] {
-    let since = alarm.since.map(|since| format!(" since {} UTC", play::moment(since)));
+    let since = alarm.since.map(|since| format!(" since {} UTC", paint::moment(since)));
     let since = since.unwrap_or_default();
     [
-        format!("fault     {}{since}: {}", alarm.name.name(), play::visible(&alarm.detail)),
+        format!("fault     {}{since}: {}", alarm.name.name(), paint::visible(&alarm.detail)),
         format!("          {}", alarm.advice),
     ]
 }
@@ -120,7 +120,7 @@ fn render(status: &Status) -> String {
         None => format!("tier      {}", status.tier),
     });
     for warning in &status.warnings {
-        lines.push(format!("warning   {}", play::visible(warning)));
+        lines.push(format!("warning   {}", paint::visible(warning)));
     }
     lines.push(format!("sessions  {} alive", status.sessions.len()));
     for session in &status.sessions {

@@ -27,6 +27,7 @@ use hyper::header::HeaderMap;
 
 use super::before::no_room;
 use super::content::Content;
+use super::refusal::Refusal;
 use super::tee::{Kept, Tee};
 use super::{Conn, Enforcer, stored};
 use crate::budget::Reservation;
@@ -81,25 +82,26 @@ impl OpenRecord {
         content: &mut Content,
         facts: Facts,
         decision: &Decision,
-        denied: Option<Denied>,
+        refusal: Option<Refusal>,
     ) -> Result<Self, NotRecorded> {
         let session = conn.origin.session;
         let keeps_bodies = decision.obligations.record == RecordDepth::Full;
         let everything = policy.masker_of_everything();
         let opening = cx.journal.reserve().await.map_err(|error| not_recorded(&error))?;
-        let place = match denied {
+        let place = match refusal {
             Some(_) => None,
             None => Some(cx.journal.reserve().await.map_err(|error| not_recorded(&error))?),
         };
         let agent = &conn.origin.agent;
         let (request, request_unstored) = if keeps_bodies {
             let stored =
-                stored::request(&cx.journal, agent, content, denied.is_some(), &everything).await;
+                stored::request(&cx.journal, agent, content, refusal.is_some(), &everything).await;
             stored.map_err(|error| not_recorded(&error))?
         } else {
             (None, None)
         };
         let cost = Cost::of(&facts.operation);
+        let (denied, cause) = refusal.map_or((None, None), |it| (Some(it.denied), it.cause));
         let (facts, facts_cut) = stored::facts(&cx.journal, agent, facts, &everything);
         let id = cx.journal.next_exchange(session);
         let started = cx.clock.now();
@@ -115,6 +117,7 @@ impl OpenRecord {
             facts_cut,
             decision: decision.clone(),
             denied,
+            cause,
             request,
             request_unstored,
             masked: content.masked,
@@ -198,7 +201,7 @@ impl OpenRecord {
     }
 
     /// What was seen of the answer so far; an error if no budget covers it.
-    pub(super) fn passed(&mut self, passed: Passed) -> Result<(), Denied> {
+    pub(super) fn passed(&mut self, passed: Passed) -> Result<(), Refusal> {
         self.passed = passed;
         let Some(reservation) = &mut self.reservation else { return Ok(()) };
         let text_bytes = passed.text_bytes.saturating_add(self.head_bytes);
@@ -206,7 +209,7 @@ impl OpenRecord {
             tracing::info!(
                 exchange = %self.id, account = spent.account.as_str(), "answer cut: budget spent"
             );
-            no_room(&spent)
+            no_room(&spent, &self.masker)
         })
     }
 
@@ -326,13 +329,18 @@ impl OpenRecord {
     }
 
     /// It was refused, at the decision or after it.
-    pub(super) fn denied(mut self, denied: Denied, status: StatusCode) {
+    pub(super) fn denied(mut self, refusal: Refusal, status: StatusCode) {
         self.status(status);
-        self.close(ExchangeOutcome::Denied(denied));
+        self.refused(refusal);
     }
 
     /// It broke after its head was out: the agent has the status of the provider.
-    pub(super) fn broken(mut self, denied: Denied) {
+    pub(super) fn broken(mut self, refusal: Refusal) {
+        self.refused(refusal);
+    }
+
+    fn refused(&mut self, Refusal { denied, cause }: Refusal) {
+        self.closed.cause = cause;
         self.close(ExchangeOutcome::Denied(denied));
     }
 
@@ -418,6 +426,7 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
     ExchangeClosed {
         exchange,
         outcome: ExchangeOutcome::Aborted,
+        cause: None,
         status: None,
         request: None::<BodyRef>,
         response: None,
