@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The passed-through connection as an exchange: the action `connect`, judged by the same policy.
 
-use enforcer_core::model::{Connect, DenyReason, ExchangeId, Facts, Operation};
+use enforcer_core::model::{Connect, Denied, DenyReason, ExchangeId, Facts, Operation};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::record::{EventBody, ExchangeOpened, Recorded, RecordedFacts};
 
