@@ -106,6 +106,15 @@ pub struct Count {
     pub reserved: Amount,
 }
 
+impl Count {
+    fn spent(&self, account: &Account, budget: &Budget, needs: Amount, is_reserved: bool) -> Spent {
+        let Budget { tokens, requests, .. } = *budget;
+        let Self { until, used, reserved, .. } = *self;
+        let account = account.clone();
+        Spent { account, until, is_reserved, tokens, requests, used, reserved, needs }
+    }
+}
+
 /// A reservation: given back by [`Ledger::settle`], once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserved {
@@ -135,6 +144,16 @@ pub struct Spent {
     pub until: UnixMillis,
     /// True if it would have room but for what other exchanges under way reserve.
     pub is_reserved: bool,
+    /// Tokens that the budget allows in a window, if it counts them.
+    pub tokens: Option<u64>,
+    /// Requests that it allows in a window, if it counts them.
+    pub requests: Option<u64>,
+    /// What was used in this window.
+    pub used: Amount,
+    /// What exchanges under way have reserved.
+    pub reserved: Amount,
+    /// What the refused one needs at least.
+    pub needs: Amount,
 }
 
 impl Spent {
@@ -196,7 +215,9 @@ impl Ledger {
         };
         let Some(room) = room_beside(count.used.plus(count.reserved)) else {
             let is_reserved = room_beside(count.used).is_some();
-            return Err(Spent { account: account.clone(), until: count.until, is_reserved });
+            let tokens = cost.request.saturating_add(cost.answer.needs(answer));
+            let needs = Amount { tokens, requests: 1 };
+            return Err(count.spent(account, budget, needs, is_reserved));
         };
         let (account, since, covered) = (account.clone(), count.since, answer.min(room));
         let later = 0;
@@ -229,8 +250,8 @@ impl Ledger {
             let own = if is_over { 0 } else { reserved.amount().tokens };
             let alone = count.used.tokens.saturating_add(own).saturating_sub(beyond);
             let is_reserved = budget.tokens.is_some_and(|most| alone.saturating_add(more) <= most);
-            let (account, until) = (reserved.account.clone(), count.until);
-            return Err(Spent { account, until, is_reserved });
+            let needs = Amount { tokens: more, requests: 0 };
+            return Err(count.spent(&reserved.account, budget, needs, is_reserved));
         }
         if is_over {
             count.used = count.used.plus(Amount { tokens: more, requests: 0 });

@@ -6,6 +6,7 @@
 //! together. [`of_request`] takes all three for a request that is there already. Nothing here waits, and
 //! nothing is half known: what the codec does not understand is `opaque`.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::mask::{DetectorSet, Masker, unescaped};
@@ -28,6 +29,15 @@ pub struct Head<'h> {
     pub query: Option<&'h str>,
     /// Headers in the order they came, names in lower case.
     pub headers: Vec<(&'h str, &'h [u8])>,
+}
+
+/// Where something stands in the head of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'h> {
+    /// In the name or the value of the header of this name.
+    Header(&'h str),
+    /// In the path or the query.
+    Line,
 }
 
 /// Who asks where, and by whose rules.
@@ -186,35 +196,44 @@ impl Head<'_> {
     pub fn detect(&self, detectors: &DetectorSet) -> BTreeSet<DetectorName> {
         let mut look = detectors.look();
         if !detectors.is_empty() {
-            self.read(|text| look.text(text));
+            self.read(|_place, text| look.text(text));
         }
         look.names()
     }
 
-    /// True if the masker would change something in path, query or headers. They cannot be masked without
-    /// changing what the request means.
+    /// The first place in path, query or headers where the masker would change something, if there is one. They
+    /// cannot be masked without changing what the request means.
     #[must_use]
-    pub fn is_touched(&self, masker: &Masker) -> bool {
-        let mut is_touched = false;
-        self.read(|text| is_touched = is_touched || masker.mask_text(text).count > 0);
-        is_touched
+    pub fn touched(&self, masker: &Masker) -> Option<Place<'_>> {
+        let mut touched = None;
+        self.read(|place, text| {
+            if touched.is_none() && masker.mask_text(text).count > 0 {
+                touched = Some(place);
+            }
+        });
+        touched
     }
 
     /// Calls back with everything in it that is a text, in every way in which somebody may read it.
-    fn read(&self, mut back: impl FnMut(&str)) {
+    fn read<'a>(&'a self, mut back: impl FnMut(Place<'a>, &str)) {
         let line = std::iter::once(self.path).chain(self.query);
         let line = line.flat_map(|raw| VIEWS.map(|view| view(raw)));
-        let headers = self.headers.iter().filter(|(name, _)| !CREDENTIALS.contains(name));
-        // A name is a text, too, where a family takes any that begin in its way.
-        let names = self.headers.iter().map(|(name, _)| (*name).to_owned());
-        let values = headers.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
-        let fields = names.chain(values).flat_map(|text| {
-            let as_json = unescaped(&text).into_owned();
-            VIEWS.map(|view| view(&text)).into_iter().chain([as_json]).collect::<Vec<_>>()
+        let line = line.map(|text| (Place::Line, text));
+        let fields = self.headers.iter().flat_map(|(name, value)| {
+            // A name is a text, too, where a family takes any that begin in its way.
+            let value = (!CREDENTIALS.contains(name)).then(|| String::from_utf8_lossy(value));
+            let texts = std::iter::once((*name).to_owned()).chain(value.map(Cow::into_owned));
+            texts
+                .flat_map(|text| {
+                    let as_json = unescaped(&text).into_owned();
+                    VIEWS.map(|view| view(&text)).into_iter().chain([as_json]).collect::<Vec<_>>()
+                })
+                .map(|text| (Place::Header(name), text))
+                .collect::<Vec<_>>()
         });
-        for text in line.chain(fields) {
+        for (place, text) in line.chain(fields) {
             for (from, to) in json_places(&text) {
-                back(text.get(from..to.unwrap_or(text.len())).unwrap_or_default());
+                back(place, text.get(from..to.unwrap_or(text.len())).unwrap_or_default());
             }
         }
     }
@@ -367,8 +386,8 @@ mod tests {
         let check = |path: &str, header: (&str, &str)| {
             let headers = [header];
             let head = head(path, &headers);
-            assert_eq!(head.is_touched(&masker), !head.detect(&detectors).is_empty());
-            head.is_touched(&masker)
+            assert_eq!(head.touched(&masker).is_some(), !head.detect(&detectors).is_empty());
+            head.touched(&masker).is_some()
         };
         assert!(check("/v1/x?user=ann@example.com", ("accept", "*/*")));
         assert!(check("/v1/x?user=ann%40example.com&x=%zz", ("accept", "*/*")));
@@ -403,12 +422,12 @@ mod tests {
         ] {
             let headers = [header];
             let head = head("/v1/x", &headers);
-            assert!(head.is_touched(&masker), "{header:?}");
+            assert_eq!(head.touched(&masker), Some(Place::Header(header.0)), "{header:?}");
             assert!(!head.detect(&detectors).is_empty(), "{header:?}");
         }
         let usual =
             [("user-agent", "OpenAI/Python 1.99.0"), ("x-stainless-runtime-version", "3.11.7")];
-        assert!(!head("/v1/x", &usual).is_touched(&masker));
+        assert!(head("/v1/x", &usual).touched(&masker).is_none());
     }
 
     #[test]
@@ -472,8 +491,8 @@ mod tests {
         let check = |path: &str, header: &str| {
             let headers = [("x-note", header)];
             let head = head(path, &headers);
-            assert_eq!(head.is_touched(&masker), !head.detect(&detectors).is_empty());
-            head.is_touched(&masker)
+            assert_eq!(head.touched(&masker).is_some(), !head.detect(&detectors).is_empty());
+            head.touched(&masker).is_some()
         };
         let json = r#"{"c":"4111\u00201111\u00201111\u00201111"}"#;
         let coded = json.replace('{', "%7B").replace('"', "%22").replace('\\', "%5C");

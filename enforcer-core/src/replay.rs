@@ -215,6 +215,7 @@ mod tests {
                 ..Obligations::default()
             },
             observed: vec![],
+            would: None,
             mode: Mode::Enforce,
             because: vec![RuleId::new("r")],
             errors: vec![],
@@ -248,6 +249,7 @@ mod tests {
             facts_cut: false,
             decision,
             denied: None,
+            cause: None,
             request: None,
             request_unstored: None,
             masked: 0,

@@ -6,25 +6,29 @@
     reason = "a test stops at the first thing that is not as expected"
 )]
 
+mod why;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
-    AgentName, Chat, Decision, Denied, DenyReason, Effect, EndpointName, ExchangeId, Facts,
-    Obligations, Operation, PolicyVersion, RecordDepth, RuleId, SessionId, UnixMillis,
+    AgentName, ApprovalName, Chat, Decision, Denied, DenyReason, Effect, EndpointName, ExchangeId,
+    Facts, Mode, Obligations, Operation, PolicyVersion, RecordDepth, RuleId, SessionId, UnixMillis,
 };
 use enforcer_core::record::{
     BodyRef, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, NetworkRefused, Process,
     RecordedFacts, Repeated, SessionOpened, Technique, Unstored,
 };
+use enforcer_user::cli::paint::Paint;
 use enforcer_user::cli::source::Source;
 use enforcer_user::cli::{Exit, replay, session};
 use enforcer_user::store::{Config, Journal, Store};
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+const PLAIN: Paint = Paint { colors: false };
 const SESSION: SessionId = SessionId::from_u64(0x1234);
 
 #[derive(Parser)]
@@ -58,7 +62,7 @@ impl Recorded {
         let line = Line::try_parse_from([&["enforcer"], words].concat());
         let source = Source::offline(&self.journal()).expect("a stopped journal");
         let answer = match line.unwrap_or_else(|error| panic!("{words:?}: {error}")) {
-            Line::Session(args) => block_on(session::answer(&args, &source, None, false)),
+            Line::Session(args) => block_on(session::answer(&args, &source, None, NOW, PLAIN)),
             Line::Replay(args) => {
                 let folder = PathBuf::from(
                     words.iter().skip_while(|w| **w != "--policies").nth(1).expect("DIR"),
@@ -137,12 +141,14 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
             obligations: Obligations::default(),
             because: rules,
             observed: vec![],
-            mode: enforcer_core::model::Mode::Enforce,
+            would: None,
+            mode: Mode::Enforce,
             errors: vec![],
             message: None,
             policy: PolicyVersion::new("v1"),
         },
         denied,
+        cause: None,
         request: Some(request),
         request_unstored: None,
         masked: u64::from(effect == Effect::Allow),
@@ -153,6 +159,7 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
     ExchangeClosed {
         exchange,
         outcome: ExchangeOutcome::Completed,
+        cause: None,
         status: Some(200),
         request: None,
         response: None,
@@ -208,7 +215,11 @@ fn the_list_counts_what_happened() {
     let line = text.lines().find(|line| line.starts_with("0000000000001234")).expect("the session");
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[1], "support");
-    assert_eq!(words[4..8], ["2", "1", "1", "1"], "exchanges, denied, masked, refused");
+    assert_eq!(
+        words[5..11],
+        ["2", "1", "0", "1", "1", "1"],
+        "exchanges, denied, would deny, masked, refused, bypass"
+    );
     assert!(line.ends_with("python agent.py"));
 }
 
@@ -220,9 +231,12 @@ fn why_explains_a_recorded_exchange_by_the_evaluator_and_in_the_words_of_the_den
     let (exit, text) = recorded.ask(&denied);
     assert_eq!(exit, Exit::Difference);
     for part in [
-        "POST /v1/chat/completions",
-        "recorded: deny, because no rule permits it (policy v1)",
-        "told: Denied by Enforcer, not by the provider: the policy of this host does not permit this request (no rule permits it): ask the data team [exchange 0000000000001234-2]",
+        "POST /v1/chat/completions to api.openai.com",
+        "outcome: denied at the step `rules`: the policy of this host does not permit this request [policy]",
+        "fact: denied because no rule permits it [policy]",
+        "fact: message: ask the data team",
+        "the agent received: Denied by Enforcer, not by the provider: the policy of this host does not permit this request (no rule permits it): ask the data team [exchange 0000000000001234-2]",
+        "rules: deny, because no rule permits it (policy v1)",
         "explains it, not the one that decided; it decides the same",
         "deny: agent `support`, action `chat`, endpoint `openai`",
         "facts: model = \"gpt-9\"",
@@ -230,6 +244,7 @@ fn why_explains_a_recorded_exchange_by_the_evaluator_and_in_the_words_of_the_den
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    // Another bundle would allow it, and it was denied all the same.
     let wider = recorded.bundle("\"gpt-4.1\", \"gpt-9\"");
     let (exit, text) = recorded.ask(&[
         "session",
@@ -240,12 +255,28 @@ fn why_explains_a_recorded_exchange_by_the_evaluator_and_in_the_words_of_the_den
         "--output",
         "json",
     ]);
-    assert_eq!(exit, Exit::Fine);
+    assert_eq!(exit, Exit::Difference);
     let why: serde_json::Value = serde_json::from_str(&text).expect("json");
+    assert_eq!((&why["outcome"], &why["step"]), (&"denied".into(), &"rules".into()));
     assert_eq!(why["recorded"]["effect"], "deny");
     assert_eq!(why["same_version"], false);
     assert_eq!(why["explanation"]["decision"]["effect"], "allow");
     assert_eq!(why["explanation"]["rules"][0]["outcome"], "matched");
+}
+
+#[test]
+fn why_needs_no_bundle_and_notes_one_of_the_settings_that_cannot_be_read() {
+    let recorded = Recorded::new();
+    let (exit, text) = recorded.ask(&["session", "why", "0000000000001234-1"]);
+    assert_eq!(exit, Exit::Fine);
+    assert!(text.contains("outcome: answered with status 200\n"), "{text}");
+    let source = Source::offline(&recorded.journal()).expect("a stopped journal");
+    let exchange = ExchangeId { session: SESSION, number: 2 };
+    let ask = |by| block_on(session::why(&source, exchange, by, PLAIN, false));
+    let (exit, text) = ask(session::By::Settings(Path::new("/none"))).expect("an answer");
+    assert_eq!(exit, Exit::Difference);
+    assert!(text.contains("note: the rules are not explained: "), "{text}");
+    assert!(ask(session::By::Given(Path::new("/none"))).is_err(), "that bundle was asked for");
 }
 
 #[test]
@@ -254,7 +285,7 @@ fn why_of_an_exchange_that_is_not_recorded_is_a_failure_with_a_hint() {
     let line = Line::try_parse_from(["enforcer", "session", "why", "0000000000001234-9"]);
     let Ok(Line::Session(args)) = line else { panic!("a session command") };
     let source = Source::offline(&recorded.journal()).expect("a stopped journal");
-    let failure = block_on(session::answer(&args, &source, None, false)).expect_err("unknown");
+    let failure = block_on(session::answer(&args, &source, None, NOW, PLAIN)).expect_err("unknown");
     assert!(format!("{failure:?}").contains("no exchange `0000000000001234-9` is recorded"));
 }
 
@@ -267,7 +298,7 @@ fn the_play_shows_the_conversation_and_the_refusals_in_order() {
         "allowed by chat",
         "user  write to [email]",
         "assistant  done \\u{1b}[2J",
-        "DENIED policy: ask the data team",
+        "DENIED because no rule permits it [policy]: ask the data team",
         "use the large one",
         "WAY AROUND refused raw_socket: inet/raw/255",
         "session ended",
@@ -321,6 +352,122 @@ fn a_body_that_is_not_whole_is_never_shown_as_if_it_were() {
 }
 
 #[test]
+fn show_and_play_take_an_exchange_and_show_who_asked_and_all_of_it_on_demand() {
+    let recorded = Recorded::new();
+    let (_, text) = recorded.ask(&["session", "show", "0000000000001234"]);
+    let user = "session began as agent support, user ";
+    assert!(text.contains(user) && text.contains("1000"), "{text}");
+    let (_, text) = recorded.ask(&["session", "show", "0000000000001234-1"]);
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.contains(user), "whose it is: {text}");
+    assert!(
+        text.contains("#1 answered with status 200 in 12 ms") && !text.contains("#2"),
+        "{text}"
+    );
+    let (_, text) = recorded.ask(&["session", "play", "0000000000001234-2"]);
+    assert!(text.contains("use the large one") && !text.contains("write to"), "{text}");
+    let (_, text) = recorded.ask(&["session", "play", "0000000000001234-2", "--full"]);
+    assert!(text.contains("\"content\": \"use the large one\""), "{text}");
+    let source = Source::offline(&recorded.journal()).expect("a stopped journal");
+    for id in ["0000000000001234-9", "0000000000000099-1", "host"] {
+        let line = Line::try_parse_from(["enforcer", "session", "show", id]);
+        let Ok(Line::Session(args)) = line else { panic!("parsed") };
+        let answer = block_on(session::answer(&args, &source, None, NOW, PLAIN));
+        assert!(format!("{answer:?}").contains("is recorded"), "{id}: {answer:?}");
+    }
+}
+
+#[test]
+fn the_list_is_chosen_by_time_agent_user_denials_and_number() {
+    let recorded = Recorded::new();
+    block_on(async {
+        let store = Store::open(&Config::at(recorded.journal()), NOW).expect("a journal");
+        let journal = store.journal();
+        for (number, agent, uid) in [(0x2000, "coder", 0), (0x3000, "coder", 1001)] {
+            let opened = SessionOpened {
+                launch: None,
+                agent: AgentName::new(agent),
+                process: Process::new(78, uid, "sh"),
+                command: vec!["sh".into(), "-c".into(), "first\nsecond".into()],
+                policy: PolicyVersion::new("v1"),
+                selected: None,
+            };
+            let at = UnixMillis(NOW.0 + 3_600_000);
+            let opened = EventBody::SessionOpened(opened);
+            journal.append(SessionId::from_u64(number), at, opened).await.expect("taken");
+        }
+        store.close().await.expect("sealed");
+    });
+    let ids = |more: &[&str]| {
+        let words = [&["session", "list", "--output", "json"], more].concat();
+        let list: serde_json::Value = serde_json::from_str(&recorded.ask(&words).1).expect("JSON");
+        let ids = list.as_array().expect("a list").iter();
+        ids.map(|it| it["id"].as_str().expect("an id").trim_start_matches('0').to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&[]), ["1234", "2000", "3000"], "the newest last");
+    assert_eq!(ids(&["--agent", "coder"]), ["2000", "3000"]);
+    assert_eq!(ids(&["--user", "1001"]), ["3000"]);
+    assert_eq!(ids(&["--user", "root"]), ["2000"]);
+    assert_eq!(ids(&["--denied"]), ["1234"]);
+    assert_eq!(ids(&["--limit", "2"]), ["2000", "3000"]);
+    assert_eq!(ids(&["--since", "1h"]), ["1234", "2000", "3000"]);
+    assert_eq!(ids(&["--since", "2026-09-21T14:40:00Z"]), ["2000", "3000"]);
+    assert_eq!(ids(&["--agent", "support", "--limit", "0"]), [""; 0]);
+    let (_, text) = recorded.ask(&["session", "list", "--agent", "coder"]);
+    assert_eq!(text.lines().count(), 3, "one line for each session: {text}");
+    assert!(text.contains("sh -c first\\u{a}second (running)"), "{text}");
+}
+
+#[test]
+fn what_is_only_observed_is_counted_and_shown_as_what_would_be_done() {
+    let recorded = Recorded::new();
+    let session = SessionId::from_u64(0x5000);
+    block_on(async {
+        let store = Store::open(&Config::at(recorded.journal()), NOW).expect("a journal");
+        let journal = store.journal();
+        let append = async |body| journal.append(session, NOW, body).await.expect("taken");
+        for (effect, approvals) in [(Effect::Deny, &[][..]), (Effect::Allow, &["lead", "legal"])] {
+            let exchange = journal.next_exchange(session);
+            let opened = opened(exchange, "gpt-9", effect, body(&journal, "{}"));
+            let EventBody::ExchangeOpened(mut judged) = opened else { panic!("opened") };
+            judged.denied = None;
+            judged.masked = 0;
+            judged.decision.mode = Mode::Observe;
+            let approvals = approvals.iter().map(|name| ApprovalName::new(*name));
+            judged.decision.obligations.approvals = approvals.collect();
+            append(EventBody::ExchangeOpened(judged)).await;
+        }
+        append(EventBody::ConnectionRefused {
+            process: process(),
+            destination: "192.0.2.1:443".into(),
+            server_name: Some("pypi.org".into()),
+            denied: Denied::because(DenyReason::NotAnEndpoint),
+            detail: None,
+            mode: Mode::Observe,
+        })
+        .await;
+        store.close().await.expect("sealed");
+    });
+    let (_, text) = recorded.ask(&["session", "list", "--output", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let observed = &list[1];
+    assert_eq!((&observed["would_deny"], &observed["denied"]), (&2.into(), &0.into()), "{text}");
+    assert_eq!(observed["connections_refused"], 0);
+    let (_, text) = recorded.ask(&["session", "show", "0000000000005000"]);
+    for part in [
+        "sent on, observed only: would be denied because no rule permits it",
+        "allowed by chat, observed only: would wait for lead, legal (chat)",
+        "would be refused: connection to 192.0.2.1:443 (pypi.org)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let (exit, text) = recorded.ask(&["session", "why", "0000000000005000-1", "--output", "json"]);
+    let why: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((exit, &why["would_deny"]), (Exit::Fine, &true.into()));
+}
+
+#[test]
 fn the_play_says_why_there_is_no_text_where_the_rules_ask_for_facts_only() {
     let recorded = Recorded::new();
     block_on(async {
@@ -364,7 +511,7 @@ fn verify_is_clean_and_names_the_record_after_one_byte_was_changed() {
     let recorded = Recorded::new();
     let (exit, text) = recorded.ask(&["session", "verify"]);
     assert_eq!(exit, Exit::Fine, "{text}");
-    assert!(text.contains("1 sessions, 6 records, 3 bodies: everything is as it was written"));
+    assert!(text.contains("1 session, 6 records, 3 bodies: everything is as it was written"));
 
     let period = fs::read_dir(recorded.journal().join("periods")).expect("periods").next();
     let engine = period.expect("one").expect("entry").path().join("sled/db");
@@ -419,6 +566,6 @@ fn a_session_that_is_not_recorded_is_a_usage_error() {
     let source = Source::offline(&recorded.journal()).expect("a stopped journal");
     let line = Line::try_parse_from(["enforcer", "session", "play", "0000000000000099"]);
     let Ok(Line::Session(args)) = line else { panic!("parsed") };
-    assert!(block_on(session::answer(&args, &source, None, false)).is_err());
+    assert!(block_on(session::answer(&args, &source, None, NOW, PLAIN)).is_err());
     assert!(Line::try_parse_from(["enforcer", "session", "play", "99"]).is_err());
 }

@@ -21,6 +21,7 @@ mod disk;
 mod drain;
 mod environment;
 mod first_start;
+mod follow;
 mod grades;
 mod guest;
 mod input;

@@ -123,7 +123,7 @@ async fn a_provider_does_not_refuse_in_our_name() {
         assert!(!head.headers.contains_key("content-encoding"));
         // Where it has to be masked, the refusal is ours and has our mark.
         let is_ours = head.headers.contains_key("x-enforcer-denied");
-        assert!(is_ours != answer.contains("withheld"), "{answer}");
+        assert!(is_ours != answer.contains("is withheld"), "{answer}");
         assert!(!answer.contains("enforcer_budget_spent"), "{answer}");
     }
 }

@@ -38,3 +38,4 @@ mod sent;
 mod shared;
 mod stored;
 mod upstream;
+mod why;

@@ -119,14 +119,13 @@ impl Page<'_> {
             }
             None => text.push_str("\n| value | meaning |\n|---|---|\n"),
         }
-        for Variant { word, docs, content } in variants {
+        for variant in variants {
+            let Variant { word, docs, content } = variant;
             match (tag, content) {
-                (Some(tag), Content::Value(Written::Name(name))) => {
-                    let Shape::Object(fields) = &self.named(name).shape else { continue };
+                (Some(tag), _) => {
                     text.push_str(&format!("\n`{tag}` is `{word}`: {docs}\n"));
-                    self.table(fields, text);
+                    self.variant(variant, text);
                 }
-                (Some(tag), _) => text.push_str(&format!("\n`{tag}` is `{word}`: {docs}\n")),
                 (None, Content::Nothing) => text.push_str(&format!("| `\"{word}\"` | {docs} |\n")),
                 (None, Content::Value(inner)) => {
                     let kind = self.kind(inner);

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use enforcer_core::model::DenyReason;
 use enforcer_tests::repository;
 
 use crate::text::{Source, expect_none, quoted, read, sources, table};
@@ -13,20 +14,24 @@ const NOT_TESTED: &str = "not yet tested";
 const TIERS: &[&str] = &["kernel", "launcher", "lsm", "not stopped"];
 
 #[test]
-fn every_deny_reason_is_documented_and_no_other() {
-    let source = read("enforcer-core/src/model/deny.rs");
-    let codes = source
-        .lines()
-        .skip_while(|line| !line.contains("fn code("))
-        .take_while(|line| *line != "    }")
-        .filter_map(|line| line.split_once("=> \"")?.1.split('"').next());
-    let codes: BTreeSet<String> = codes.map(str::to_owned).collect();
-    assert!(codes.len() > 10, "the codes were found: {codes:?}");
-    let documented: BTreeSet<String> = table("docs/deny-reasons.md", "Why something was refused")
+fn every_deny_reason_is_documented_with_the_step_and_the_advice_that_commands_show() {
+    let cells = |reason: DenyReason| {
+        let status = reason.http_status().to_string();
+        let [code, step] = [reason.code(), reason.step().word()].map(str::to_owned);
+        (format!("`{code}`"), status, step, reason.advice().to_owned())
+    };
+    let codes: Vec<_> = DenyReason::ALL.map(cells).into();
+    let rows = table("docs/deny-reasons.md", "Why something was refused");
+    let documented: Vec<_> = rows
         .iter()
-        .map(|row| row.first().unwrap().trim_matches('`').to_owned())
+        .map(|row| {
+            let [code, status, step, _meaning, advice] = row.as_slice() else {
+                panic!("five cells: {row:?}")
+            };
+            (code.clone(), status.clone(), step.clone(), advice.clone())
+        })
         .collect();
-    assert_eq!(codes, documented, "codes in enforcer-core and in docs/deny-reasons.md");
+    assert_eq!(codes, documented, "reasons in enforcer-core and in docs/deny-reasons.md");
 }
 
 #[test]

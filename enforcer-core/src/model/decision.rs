@@ -108,6 +108,19 @@ impl Obligations {
         self
     }
 
+    /// What is demanded here and not there; how much is kept is left out.
+    #[must_use]
+    pub fn beyond(&self, other: &Self) -> Self {
+        Self {
+            mask_request: self.mask_request.difference(&other.mask_request).cloned().collect(),
+            mask_response: self.mask_response.difference(&other.mask_response).cloned().collect(),
+            approvals: self.approvals.difference(&other.approvals).cloned().collect(),
+            budgets: self.budgets.difference(&other.budgets).cloned().collect(),
+            credentials: self.credentials.difference(&other.credentials).cloned().collect(),
+            ..Self::none()
+        }
+    }
+
     /// The order of the lattice: whether everything that `other` demands is demanded here.
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
@@ -128,6 +141,15 @@ impl Mode {
     }
 }
 
+/// What would be decided under other circumstances.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Would {
+    /// May it happen.
+    pub effect: Effect,
+    /// What would have to be done.
+    pub obligations: Obligations,
+}
+
 /// The answer for one exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
@@ -143,6 +165,9 @@ pub struct Decision {
     /// Rules in observe mode that would have decided otherwise or with more obligations; they decided nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<RuleId>,
+    /// What would be decided if the rules in `observed` counted; none where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<Box<Would>>,
     /// What became of it.
     #[serde(default, skip_serializing_if = "Mode::is_enforce")]
     pub mode: Mode,
@@ -154,6 +179,33 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// What is not done because the bundle or some rules observe: the effect that would hold if nothing only
+    /// observed, and the obligations that would come on top; none where everything is done.
+    #[must_use]
+    pub fn undone(&self) -> Option<Would> {
+        let decided = || Would { effect: self.effect, obligations: self.obligations.clone() };
+        let full = self.would.as_deref().cloned().unwrap_or_else(decided);
+        let done = if self.is_refusal() { Effect::Deny } else { Effect::Allow };
+        let beyond = match full.effect {
+            Effect::Allow => full.obligations.beyond(&self.owed()),
+            Effect::Deny => Obligations::none(),
+        };
+        let is_done = full.effect == done && beyond == Obligations::none();
+        (!is_done).then_some(Would { effect: full.effect, obligations: beyond })
+    }
+
+    /// Whether it would be denied, and is not, because the bundle or some rules only observe.
+    #[must_use]
+    pub fn would_deny(&self) -> bool {
+        self.undone().is_some_and(|undone| undone.effect == Effect::Deny)
+    }
+
+    /// The rules by which [`Self::undone`] would be so; empty where no rule would permit it.
+    #[must_use]
+    pub fn undone_by(&self) -> &[RuleId] {
+        if self.would.is_some() { &self.observed } else { &self.because }
+    }
+
     /// Whether the exchange is refused: a denial that is carried out.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -211,6 +263,47 @@ mod tests {
                 assert!(c.includes(&join(&a, &b)), "the least one");
             }
             assert_eq!(a.includes(&b), join(&a, &b) == a, "order and join agree");
+            let rest = a.beyond(&b);
+            assert!(a.includes(&rest) && join(&rest, &b).includes(&a.beyond(&Obligations::none())));
+        }
+    }
+
+    fn decision(effect: Effect, mode: Mode, would: Option<Effect>) -> Decision {
+        let approvals =
+            || Obligations { approvals: [ApprovalName::new("lead")].into(), ..Obligations::none() };
+        let would = would.map(|effect| Box::new(Would { effect, obligations: approvals() }));
+        Decision {
+            effect,
+            obligations: Obligations::none(),
+            because: vec![],
+            errors: vec![],
+            observed: vec![],
+            would,
+            mode,
+            message: None,
+            policy: PolicyVersion::new("v"),
+        }
+    }
+
+    #[test]
+    fn what_is_only_observed_is_what_would_be_done_beyond_what_is_done() {
+        use Effect::{Allow, Deny};
+        use Mode::{Enforce, Observe};
+        for (decision, undone, would_deny) in [
+            (decision(Allow, Enforce, None), None, false),
+            (decision(Deny, Enforce, None), None, false),
+            (decision(Allow, Observe, None), None, false),
+            (decision(Deny, Observe, None), Some((Deny, 0)), true),
+            (decision(Allow, Enforce, Some(Deny)), Some((Deny, 0)), true),
+            (decision(Allow, Enforce, Some(Allow)), Some((Allow, 1)), false),
+            (decision(Deny, Enforce, Some(Deny)), None, false),
+            (decision(Deny, Enforce, Some(Allow)), Some((Allow, 1)), false),
+            (decision(Allow, Observe, Some(Allow)), Some((Allow, 1)), false),
+        ] {
+            let found = decision.undone();
+            let found = found.map(|would| (would.effect, would.obligations.approvals.len()));
+            assert_eq!(found, undone, "{decision:?}");
+            assert_eq!(decision.would_deny(), would_deny, "{decision:?}");
         }
     }
 }

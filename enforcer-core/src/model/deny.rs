@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RuleId;
+use super::{RuleId, Step};
 
 /// Stable reason codes. They are part of the wire answer, the record and the docs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ pub enum DenyReason {
     Policy,
     /// The bytes are not the protocol of the endpoint.
     ProtocolError,
-    /// The request had to be masked and could not be understood.
+    /// The request has to be masked and cannot be.
     RequestUndecodable,
-    /// The answer had to be masked and could not be understood.
+    /// The answer has to be read or masked and cannot be.
     ResponseUndecodable,
     /// The client hello names no server.
     SniMissing,
@@ -59,6 +59,33 @@ pub enum DenyReason {
 }
 
 impl DenyReason {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 23] = [
+        Self::ApprovalNotShowable,
+        Self::ApprovalPending,
+        Self::ApprovalRefused,
+        Self::AuthorityMismatch,
+        Self::BudgetSpent,
+        Self::CaUntrusted,
+        Self::CredentialUnavailable,
+        Self::Draining,
+        Self::Internal,
+        Self::JournalUnavailable,
+        Self::Limit,
+        Self::NotAnEndpoint,
+        Self::OriginUnknown,
+        Self::Policy,
+        Self::ProtocolError,
+        Self::RequestUndecodable,
+        Self::ResponseUndecodable,
+        Self::SniMissing,
+        Self::UpgradeUnsupported,
+        Self::UpstreamCertificate,
+        Self::UpstreamName,
+        Self::UpstreamProtocol,
+        Self::UpstreamUnreachable,
+    ];
+
     /// The code as written on the wire and in the record.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -118,6 +145,119 @@ impl DenyReason {
         }
     }
 
+    /// The step at which a request is refused for this reason.
+    #[must_use]
+    pub const fn step(self) -> Step {
+        match self {
+            Self::ApprovalNotShowable | Self::ApprovalPending | Self::ApprovalRefused => {
+                Step::Approval
+            }
+            Self::AuthorityMismatch
+            | Self::CaUntrusted
+            | Self::NotAnEndpoint
+            | Self::SniMissing => Step::Connection,
+            Self::BudgetSpent => Step::Budget,
+            Self::CredentialUnavailable => Step::Credential,
+            Self::Draining | Self::Internal => Step::Daemon,
+            Self::JournalUnavailable => Step::Record,
+            Self::Limit => Step::Limits,
+            Self::OriginUnknown => Step::Identity,
+            Self::Policy => Step::Rules,
+            Self::ProtocolError | Self::UpgradeUnsupported => Step::Decode,
+            Self::RequestUndecodable => Step::Mask,
+            Self::ResponseUndecodable => Step::Answer,
+            Self::UpstreamCertificate
+            | Self::UpstreamName
+            | Self::UpstreamProtocol
+            | Self::UpstreamUnreachable => Step::Upstream,
+        }
+    }
+
+    /// What to do about it, whatever caused it. The column of `docs/deny-reasons.md` is the same text; where the
+    /// record has a cause, its advice is more exact.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::ApprovalNotShowable => {
+                "send less in one request, as text, or permit such requests without a person"
+            }
+            Self::ApprovalPending => {
+                "send the same request again when the question is granted: `enforcer approval list`"
+            }
+            Self::ApprovalRefused => "ask the person who refused it",
+            Self::AuthorityMismatch => "send each host's requests on its own connection",
+            Self::BudgetSpent => {
+                "name a smaller bound of the answer (`max_tokens`), wait for exchanges under way or for the \
+                 next window, or ask for a larger budget; `enforcer budget list` shows what is left"
+            }
+            Self::CaUntrusted => {
+                "start it with `enforcer run`, which sets the trust variables; a client that pins is refused, \
+                 not decrypted"
+            }
+            Self::CredentialUnavailable => {
+                "make the secret readable for the daemon, and put one credential into each header"
+            }
+            Self::Draining => "try again when the daemon runs",
+            Self::Internal => "report it with the exchange's id",
+            Self::JournalUnavailable => "look at disk space and the daemon's log",
+            Self::Limit => "send less at once, and without pauses",
+            Self::NotAnEndpoint => "name it in `policy.toml`, if it is wanted",
+            Self::OriginUnknown => "do not dial the proxy's port",
+            Self::Policy => {
+                "change what is asked, or the rule that forbids it; where no rule permits it, write one that does, if it \
+                 is wanted"
+            }
+            Self::ProtocolError => {
+                "send a whole and valid request; write names of headers with letters, digits and `-`"
+            }
+            Self::RequestUndecodable => {
+                "remove the text from the header, the path or the query in which it stands; send a body that has to be \
+                 masked as plain JSON of the API"
+            }
+            Self::ResponseUndecodable => {
+                "ask for an answer that can be read, or report the provider"
+            }
+            Self::SniMissing => "connect by name, not by address",
+            Self::UpgradeUnsupported => "use the API's plain requests",
+            Self::UpstreamCertificate => "look at `[upstream] roots`",
+            Self::UpstreamName => "look at the host's resolver and `[upstream.resolve]`",
+            Self::UpstreamProtocol => "report the provider, with the detail in the record",
+            Self::UpstreamUnreachable => {
+                "look at the host's network, and whether the provider is up"
+            }
+        }
+    }
+
+    /// How the sentence for the agent begins. Every beginning names Enforcer, so that nobody takes it for the
+    /// provider's, and says what became of the request.
+    #[must_use]
+    pub const fn lead(self) -> &'static str {
+        match self {
+            Self::ResponseUndecodable | Self::UpstreamProtocol => "Enforcer withheld the answer",
+            Self::UpstreamCertificate | Self::UpstreamName | Self::UpstreamUnreachable => {
+                "Enforcer has no answer to pass on"
+            }
+            Self::ApprovalNotShowable
+            | Self::ApprovalPending
+            | Self::ApprovalRefused
+            | Self::AuthorityMismatch
+            | Self::BudgetSpent
+            | Self::CaUntrusted
+            | Self::CredentialUnavailable
+            | Self::Draining
+            | Self::Internal
+            | Self::JournalUnavailable
+            | Self::Limit
+            | Self::NotAnEndpoint
+            | Self::OriginUnknown
+            | Self::Policy
+            | Self::ProtocolError
+            | Self::RequestUndecodable
+            | Self::SniMissing
+            | Self::UpgradeUnsupported => "Denied by Enforcer, not by the provider",
+        }
+    }
+
     /// One sentence for the agent's developer. Never holds a path, another rule or matched text.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
@@ -141,8 +281,8 @@ impl DenyReason {
             Self::OriginUnknown => "the origin of this connection is unknown",
             Self::Policy => "the policy of this host does not permit this request",
             Self::ProtocolError => "the request is not valid for this endpoint",
-            Self::RequestUndecodable => "the request had to be masked and could not be understood",
-            Self::ResponseUndecodable => "the answer had to be masked and could not be understood",
+            Self::RequestUndecodable => "the request has to be masked and cannot be",
+            Self::ResponseUndecodable => "the answer has to be read or masked and cannot be",
             Self::SniMissing => "the TLS client hello names no server",
             Self::UpgradeUnsupported => {
                 "protocol upgrades are not supported through this enforcement point"

@@ -85,6 +85,8 @@ pub struct SessionId(u64);
 impl SessionId {
     /// Session 0 belongs to the daemon: it carries what happens outside any agent.
     pub const HOST: Self = Self(0);
+    /// How people may write [`Self::HOST`].
+    pub const HOST_WORD: &str = "host";
 
     /// Builds an id from the start time and 20 random bits.
     #[must_use]
@@ -135,7 +137,10 @@ fn parts(text: &str) -> Option<(SessionId, Option<u64>)> {
         None => (text, None),
     };
     let is_hex = session.len() == 16 && session.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let session = is_hex.then(|| u64::from_str_radix(session, 16).ok()).flatten()?;
+    let session = match session {
+        SessionId::HOST_WORD => SessionId::HOST.0,
+        _ => is_hex.then(|| u64::from_str_radix(session, 16).ok()).flatten()?,
+    };
     let Some(number) = number else { return Some((SessionId(session), None)) };
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let number = is_number.then(|| number.parse().ok()).flatten()?;
@@ -211,6 +216,8 @@ mod tests {
         assert_eq!(early.to_string().parse(), Ok(early));
         let exchange = ExchangeId { session: late, number: 12 };
         assert_eq!(exchange.to_string().parse(), Ok(exchange));
+        assert_eq!("host".parse(), Ok(SessionId::HOST));
+        assert_eq!("host-3".parse(), Ok(ExchangeId { session: SessionId::HOST, number: 3 }));
     }
 
     #[test]

@@ -218,6 +218,10 @@ pub const AUDIT_WINDOW: Duration = Duration::from_secs(600);
 pub const AUDIT_ACTS_MAX: usize = 4096;
 /// Time for the admin API to answer the command line.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time between two rounds in which `session follow` asks for what is new.
+pub const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+/// Sessions that `session follow` reads in one round; of more, the newest.
+pub const FOLLOW_SESSIONS_MAX: usize = 128;
 /// Words and signs of one rule; Cedar follows a rule by recursion.
 pub const RULE_TOKENS_MAX: usize = 4096;
 /// Depth to which one rule is nested.

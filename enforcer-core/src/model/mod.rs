@@ -12,10 +12,11 @@ mod fault;
 mod ids;
 mod launch;
 pub mod limits;
+mod step;
 
 pub use api::{Batch, Embed, FileRead, FineTune, Image, Speech, TraceExport, Upload};
 pub use capture::Capture;
-pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth};
+pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth, Would};
 pub use deny::{Denied, DenyReason};
 pub(crate) use facts::Rewrite;
 pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Passed, Usage};
@@ -25,3 +26,4 @@ pub use ids::{
     MaskName, NotAnId, PolicyVersion, RuleId, SessionId, UnixMillis,
 };
 pub use launch::{Lack, Launch, LaunchMode};
+pub use step::Step;

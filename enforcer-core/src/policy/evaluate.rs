@@ -14,7 +14,7 @@ use crate::mask::{DetectorSet, HashKey, Masker};
 use crate::model::{
     AgentName, ApprovalName, BudgetName, Capture, CredentialName, Decision, DetectorName, Effect,
     EndpointName, Facts, LaunchMode, MaskName, Mode, Obligations, PolicyVersion, RecordDepth,
-    RuleId, limits,
+    RuleId, Would, limits,
 };
 
 use super::diagnostic::Place;
@@ -74,6 +74,26 @@ struct Verdict<'p> {
     because: Vec<&'p Rule>,
     errors: Vec<&'p Rule>,
     observed: Vec<&'p Rule>,
+    /// Of the observed rules those whose evaluation erred.
+    observed_errors: bool,
+}
+
+impl Verdict<'_> {
+    /// What would be decided if the rules in observe mode counted.
+    fn would(&self) -> Option<Would> {
+        if self.observed.is_empty() {
+            return None;
+        }
+        let (permits, forbids): (Vec<&Rule>, Vec<&Rule>) =
+            self.because.iter().chain(&self.observed).partition(|rule| rule.is_permit);
+        let is_allowed = self.errors.is_empty()
+            && !self.observed_errors
+            && forbids.is_empty()
+            && !permits.is_empty();
+        let effect = if is_allowed { Effect::Allow } else { Effect::Deny };
+        let obligations = if is_allowed { join(&permits) } else { Obligations::default() };
+        Some(Would { effect, obligations })
+    }
 }
 
 impl Policy {
@@ -322,6 +342,7 @@ impl Policy {
             because,
             errors: ids(&verdict.errors),
             observed: ids(&verdict.observed),
+            would: verdict.would().map(Box::new),
             mode: self.inventory.mode,
             message,
             policy: self.version.clone(),
@@ -358,10 +379,14 @@ impl Policy {
         // Cedar's own answer: a forbid wins, and without a permit it is denied.
         verdict.is_allowed = forbids.is_empty() && !permits.is_empty();
         verdict.because = if verdict.is_allowed { permits } else { forbids };
-        // One that errs would deny, so it counts, too.
-        let counts = |rule: &&Rule| question.holds(rule).unwrap_or(true);
-        let observed = slice.observed.iter().filter_map(|index| self.rules.get(*index));
-        verdict.observed = observed.filter(counts).collect();
+        for rule in slice.observed.iter().filter_map(|index| self.rules.get(*index)) {
+            let holds = question.holds(rule);
+            verdict.observed_errors |= holds.is_err();
+            // One that errs would deny, so it counts, too.
+            if holds.unwrap_or(true) {
+                verdict.observed.push(rule);
+            }
+        }
         verdict
     }
 

@@ -22,7 +22,7 @@ pub fn error_body(denied: &Denied, exchange: Option<ExchangeId>) -> Value {
 /// The sentence a developer reads: who refused, why, which rules, the operator's words, the exchange.
 #[must_use]
 pub fn sentence(denied: &Denied, exchange: Option<ExchangeId>) -> String {
-    let mut text = format!("Denied by Enforcer, not by the provider: {}", denied.reason.sentence());
+    let mut text = format!("{}: {}", denied.reason.lead(), denied.reason.sentence());
     let rules: Vec<String> = denied.rules.iter().map(|rule| format!("`{rule}`")).collect();
     match (rules.as_slice(), denied.reason) {
         ([], DenyReason::Policy) => text.push_str(" (no rule permits it)"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recorded, RecordedFacts, Technique};
+use super::{Cause, Recorded, RecordedFacts, Technique};
 use crate::budget::Amount;
 use crate::mask::Masker;
 use crate::model::{
@@ -165,6 +165,12 @@ pub enum EventBody {
         bytes_up: u64,
         /// Bytes to the agent.
         bytes_down: u64,
+        /// Why it never began, where the server could not be reached.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        denied: Option<Denied>,
+        /// What the operator needs to know beyond that reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<Recorded>,
     },
 }
 
@@ -191,6 +197,34 @@ impl Audited {
             Self::Bodies => "stored bodies",
             Self::Events => "the events",
             Self::Sessions => "the list of sessions",
+        }
+    }
+}
+
+impl EventBody {
+    /// The exchange that it is about, if it is about one.
+    #[must_use]
+    pub fn exchange(&self) -> Option<ExchangeId> {
+        match self {
+            Self::ApprovalAnswered { exchange, .. }
+            | Self::ApprovalAsked { exchange, .. }
+            | Self::TunnelClosed { exchange, .. } => Some(*exchange),
+            Self::ExchangeClosed(closed) => Some(closed.exchange),
+            Self::ExchangeOpened(opened) => Some(opened.exchange),
+            Self::Audited { .. }
+            | Self::BudgetReset { .. }
+            | Self::ConnectionRefused { .. }
+            | Self::ConnectionsCut { .. }
+            | Self::EventsLost { .. }
+            | Self::FaultBegan { .. }
+            | Self::FaultEnded { .. }
+            | Self::JournalRecovered { .. }
+            | Self::KernelEventsLost { .. }
+            | Self::NetworkRefused(_)
+            | Self::PolicyLoaded { .. }
+            | Self::ResolveRefused { .. }
+            | Self::SessionClosed {}
+            | Self::SessionOpened(_) => None,
         }
     }
 }
@@ -368,6 +402,9 @@ pub struct ExchangeOpened {
     /// The refusal that the agent received, where it was denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<Denied>,
+    /// What that refusal is about, where its reason does not say all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// The request as it goes upstream, without what is hidden in the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<BodyRef>,
@@ -386,6 +423,9 @@ pub struct ExchangeClosed {
     pub exchange: ExchangeId,
     /// How.
     pub outcome: ExchangeOutcome,
+    /// What a refusal is about, where its reason does not say all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// HTTP status that the agent received, where one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,

@@ -4,7 +4,9 @@
 mod allowance;
 mod attempt;
 mod canonical;
+mod cause;
 mod chain;
+mod ending;
 mod event;
 mod frame;
 mod ledger;
@@ -15,7 +17,9 @@ mod verify;
 pub use allowance::{AllowanceBounds, Allowances, Spent};
 pub use attempt::{Hook, Refusal, SocketFacts, Technique, technique};
 pub use canonical::{CanonicalError, decode, encode};
+pub use cause::{AnswerFault, Cause, Limited, Shortage, ShownFault};
 pub use chain::{Chain, Hash, Head, NotAHash};
+pub use ending::{Ending, Refused};
 pub use event::{
     Audited, BodyRef, Charged, Details, Event, EventBody, ExchangeClosed, ExchangeOpened,
     ExchangeOutcome, NetworkRefused, Process, Repeated, Selected, SessionOpened, Unstored,

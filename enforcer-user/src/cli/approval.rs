@@ -9,7 +9,7 @@ use std::time::Duration;
 use enforcer_core::model::{ApprovalName, limits};
 
 use super::output::{self, Format};
-use super::play::{Paint, moment, visible};
+use super::paint::{Paint, moment, visible};
 use super::{Exit, Failure};
 use crate::admin::{Answer, Answered, Client, OpenQuestion, ShownQuestion};
 use crate::approval::{BoundHeader, QuestionId};

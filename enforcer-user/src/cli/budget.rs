@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use enforcer_core::budget::Amount;
 
 use super::output::{self, Format};
-use super::play::{moment, visible};
+use super::paint::{moment, visible};
 use super::{Exit, Failure};
 use crate::admin::{AccountStatus, Client};
 use crate::config::Config;

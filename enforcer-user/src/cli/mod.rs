@@ -10,12 +10,11 @@ mod daemon;
 mod doctor;
 mod failure;
 mod output;
-mod play;
+pub mod paint;
 pub mod policy;
 pub mod replay;
 mod run;
 pub mod session;
-mod session_why;
 pub mod source;
 mod status;
 mod uninstall;
@@ -57,7 +56,7 @@ enum Command {
     Replay(replay::Args),
     /// Start a command as an agent.
     Run(run::Args),
-    /// List, show, play, verify and explain recorded sessions.
+    /// List, follow, show, play, verify and explain recorded sessions.
     Session(session::Args),
     /// Show the state at a glance.
     Status(status::Args),

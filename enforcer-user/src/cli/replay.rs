@@ -12,7 +12,7 @@ use enforcer_core::record::Event;
 use enforcer_core::replay::{Change, Difference, Replay, Report};
 
 use super::output::{self, Format};
-use super::play::{Paint, moment, visible};
+use super::paint::{Paint, moment, visible};
 use super::session::{bar, before, json};
 use super::source::Source;
 use super::{Exit, Failure};
@@ -26,8 +26,8 @@ pub struct Args {
     /// Folder of the other bundle.
     #[arg(long, value_name = "DIR")]
     policies: PathBuf,
-    /// Only what happened since then: `90s`, `15m`, `12h`, `7d`, `2w`.
-    #[arg(long, value_name = "AGO")]
+    /// Only what happened since then: `90s`, `15m`, `12h`, `7d`, `2w`, or a time as in RFC 3339.
+    #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
@@ -68,8 +68,9 @@ pub async fn answer(
 pub(super) fn since(ago: Option<&str>, now: UnixMillis) -> Result<UnixMillis, Failure> {
     let Some(ago) = ago else { return Ok(UnixMillis(0)) };
     before(now, ago).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("`{ago}` is not a time ago"))
-            .hint("write a number and one of s, m, h, d, w: `--since 7d`")
+        Failure::new(Exit::Usage, format!("`{ago}` is not a time")).hint(
+            "write a number and one of s, m, h, d, w, or a day: `--since 7d`, `--since 2026-01-31`",
+        )
     })
 }
 

@@ -91,6 +91,15 @@ impl Source {
         Ok(events)
     }
 
+    /// True if a daemon is there that still records.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        match self {
+            Self::Live(_) => true,
+            Self::Offline(_) => false,
+        }
+    }
+
     /// The content of a body that this event names, proven by its name; or, in words, why it is not there.
     pub(super) async fn body(&self, event: &Event, body: &BodyRef) -> Result<Vec<u8>, String> {
         match self {

@@ -5,7 +5,7 @@ use enforcer_core::model::limits::STATUS_TIMEOUT;
 use enforcer_core::model::{Alarm, Fault, Launch, Mode};
 
 use super::output::{self, Format};
-use super::{Exit, Failure, budget, play};
+use super::{Exit, Failure, budget, paint};
 use crate::admin::{AccountStatus, AskerStatus, Client, Error, Grade, PolicyStatus, Status};
 use crate::config::Config;
 use crate::identity;
@@ -68,10 +68,10 @@ async fn silent(args: &Args, client: &Client, error: &Error) -> Result<Exit, Fai
 }
 
 fn alarm_lines(alarm: &Alarm) -> [String; 2] {
-    let since = alarm.since.map(|since| format!(" since {} UTC", play::moment(since)));
+    let since = alarm.since.map(|since| format!(" since {} UTC", paint::moment(since)));
     let since = since.unwrap_or_default();
     [
-        format!("fault     {}{since}: {}", alarm.name.name(), play::visible(&alarm.detail)),
+        format!("fault     {}{since}: {}", alarm.name.name(), paint::visible(&alarm.detail)),
         format!("          {}", alarm.advice),
     ]
 }
@@ -120,7 +120,7 @@ fn render(status: &Status) -> String {
         None => format!("tier      {}", status.tier),
     });
     for warning in &status.warnings {
-        lines.push(format!("warning   {}", play::visible(warning)));
+        lines.push(format!("warning   {}", paint::visible(warning)));
     }
     lines.extend(questions_line(status));
     lines.extend(budget_lines(status));
@@ -142,7 +142,7 @@ fn render(status: &Status) -> String {
 
 fn questions_line(status: &Status) -> Option<String> {
     let oldest = status.questions.oldest?;
-    let (open, oldest) = (status.questions.open, play::moment(oldest));
+    let (open, oldest) = (status.questions.open, paint::moment(oldest));
     let wait = if open == 1 { "request waits" } else { "requests wait" };
     Some(format!(
         "approvals {open} {wait} for a person, since {oldest} UTC; `enforcer approval list`"
@@ -153,10 +153,10 @@ fn budget_lines(status: &Status) -> Vec<String> {
     let line = |found: &AccountStatus| {
         let left = [(found.left.tokens, "tokens"), (found.left.requests, "requests")];
         let left = left.into_iter().filter_map(|(left, unit)| Some(format!("{} {unit}", left?)));
-        let until = found.until.map(|until| format!(", until {} UTC", play::moment(until)));
+        let until = found.until.map(|until| format!(", until {} UTC", paint::moment(until)));
         format!(
             "budget    {} of {}: {} left{}",
-            play::visible(&found.budget),
+            paint::visible(&found.budget),
             budget::whom(found),
             left.collect::<Vec<_>>().join(" and "),
             until.unwrap_or_default()

@@ -9,11 +9,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use enforcer_core::model::{DenyReason, Obligations, Passed, limits};
+use enforcer_core::model::{Obligations, Passed, limits};
 use enforcer_core::policy::{Policy, Protocol};
 use enforcer_core::protocol::codec::{self, Answer, ChatStream, Keep, Route, Wants};
 use enforcer_core::protocol::disown::disown;
-use enforcer_core::record::{TextBody, Unstored};
+use enforcer_core::record::{AnswerFault, TextBody, Unstored};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -44,13 +44,6 @@ pub(super) struct Expected<'e> {
     pub(super) choices: u64,
     /// True if nothing of it may change.
     pub(super) is_observed: bool,
-}
-
-/// Why an answer is refused before a byte of it went to the agent.
-pub(super) struct Refused {
-    pub(super) reason: DenyReason,
-    /// For the operator; never content.
-    pub(super) why: &'static str,
 }
 
 /// An answer whose record is still missing.
@@ -84,7 +77,7 @@ pub(super) async fn prepare(
     lease: Lease,
     expected: &Expected<'_>,
     record: &mut OpenRecord,
-) -> Result<Prepared, Refused> {
+) -> Result<Prepared, AnswerFault> {
     let Expected { policy, owed, is_observed, .. } = *expected;
     let has_codec = expected.route.is_some_and(Route::reads_body);
     let kind = answer_head::kind(head);
@@ -105,11 +98,10 @@ pub(super) async fn prepare(
     }
     let is_masked = wants.deliver.is_some();
     let is_encoded = answer_head::is_encoded(head);
-    let undecodable = |why| Refused { reason: DenyReason::ResponseUndecodable, why };
     // SECURITY: encoded bytes say nothing of how much they stand for, and none are asked for.
     let is_counted = expected.route == Some(Route::Chat) && record.is_charged() && !is_observed;
     if is_encoded && (is_masked || is_counted) {
-        return Err(undecodable("the answer is encoded"));
+        return Err(AnswerFault::Encoded);
     }
     let is_error = head.status.is_client_error() || head.status.is_server_error();
     let is_disowned = is_error && !is_observed && expected.protocol != Protocol::Http;
@@ -125,12 +117,10 @@ pub(super) async fn prepare(
             let reader = Reader::Stream(Box::new(ChatStream::new(wants)));
             Ok(Prepared { source, reader })
         }
-        Kind::Other if is_masked => {
-            Err(undecodable("the answer is neither JSON nor an event stream"))
-        }
+        Kind::Other if is_masked => Err(AnswerFault::OtherType),
         _ if is_masked || is_disowned => {
-            let read = source.collect(expected.buffers).await.map_err(undecodable)?;
-            let ready = read_whole(read, wants, is_disowned).await.map_err(undecodable)?;
+            let read = source.collect(expected.buffers).await?;
+            let ready = read_whole(read, wants, is_disowned).await?;
             head.headers.remove(CONTENT_LENGTH);
             Ok(ready)
         }
@@ -171,17 +161,17 @@ async fn read_whole(
     (whole, room): (Bytes, Room),
     wants: Wants,
     is_disowned: bool,
-) -> Result<Prepared, &'static str> {
+) -> Result<Prepared, AnswerFault> {
     let is_large = whole.len() > limits::INLINE_BODY_BYTES_MAX;
     let read = move || {
         let whole = if is_disowned { Bytes::from(disown(&whole)) } else { whole };
-        let mut answer = codec::read_answer(&whole, &wants)
-            .map_err(|_cause| "the answer is not the JSON it says it is")?;
+        let mut answer =
+            codec::read_answer(&whole, &wants).map_err(|_cause| AnswerFault::NotJson)?;
         let deliver = answer.deliver.take().map_or(whole, Bytes::from);
-        Ok::<_, &'static str>((deliver, answer))
+        Ok::<_, AnswerFault>((deliver, answer))
     };
     let (deliver, answer) = if is_large {
-        runtime::heavy(read).await.map_err(|_panicked| "the answer could not be read")??
+        runtime::heavy(read).await.map_err(|_panicked| AnswerFault::Failed)??
     } else {
         read()?
     };
@@ -236,7 +226,7 @@ impl Source {
         }
     }
 
-    async fn collect(&mut self, buffers: &Buffers) -> Result<(Bytes, Room), &'static str> {
+    async fn collect(&mut self, buffers: &Buffers) -> Result<(Bytes, Room), AnswerFault> {
         let mut room = Room::new(buffers);
         let Self::Upstream { body, .. } = self else { return Ok((Bytes::new(), room)) };
         let mut whole = BytesMut::new();
@@ -246,16 +236,16 @@ impl Source {
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         if !room.grow(data.len()) {
-                            return Err("there is no memory left to read the answer");
+                            return Err(AnswerFault::NoMemory);
                         }
                         whole.extend_from_slice(&data);
                     }
                 }
-                Ok(Some(Err(_broken))) => return Err("the answer broke off"),
-                Err(_elapsed) => return Err("the answer stopped"),
+                Ok(Some(Err(_broken))) => return Err(AnswerFault::BrokeOff),
+                Err(_elapsed) => return Err(AnswerFault::Stopped),
             }
             if whole.len() > limits::RESPONSE_BODY_BYTES_MAX {
-                return Err("the answer is larger than can be read");
+                return Err(AnswerFault::TooLarge);
             }
         }
         self.give_back();

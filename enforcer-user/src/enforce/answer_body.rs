@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use enforcer_core::model::{Denied, DenyReason, limits};
+use enforcer_core::model::{DenyReason, limits};
 use enforcer_core::protocol::codec::{self, ChatStream, Pieces, StreamError, Wants};
-use enforcer_core::record::{NotText, TextBody, Unstored};
+use enforcer_core::record::{AnswerFault, NotText, TextBody, Unstored};
 use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
 
@@ -16,6 +16,7 @@ use super::answer::{BodyError, Prepared, Reader, Source, unread};
 use super::answer_head;
 use super::buffers::Room;
 use super::record::OpenRecord;
+use super::refusal::Refusal;
 use crate::runtime::{self, Panicked};
 
 /// A reader that is at work aside, and what it found.
@@ -43,7 +44,7 @@ impl std::fmt::Debug for AnswerBody {
 enum Next {
     Data(Bytes),
     /// It cannot be read, or no budget covers it.
-    Refused(Denied),
+    Refused(Refusal),
     Nothing,
 }
 
@@ -125,10 +126,14 @@ impl AnswerBody {
             return Next::Nothing;
         };
         let passed = stream.passed();
-        let Ok(Pieces { deliver, keep }) = read else {
-            record.saw(passed);
-            // The record says which answer it was; what is wrong inside it is content.
-            return Next::Refused(Denied::because(DenyReason::ResponseUndecodable));
+        // Now, because an agent that leaves does not say so.
+        record.masked(stream.masked());
+        let Pieces { deliver, keep } = match read {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                record.saw(passed);
+                return Next::Refused(Refusal::of_answer(fault(&error)));
+            }
         };
         if let Err(denied) = record.passed(passed) {
             return Next::Refused(denied);
@@ -188,17 +193,19 @@ impl AnswerBody {
 
     /// Ends an answer that cannot be read, or that no budget covers: a stream by a last error event and no normal
     /// end marker, another answer by breaking off.
-    fn cut(&mut self, denied: Denied) -> Option<Bytes> {
+    fn cut(&mut self, refusal: Refusal) -> Option<Bytes> {
         self.source = Source::Ready(None);
         let is_stream = matches!(self.reader, Reader::Stream(_));
         if let (Reader::Stream(stream), Some(record)) = (&self.reader, &mut self.record) {
             record.masked(stream.masked());
+            record.usage(stream.usage());
             record.saw(stream.passed());
         }
         self.reader = Reader::nothing();
         let record = self.record.take()?;
-        let last = is_stream.then(|| Bytes::from(codec::last_event(&denied, Some(record.id()))));
-        record.denied(denied, StatusCode::OK);
+        let last =
+            is_stream.then(|| Bytes::from(codec::last_event(&refusal.denied, Some(record.id()))));
+        record.denied(refusal, StatusCode::OK);
         self.fails = last.is_none();
         last
     }
@@ -213,7 +220,7 @@ impl AnswerBody {
                 self.reader = Reader::Stream(stream);
                 self.read(read)
             }
-            Err(Panicked) => Next::Refused(Denied::because(DenyReason::Internal)),
+            Err(Panicked) => Next::Refused(DenyReason::Internal.into()),
         })
     }
 
@@ -284,7 +291,7 @@ impl AnswerBody {
                 record.usage(stream.usage());
             }
             record.detail(format!("upstream: {error}"));
-            record.broken(Denied::because(DenyReason::UpstreamUnreachable));
+            record.broken(DenyReason::UpstreamUnreachable.into());
         }
     }
 }
@@ -298,6 +305,18 @@ fn keep_text(kept: &mut Option<Box<TextBody>>, record: &mut OpenRecord, data: &B
             record.keep_none(Unstored::Unreadable);
         }
         None => {}
+    }
+}
+
+/// What is wrong with a stream; never content.
+const fn fault(error: &StreamError) -> AnswerFault {
+    match error {
+        StreamError::AfterFinish => AnswerFault::StreamAfterFinish,
+        StreamError::Choices => AnswerFault::StreamChoices,
+        StreamError::Events(_) => AnswerFault::StreamEvents,
+        StreamError::NotJson => AnswerFault::StreamNotJson,
+        StreamError::SplitName => AnswerFault::StreamSplitName,
+        StreamError::TooManyTexts => AnswerFault::StreamTooManyTexts,
     }
 }
 

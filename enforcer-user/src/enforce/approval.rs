@@ -10,19 +10,19 @@ use bytes::Bytes;
 use enforcer_core::facts::masked;
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
-    ApprovalName, Denied, DenyReason, ExchangeId, Facts, Obligations, OpaqueCause, UnixMillis,
-    limits,
+    ApprovalName, DenyReason, ExchangeId, Facts, Obligations, OpaqueCause, UnixMillis, limits,
 };
 use enforcer_core::policy::{Approver, Policy};
 use enforcer_core::protocol::codec;
 use enforcer_core::protocol::headers::is_volatile;
-use enforcer_core::record::EventBody;
+use enforcer_core::record::{Cause, EventBody, Limited, ShownFault};
 use hyper::header::{CONTENT_TYPE, HeaderName};
 
 use super::content::{Body, Content};
 use super::outgoing::Outgoing;
 use super::record::OpenRecord;
-use super::{Conn, Enforcer};
+use super::refusal::Refusal;
+use super::{Conn, Enforcer, buffers};
 use crate::approval::{Asked, BoundHeader, NotAsked, Outcome, Question, QuestionId};
 use crate::runtime::{self, chain};
 
@@ -38,7 +38,7 @@ pub(super) async fn wait(
     facts: Option<Facts>,
     content: &mut Content,
     record: &OpenRecord,
-) -> Result<(), Denied> {
+) -> Result<(), Refusal> {
     let Some(facts) = facts else { return Ok(()) };
     let owed = outgoing.owed;
     let everything = policy.masker_of_everything();
@@ -47,7 +47,7 @@ pub(super) async fn wait(
     let (mut hold, mut expire) = (limits::APPROVAL_HOLD_MAX, limits::APPROVAL_EXPIRE_MAX);
     for name in &owed.approvals {
         // A bundle with such an obligation is refused when it is checked.
-        let found = policy.approval(name).ok_or_else(|| Denied::because(DenyReason::Internal))?;
+        let found = policy.approval(name).ok_or_else(|| Refusal::from(DenyReason::Internal))?;
         (hold, expire) = (hold.min(found.hold), expire.min(found.expire));
         may.insert(name.clone(), found.by.clone());
     }
@@ -58,10 +58,11 @@ pub(super) async fn wait(
     let asked = cx.approvals.ask(question.clone(), body, may, expire);
     let asked = asked.map_err(|why| {
         if why == NotAsked::NoNumber {
-            return Denied::because(DenyReason::JournalUnavailable);
+            return DenyReason::JournalUnavailable.into();
         }
         let message = format!("{why}; send it again when some of them are answered");
-        Denied { message: Some(message), ..Denied::because(DenyReason::Limit) }
+        let cause = Cause::Limit { limit: Limited::Questions };
+        Refusal::of(DenyReason::Limit, cause).message(message)
     })?;
     let id = asked.id;
     if asked.is_new {
@@ -70,18 +71,11 @@ pub(super) async fn wait(
     hold_for(cx, asked, hold, owed).await
 }
 
-/// Why a body cannot be shown whole.
-#[derive(Clone, Copy, Debug)]
-enum NotShowable {
-    NotText,
-    TooLarge,
-}
-
-impl From<NotShowable> for Denied {
-    fn from(why: NotShowable) -> Self {
-        let why = match why {
-            NotShowable::NotText => "the body is not text in UTF-8".to_owned(),
-            NotShowable::TooLarge => {
+impl From<ShownFault> for Refusal {
+    fn from(fault: ShownFault) -> Self {
+        let why = match fault {
+            ShownFault::NotText => "the body is not text in UTF-8".to_owned(),
+            ShownFault::TooLarge => {
                 let most = limits::APPROVAL_SHOWN_BYTES_MAX;
                 format!("the body has more than {most} bytes, so send less in one request")
             }
@@ -89,25 +83,26 @@ impl From<NotShowable> for Denied {
         let message = format!(
             "{why}; or ask whoever writes the policy to permit such requests without a person"
         );
-        Self { message: Some(message), ..Self::because(DenyReason::ApprovalNotShowable) }
+        Self::of(DenyReason::ApprovalNotShowable, Cause::Unshowable { fault }).message(message)
     }
 }
 
 /// All of the body, taken up if need be, as it is shown.
-async fn shown_body(content: &mut Content, everything: Masker) -> Result<String, Denied> {
+async fn shown_body(content: &mut Content, everything: Masker) -> Result<String, Refusal> {
     if content.least_bytes() > limits::APPROVAL_SHOWN_BYTES_MAX as u64 {
-        return Err(NotShowable::TooLarge.into());
+        return Err(ShownFault::TooLarge.into());
     }
     if !content.is_whole().await {
         return Err(match &content.body {
-            Body::Opaque { cause: OpaqueCause::TooLarge, .. } => NotShowable::TooLarge.into(),
-            Body::NoRoom | Body::Opaque { .. } | Body::Stream(_) | Body::Whole(_) => {
-                Denied::because(DenyReason::Limit)
+            Body::Opaque { cause: OpaqueCause::TooLarge, .. } => ShownFault::TooLarge.into(),
+            Body::Opaque { .. } | Body::Stream(_) | Body::Whole(_) => {
+                Refusal::of(DenyReason::Limit, Cause::Limit { limit: Limited::RequestIdle })
             }
+            Body::NoRoom => buffers::no_memory(),
         });
     }
     if content.least_bytes() > limits::APPROVAL_SHOWN_BYTES_MAX as u64 {
-        return Err(NotShowable::TooLarge.into());
+        return Err(ShownFault::TooLarge.into());
     }
     let kind = content.head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_form = kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(FORM));
@@ -116,7 +111,7 @@ async fn shown_body(content: &mut Content, everything: Masker) -> Result<String,
         text(&bytes, &everything, is_form)
     } else {
         let masked = runtime::heavy(move || text(&bytes, &everything, is_form)).await;
-        masked.map_err(|_panicked| Denied::because(DenyReason::Internal))?
+        masked.map_err(|_panicked| Refusal::from(DenyReason::Internal))?
     };
     Ok(masked?)
 }
@@ -131,17 +126,17 @@ fn bytes(content: &Content) -> Bytes {
 }
 
 /// A body with everything masked that the bundle masks.
-fn text(bytes: &[u8], everything: &Masker, is_form: bool) -> Result<String, NotShowable> {
+fn text(bytes: &[u8], everything: &Masker, is_form: bool) -> Result<String, ShownFault> {
     let text = match codec::mask_request(bytes, everything) {
-        Ok(masked) => String::from_utf8(masked.bytes).map_err(|_binary| NotShowable::NotText)?,
+        Ok(masked) => String::from_utf8(masked.bytes).map_err(|_binary| ShownFault::NotText)?,
         Err(_not_understood) => {
-            let text = str::from_utf8(bytes).map_err(|_binary| NotShowable::NotText)?;
+            let text = str::from_utf8(bytes).map_err(|_binary| ShownFault::NotText)?;
             let plain = everything.mask_text(text).text;
             if is_form { masked(&plain, everything) } else { plain.into_owned() }
         }
     };
     if text.len() > limits::APPROVAL_SHOWN_BYTES_MAX {
-        return Err(NotShowable::TooLarge);
+        return Err(ShownFault::TooLarge);
     }
     Ok(text)
 }
@@ -151,7 +146,7 @@ async fn hold_for(
     asked: Asked,
     hold: Duration,
     owed: &Obligations,
-) -> Result<(), Denied> {
+) -> Result<(), Refusal> {
     let id = asked.id;
     let names: Vec<&str> = owed.approvals.iter().map(ApprovalName::as_str).collect();
     let names = names.join(", ");
@@ -167,7 +162,8 @@ async fn hold_for(
             (DenyReason::ApprovalPending, message)
         }
     };
-    Err(Denied { message: Some(message), ..Denied::because(reason) })
+    let cause = Cause::Approval { question: id.0, needs: owed.approvals.clone() };
+    Err(Refusal::of(reason, cause).message(message))
 }
 
 /// That it was asked is durable before the answer is waited for; a question that cannot be recorded is taken back.
@@ -176,7 +172,7 @@ async fn told(
     conn: &Conn,
     question: &Question,
     id: QuestionId,
-) -> Result<(), Denied> {
+) -> Result<(), Refusal> {
     tracing::info!(
         question = %id, agent = %question.agent, request = question.request_line,
         "a request waits for approval"
@@ -191,7 +187,7 @@ async fn told(
     recorded.map_err(|error| {
         cx.approvals.withdraw(id);
         tracing::error!(question = %id, error = chain(&error), "question taken back: not recorded");
-        Denied::because(DenyReason::JournalUnavailable)
+        DenyReason::JournalUnavailable.into()
     })
 }
 

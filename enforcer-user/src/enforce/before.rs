@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use enforcer_core::budget::{Account, Cost, Spent};
-use enforcer_core::model::{Denied, DenyReason, Facts, Obligations};
+use enforcer_core::mask::Masker;
+use enforcer_core::model::{DenyReason, Facts, Obligations};
 use enforcer_core::policy::{Budget, Policy};
+use enforcer_core::record::{Cause, Recorded, Shortage};
 
 use super::content::Content;
 use super::credential::{self, Credentials};
+use super::refusal::Refusal;
 use super::{Conn, Enforcer, mask};
 use crate::budget::Reservation;
 use crate::runtime;
@@ -48,7 +51,7 @@ pub(super) async fn before(
     owed: &Obligations,
     facts: &Facts,
     content: &mut Content,
-) -> Result<Before, Denied> {
+) -> Result<Before, Refusal> {
     let reservation = Unsent(reserve(cx, conn, policy, owed, facts)?);
     let credentials = credential::fetch(policy, &owed.credentials).await?;
     mask::request(content, policy, owed).await?;
@@ -61,7 +64,7 @@ fn reserve(
     policy: &Policy,
     owed: &Obligations,
     facts: &Facts,
-) -> Result<Option<Reservation>, Denied> {
+) -> Result<Option<Reservation>, Refusal> {
     if owed.budgets.is_empty() {
         return Ok(None);
     }
@@ -72,17 +75,17 @@ fn reserve(
     let mut charged = Vec::new();
     for name in &owed.budgets {
         // A bundle with such an obligation is refused when it is checked.
-        let budget = policy.budget(name).ok_or_else(|| Denied::because(DenyReason::Internal))?;
+        let budget = policy.budget(name).ok_or_else(|| Refusal::from(DenyReason::Internal))?;
         charged.push((account(name, budget), budget));
     }
     match cx.budgets.reserve(charged, Cost::of(&facts.operation), cx.clock.now()) {
         Ok(reservation) => Ok(Some(reservation)),
-        Err(spent) => Err(no_room(&spent)),
+        Err(spent) => Err(no_room(&spent, &policy.masker_of_everything())),
     }
 }
 
 /// What is said where a budget has no room.
-pub(super) fn no_room(spent: &Spent) -> Denied {
+pub(super) fn no_room(spent: &Spent, masker: &Masker) -> Refusal {
     let (budget, until) = (spent.budget(), runtime::moment(spent.until));
     let message = match spent.is_reserved {
         true => format!(
@@ -91,7 +94,17 @@ pub(super) fn no_room(spent: &Spent) -> Denied {
         ),
         false => format!("budget `{budget}` is spent; it starts again at {until} UTC"),
     };
-    Denied { message: Some(message), ..Denied::because(DenyReason::BudgetSpent) }
+    let Spent { account, until, is_reserved: _, tokens, requests, used, reserved, needs } = spent;
+    let shortage = Shortage {
+        account: Recorded::of(account.as_str(), masker),
+        tokens: *tokens,
+        requests: *requests,
+        used: *used,
+        reserved: *reserved,
+        needs: *needs,
+        until: *until,
+    };
+    Refusal::of(DenyReason::BudgetSpent, Cause::Budget(Box::new(shortage))).message(message)
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use enforcer_core::model::{Denied, DenyReason, Fault, limits};
+use enforcer_core::model::{DenyReason, Fault, limits};
+use enforcer_core::record::{Cause, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Enforcer;
+use super::refusal::Refusal;
 
 /// Bytes of one permit; a semaphore counts at most 2^32 of them at once.
 const PERMIT_BYTES: usize = 1024;
@@ -32,10 +34,15 @@ impl Buffers {
 }
 
 /// Denies for want of room, and says so.
-pub(super) fn denied(cx: &Enforcer) -> Denied {
+pub(super) fn denied(cx: &Enforcer) -> Refusal {
     let spent = limits::BUFFERED_BYTES_MAX / (1024 * 1024);
     cx.alarms.raise(Fault::Memory, format!("bodies that are held whole fill {spent} MiB"));
-    Denied::because(DenyReason::Limit)
+    no_memory()
+}
+
+/// The refusal for want of room.
+pub(super) const fn no_memory() -> Refusal {
+    Refusal::of(DenyReason::Limit, Cause::Limit { limit: Limited::Memory })
 }
 
 /// What one body holds of it; given back when it is dropped.

@@ -8,10 +8,12 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use enforcer_core::model::{CredentialName, Denied, DenyReason, limits};
+use enforcer_core::model::{CredentialName, DenyReason, limits};
 use enforcer_core::policy::{Credential, Policy, Secret};
+use enforcer_core::record::{Cause, Recorded};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::refusal::Refusal;
 use crate::runtime;
 
 /// Where systemd puts the credentials of a unit (systemd.exec(5), `LoadCredential=`).
@@ -44,12 +46,14 @@ impl Credentials {
 pub(super) async fn fetch(
     policy: &Policy,
     names: &BTreeSet<CredentialName>,
-) -> Result<Credentials, Denied> {
+) -> Result<Credentials, Refusal> {
     let mut credentials = Credentials::default();
     for name in names {
         let unavailable = |why: &str| {
             tracing::error!(credential = %name, why, "request refused: credential not available");
-            Denied::because(DenyReason::CredentialUnavailable)
+            let why = Recorded::of(why, &policy.masker_of_everything());
+            let cause = Cause::Credential { name: name.clone(), why };
+            Refusal::of(DenyReason::CredentialUnavailable, cause)
         };
         // A bundle with such an obligation is refused when it is checked.
         let found =

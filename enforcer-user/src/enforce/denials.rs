@@ -295,6 +295,7 @@ mod tests {
             because: Vec::new(),
             errors: Vec::new(),
             observed: Vec::new(),
+            would: None,
             mode: Mode::Enforce,
             message: None,
             policy: PolicyVersion::new("v"),

@@ -3,14 +3,16 @@
 
 use std::error::Error as _;
 
-use enforcer_core::model::{Denied, Mode};
+use enforcer_core::model::{DenyReason, Mode, OpaqueCause};
 use enforcer_core::policy::{Endpoint, Policy};
+use enforcer_core::record::{Cause, Limited};
 use hyper::http::response::Parts;
 
-use super::answer::{self, Expected, Prepared, Refused};
+use super::answer::{self, Expected, Prepared};
 use super::content::Content;
 use super::outgoing::{self, Outgoing};
 use super::record::OpenRecord;
+use super::refusal::Refusal;
 use super::{Conn, Enforcer, answer_head};
 
 /// What the answer is read by.
@@ -30,7 +32,7 @@ pub(super) async fn forward(
     outgoing: Outgoing<'_>,
     content: Content,
     record: &mut OpenRecord,
-) -> Result<(Parts, Prepared), Denied> {
+) -> Result<(Parts, Prepared), Refusal> {
     let route = content.route;
     let Outgoing { owed, headers, credentials, mode } = outgoing;
     let request = outgoing::request(content, headers, credentials, record);
@@ -42,7 +44,10 @@ pub(super) async fn forward(
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
         });
-        Denied::because(record.request_fault().unwrap_or(error.reason()))
+        match record.request_fault() {
+            Some(fault) => stopped(fault),
+            None => unanswered(error.reason()),
+        }
     })?;
     let (mut head, body) = response.into_parts();
     answer_head::end_hop(&mut head.headers);
@@ -61,11 +66,25 @@ pub(super) async fn forward(
         choices,
         is_observed: mode == Mode::Observe,
     };
-    match answer::prepare(&mut head, body, lease, &expected, record).await {
-        Ok(prepared) => Ok((head, prepared)),
-        Err(Refused { reason, why }) => {
-            record.detail(why.to_owned());
-            Err(Denied::because(reason))
+    let prepared = answer::prepare(&mut head, body, lease, &expected, record).await;
+    prepared.map(|prepared| (head, prepared)).map_err(Refusal::of_answer)
+}
+
+/// The agent's own body did not come to its end.
+fn stopped(fault: DenyReason) -> Refusal {
+    match fault {
+        DenyReason::Limit => Refusal::of(fault, Cause::Limit { limit: Limited::RequestIdle }),
+        DenyReason::ProtocolError => {
+            Refusal::of(fault, Cause::Body { opaque: Some(OpaqueCause::Truncated) })
         }
+        fault => fault.into(),
+    }
+}
+
+/// The provider gave no answer; what it was stands in the detail.
+fn unanswered(reason: DenyReason) -> Refusal {
+    match reason {
+        DenyReason::Limit => Refusal::of(reason, Cause::Limit { limit: Limited::Upstream }),
+        reason => reason.into(),
     }
 }

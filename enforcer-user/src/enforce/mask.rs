@@ -2,12 +2,15 @@
 //! Masking of what goes upstream. What has to be masked and cannot be is refused.
 
 use bytes::Bytes;
-use enforcer_core::model::{Denied, DenyReason, Obligations, OpaqueCause, limits};
+use enforcer_core::facts::Place;
+use enforcer_core::model::{DenyReason, Obligations, OpaqueCause, limits};
 use enforcer_core::policy::Policy;
 use enforcer_core::protocol::codec;
+use enforcer_core::record::{Cause, Recorded};
 
 use super::content::{Body, Content};
-use super::head;
+use super::refusal::Refusal;
+use super::{buffers, head};
 use crate::runtime;
 
 /// Masks the request in place.
@@ -15,21 +18,24 @@ pub(super) async fn request(
     content: &mut Content,
     policy: &Policy,
     obligations: &Obligations,
-) -> Result<(), Denied> {
+) -> Result<(), Refusal> {
     let masker = policy.masker(&obligations.mask_request);
-    match &content.body {
+    if let Body::Opaque { cause: OpaqueCause::Truncated, .. } = &content.body {
         // Its end never came: there is nothing whole to send.
-        Body::Opaque { cause: OpaqueCause::Truncated, .. } => {
-            Err(Denied::because(DenyReason::ProtocolError))
-        }
-        _ if masker.is_empty() && obligations.mask_request.is_empty() => Ok(()),
-        Body::NoRoom => Err(Denied::because(DenyReason::Limit)),
-        _ if head::of(&content.head).is_touched(&masker) => {
-            Err(Denied::because(DenyReason::RequestUndecodable))
-        }
-        Body::Opaque { .. } | Body::Stream(_) => {
-            Err(Denied::because(DenyReason::RequestUndecodable))
-        }
+        let opaque = Some(OpaqueCause::Truncated);
+        return Err(Refusal::of(DenyReason::ProtocolError, Cause::Body { opaque }));
+    }
+    if masker.is_empty() && obligations.mask_request.is_empty() {
+        return Ok(());
+    }
+    if let Some(place) = head::of(&content.head).touched(&masker) {
+        return Err(in_head(place, policy));
+    }
+    let unmaskable = |opaque| Refusal::of(DenyReason::RequestUndecodable, Cause::Body { opaque });
+    match &content.body {
+        Body::NoRoom => Err(buffers::no_memory()),
+        Body::Opaque { cause, .. } => Err(unmaskable(Some(*cause))),
+        Body::Stream(_) => Err(unmaskable(None)),
         Body::Whole(bytes) => {
             let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
                 Ok(codec::mask_request(bytes, &masker))
@@ -37,12 +43,28 @@ pub(super) async fn request(
                 let bytes = bytes.clone();
                 runtime::heavy(move || codec::mask_request(&bytes, &masker)).await
             };
-            let Ok(Ok(masked)) = masked else {
-                return Err(Denied::because(DenyReason::RequestUndecodable));
-            };
+            let Ok(Ok(masked)) = masked else { return Err(unmaskable(Some(OpaqueCause::Fields))) };
             content.masked = masked.count;
             content.body = Body::Whole(Bytes::from(masked.bytes));
             Ok(())
         }
     }
+}
+
+/// The agent chose the header's name, so it is masked and short, for the agent as for the record.
+fn in_head(place: Place<'_>, policy: &Policy) -> Refusal {
+    let (cause, message) = match place {
+        Place::Header(name) => {
+            let name: String = name.chars().take(limits::HEADER_NAME_SHOWN_CHARS).collect();
+            let name = Recorded::of(&name, &policy.masker_of_everything());
+            let message =
+                format!("the text in the header `{name}` cannot be masked there; remove it");
+            (Cause::Header { name }, message)
+        }
+        Place::Line => {
+            let message = "the text in the path or the query cannot be masked there; remove it";
+            (Cause::RequestLine {}, message.to_owned())
+        }
+    };
+    Refusal::of(DenyReason::RequestUndecodable, cause).message(message)
 }

@@ -21,6 +21,7 @@ mod head;
 mod mask;
 mod outgoing;
 mod record;
+mod refusal;
 mod refused;
 mod stored;
 mod tee;
@@ -44,6 +45,7 @@ pub use deny::answer as deny_answer;
 use forward::{Asked, forward};
 use outgoing::Outgoing;
 use record::{NotRecorded, OpenRecord};
+use refusal::Refusal;
 pub use refused::{connection_observed, connection_refused, recorded, resolve_refused};
 pub use stored::look_at_spent;
 pub use tunnel::{Tunnel, tunnel};
@@ -137,7 +139,7 @@ async fn judged(
     let before = match (decision.is_refusal(), &content.body) {
         (_, content::Body::NoRoom) => Err(buffers::denied(cx)),
         (false, _) => before::before(cx, conn, policy, &owed, &facts, &mut content).await,
-        (true, _) => Err(decision.denied()),
+        (true, _) => Err(Refusal::from(decision.denied())),
     };
     let denied = before.as_ref().err().cloned();
     let choices = facts.operation.answer_count();
@@ -158,22 +160,22 @@ async fn judged(
             let outgoing = Outgoing { owed: &owed, headers, credentials, mode: decision.mode };
             match approval::wait(cx, conn, policy, &outgoing, shown, &mut content, &record).await {
                 Ok(()) => forward(cx, conn, asked, outgoing, content, &mut record).await,
-                Err(denied) => {
+                Err(refusal) => {
                     content.drain().await;
-                    Err(denied)
+                    Err(refusal)
                 }
             }
         }
-        Err(denied) => {
+        Err(refusal) => {
             content.drain().await;
-            Err(denied)
+            Err(refusal)
         }
     };
     Ok(match answered {
         Ok((head, body)) => Response::from_parts(head, body.into_answer(record)),
-        Err(denied) => {
-            let answer = deny::answer(endpoint.protocol, &denied, Some(record.id()));
-            record.denied(denied, answer.status());
+        Err(refusal) => {
+            let answer = deny::answer(endpoint.protocol, &refusal.denied, Some(record.id()));
+            record.denied(refusal, answer.status());
             answer
         }
     })

@@ -28,6 +28,7 @@ use hyper::header::HeaderMap;
 use super::before::no_room;
 use super::content::Content;
 use super::denials::{Asking, Denials};
+use super::refusal::Refusal;
 use super::tee::{Kept, Tee};
 use super::{Conn, Enforcer, stored};
 use crate::budget::Reservation;
@@ -85,7 +86,7 @@ impl OpenRecord {
         content: &mut Content,
         facts: Facts,
         decision: &Decision,
-        denied: Option<Denied>,
+        refusal: Option<Refusal>,
     ) -> Result<Self, NotRecorded> {
         let session = conn.origin.session;
         let keeps_bodies = decision.obligations.record == RecordDepth::Full;
@@ -97,19 +98,20 @@ impl OpenRecord {
             not_recorded(error)
         };
         let opening = cx.journal.reserve().await.map_err(|error| refused(&error))?;
-        let place = match denied {
+        let place = match refusal {
             Some(_) => None,
             None => Some(cx.journal.reserve().await.map_err(|error| refused(&error))?),
         };
         let agent = &conn.origin.agent;
         let (request, request_unstored) = if keeps_bodies {
             let stored =
-                stored::request(&cx.journal, agent, content, denied.is_some(), &everything).await;
+                stored::request(&cx.journal, agent, content, refusal.is_some(), &everything).await;
             stored.map_err(|error| refused(&error))?
         } else {
             (None, None)
         };
         let cost = Cost::of(&facts.operation);
+        let (denied, cause) = refusal.map_or((None, None), |it| (Some(it.denied), it.cause));
         let (facts, facts_cut) = stored::facts(&cx.journal, agent, facts, &everything);
         let id = cx.journal.next_exchange(session);
         let started = cx.clock.now();
@@ -125,6 +127,7 @@ impl OpenRecord {
             facts_cut,
             decision: decision.clone(),
             denied: denied.clone(),
+            cause,
             request,
             request_unstored,
             masked: content.masked,
@@ -228,11 +231,13 @@ impl OpenRecord {
     }
 
     /// What was seen of the answer so far; an error if no budget covers it.
-    pub(super) fn passed(&mut self, passed: Passed) -> Result<(), Denied> {
+    pub(super) fn passed(&mut self, passed: Passed) -> Result<(), Refusal> {
         self.passed = passed;
         let Some(reservation) = &mut self.reservation else { return Ok(()) };
         let text_bytes = passed.text_bytes.saturating_add(self.head_bytes);
-        reservation.cover(Passed { text_bytes, ..passed }.tokens()).map_err(|spent| no_room(&spent))
+        reservation
+            .cover(Passed { text_bytes, ..passed }.tokens())
+            .map_err(|spent| no_room(&spent, &self.masker))
     }
 
     /// The same where nothing is cut any more.
@@ -354,13 +359,18 @@ impl OpenRecord {
     }
 
     /// It was refused, at the decision or after it.
-    pub(super) fn denied(mut self, denied: Denied, status: StatusCode) {
+    pub(super) fn denied(mut self, refusal: Refusal, status: StatusCode) {
         self.status(status);
-        self.close(ExchangeOutcome::Denied(denied));
+        self.refused(refusal);
     }
 
     /// It broke after its head was out: the agent has the status of the provider.
-    pub(super) fn broken(mut self, denied: Denied) {
+    pub(super) fn broken(mut self, refusal: Refusal) {
+        self.refused(refusal);
+    }
+
+    fn refused(&mut self, Refusal { denied, cause }: Refusal) {
+        self.closed.cause = cause;
         self.close(ExchangeOutcome::Denied(denied));
     }
 
@@ -457,6 +467,7 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
     ExchangeClosed {
         exchange,
         outcome: ExchangeOutcome::Aborted,
+        cause: None,
         status: None,
         request: None::<BodyRef>,
         response: None,

@@ -22,19 +22,30 @@ pub struct Tunnel {
 impl Tunnel {
     /// Writes down how much passed.
     pub fn close(mut self, bytes_up: u64, bytes_down: u64) {
-        self.record(bytes_up, bytes_down);
+        self.record(bytes_up, bytes_down, None);
     }
 
-    fn record(&mut self, bytes_up: u64, bytes_down: u64) {
+    /// Writes down that the server could not be reached, and why.
+    pub fn fail(mut self, cx: &Enforcer, reason: DenyReason, detail: &str) {
+        let detail = Recorded::of(detail, &cx.policy.load().masker_of_everything());
+        tracing::info!(
+            exchange = %self.id, reason = reason.code(), detail = detail.as_str(), "tunnel refused"
+        );
+        self.record(0, 0, Some((Denied::because(reason), detail)));
+    }
+
+    fn record(&mut self, bytes_up: u64, bytes_down: u64, refused: Option<(Denied, Recorded)>) {
         let Some(place) = self.place.take() else { return };
-        let event = EventBody::TunnelClosed { exchange: self.id, bytes_up, bytes_down };
+        let (denied, detail) = refused.unzip();
+        let exchange = self.id;
+        let event = EventBody::TunnelClosed { exchange, bytes_up, bytes_down, denied, detail };
         place.record(self.id.session, self.clock.now(), event);
     }
 }
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.record(0, 0);
+        self.record(0, 0, None);
     }
 }
 
@@ -86,6 +97,7 @@ pub async fn tunnel(
         facts_cut: false,
         decision,
         denied,
+        cause: None,
         request: None,
         request_unstored: None,
         masked: 0,

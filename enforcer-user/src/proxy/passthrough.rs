@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use enforcer_core::model::{Denied, DenyReason, limits};
+use enforcer_core::model::{DenyReason, limits};
 use enforcer_core::policy::{Endpoint, Policy};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::Refused;
 use crate::enforce::{self, Conn, Enforcer};
 use crate::intake::Prefixed;
+use crate::runtime::chain;
 
 /// Bytes copied at a time in each direction.
 const COPY_BYTES: usize = 32 * 1024;
@@ -37,9 +38,8 @@ pub(super) async fn serve(
     let upstream = match cx.upstream.tunnel(&conn.target, conn.origin.destination).await {
         Ok(upstream) => upstream,
         Err(error) => {
-            let denied = Denied::because(error.reason());
-            tunnel.close(0, 0);
-            return Err(Refused::new(denied.reason, host).detail(error.to_string()));
+            tunnel.fail(cx, error.reason(), &chain(&error));
+            return Ok(());
         }
     };
     let (up_read, up_write) = split(upstream);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a session is in one line of a listing.
 
-use enforcer_core::model::{AgentName, PolicyVersion, SessionId, UnixMillis};
+use enforcer_core::model::{AgentName, Mode, PolicyVersion, SessionId, UnixMillis};
 use enforcer_core::record::{Event, EventBody, ExchangeOutcome, Process, Recorded};
 use serde::{Deserialize, Serialize};
 
@@ -20,20 +20,25 @@ pub struct SessionSummary {
     pub policy: Option<PolicyVersion>,
     /// When its first stored event was.
     pub started: UnixMillis,
+    /// When its last stored event was.
+    pub latest: UnixMillis,
     /// When its last process was gone; none while it runs.
     pub ended: Option<UnixMillis>,
     /// Events stored.
     pub events: u64,
     /// Exchanges judged.
     pub exchanges: u64,
-    /// Exchanges refused, by the policy or afterwards.
+    /// Exchanges denied or cut, at whatever step.
     pub denied: u64,
-    /// Exchanges in which something was masked.
+    /// Exchanges and connections that were let through only because the bundle or a rule observes.
+    #[serde(default)]
+    pub would_deny: u64,
+    /// Places masked, in requests and answers.
     pub masked: u64,
     /// Bodies that are not stored, or not whole, where all of them should be.
     #[serde(default)]
     pub unstored: u64,
-    /// Connections refused before any exchange.
+    /// Connections refused before any exchange; observed ones are not among them.
     pub connections_refused: u64,
     /// What the kernel or the resolver refused, repeats included.
     pub network_refused: u64,
@@ -52,10 +57,12 @@ impl SessionSummary {
             command: Vec::new(),
             policy: None,
             started,
+            latest: started,
             ended: None,
             events: 0,
             exchanges: 0,
             denied: 0,
+            would_deny: 0,
             masked: 0,
             unstored: 0,
             connections_refused: 0,
@@ -70,21 +77,36 @@ impl SessionSummary {
         self.id != SessionId::HOST && self.ended.is_none()
     }
 
+    /// True if something was denied, or refused before it became an exchange.
+    #[must_use]
+    pub const fn has_denials(&self) -> bool {
+        self.denied > 0 || self.connections_refused > 0 || self.network_refused > 0
+    }
+
     /// Takes the next event in.
     pub(super) fn add(&mut self, event: &Event) {
         self.events += 1;
+        self.latest = self.latest.max(event.at);
         match &event.body {
-            EventBody::ConnectionRefused { .. } => self.connections_refused += 1,
+            EventBody::ConnectionRefused { mode, .. } => {
+                let counter = match mode {
+                    Mode::Enforce => &mut self.connections_refused,
+                    Mode::Observe => &mut self.would_deny,
+                };
+                *counter += 1;
+            }
             EventBody::ExchangeClosed(closed) => {
                 self.denied += u64::from(matches!(closed.outcome, ExchangeOutcome::Denied(_)));
-                self.masked += u64::from(closed.masked > 0);
+                self.masked = self.masked.saturating_add(closed.masked);
                 self.unstored += u64::from(closed.request_unstored.is_some());
                 self.unstored += u64::from(closed.response_unstored.is_some());
             }
             EventBody::ExchangeOpened(opened) => {
                 self.exchanges += 1;
                 self.denied += u64::from(opened.denied.is_some());
-                self.masked += u64::from(opened.masked > 0);
+                let is_denied = opened.denied.is_some();
+                self.would_deny += u64::from(!is_denied && opened.decision.would_deny());
+                self.masked = self.masked.saturating_add(opened.masked);
                 self.unstored += u64::from(opened.request_unstored.is_some());
             }
             EventBody::NetworkRefused(refused) => {
@@ -112,8 +134,10 @@ impl SessionSummary {
             | EventBody::Audited { .. }
             | EventBody::BudgetReset { .. }
             | EventBody::JournalRecovered { .. }
-            | EventBody::KernelEventsLost { .. }
-            | EventBody::TunnelClosed { .. } => {}
+            | EventBody::KernelEventsLost { .. } => {}
+            EventBody::TunnelClosed { denied, .. } => {
+                self.denied += u64::from(denied.is_some());
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn record(state: &Path, judged: &[(Facts, Decision)]) -> Vec<Exchange
                 facts_cut: false,
                 decision: decision.clone(),
                 denied,
+                cause: None,
                 request: None,
                 request_unstored: None,
                 masked: 0,

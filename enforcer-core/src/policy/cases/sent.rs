@@ -57,7 +57,7 @@ pub(super) fn body(
         return Ok(text(&request.body));
     }
     let (masker, head) = (policy.masker(masks), request.head());
-    if head.is_touched(&masker) {
+    if head.touched(&masker).is_some() {
         return Err("what has to be masked is in the path, the query or a header");
     }
     let Need::Whole(_) = need(endpoint.protocol, &head) else {

@@ -177,7 +177,7 @@ proptest! {
         let after = policy(&[rules, vec![observing]].concat());
         for facts in facts {
             let (before, after) = (before.decide(&facts), after.decide(&facts));
-            let without = |decision: Decision| Decision { observed: Vec::new(), ..meaning(decision) };
+            let without = |decision: Decision| Decision { observed: Vec::new(), would: None, ..meaning(decision) };
             assert_eq!(without(before), without(after), "{facts:?}");
         }
     }

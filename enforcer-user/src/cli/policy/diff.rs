@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::recorded::Journal;
 use super::{DIFFERENCE, FINE, INVALID, Output, Streams, USAGE, count, draw, print_json, read};
-use crate::cli::play::{Paint, visible};
+use crate::cli::paint::{Paint, visible};
 use crate::cli::{Failure, replay, wait};
 use crate::config::git::read_revision;
 use crate::runtime::{Clock, chain};

@@ -10,7 +10,7 @@ use enforcer_core::policy::cases::{self, Cases, Coverage, Expectations, Outcome,
 use enforcer_core::policy::{Diagnostics, Policy, Sources, lacking};
 use serde_json::json;
 
-use crate::cli::play::visible;
+use crate::cli::paint::visible;
 
 use super::profile::{self, Profile};
 use super::recorded::{self, Journal};

@@ -134,6 +134,7 @@ mod tests {
             },
             because: vec![RuleId::new("chat")],
             observed: vec![],
+            would: None,
             mode: Mode::Enforce,
             errors: vec![],
             message: None,

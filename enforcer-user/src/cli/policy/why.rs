@@ -18,7 +18,7 @@ use enforcer_core::policy::{
 };
 use serde_json::json;
 
-use crate::cli::play::visible;
+use crate::cli::paint::visible;
 
 use super::{Bundle, DIFFERENCE, FINE, Output, Streams, USAGE, load, print_json};
 
