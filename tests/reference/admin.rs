@@ -145,6 +145,7 @@ fn every_documented_field_of_the_admin_api_is_written_and_no_other() {
             let name = root.name.as_str();
             match name {
                 "AccountStatus" => round.trip::<admin::AccountStatus>(name, &sample),
+                "Amount" => round.trip::<enforcer_core::budget::Amount>(name, &sample),
                 "Answer" => round.trip::<admin::Answer>(name, &sample),
                 "Answered" => round.trip::<admin::Answered>(name, &sample),
                 "OpenQuestion" => round.trip::<admin::OpenQuestion>(name, &sample),
