@@ -214,7 +214,8 @@ fn tables() -> Vec<(&'static str, BTreeSet<String>)> {
         of("/credentials/key", "credential"),
     ];
     let definitions = schema.get("definitions").and_then(Value::as_object).expect("definitions");
-    assert_eq!(all.len(), definitions.len(), "`name` is no table, and the top has no definition");
+    let of_tables = definitions.values().filter(|of| of.get("properties").is_some()).count();
+    assert_eq!(all.len(), of_tables + 1, "the top has no definition");
     all
 }
 
