@@ -49,8 +49,12 @@ sys.stdout.buffer.write(head.split()[1] + b"\n" + body)
 fn scene() -> Scene {
     let mut scene = Scene::set(&bundle("openai-agents"));
     let groups = scene.host.folder().join("group");
-    let more = format!("enforcer:x:{USERS}:\nenforcer-audit:x:{AUDITORS}:\n");
-    fs::write(&groups, fs::read_to_string("/etc/group").unwrap() + &more).unwrap();
+    // This host may have groups of these names, with other members.
+    let all = fs::read_to_string("/etc/group").unwrap();
+    let others = all.lines().filter(|line| !line.starts_with("enforcer"));
+    let own = [format!("enforcer:x:{USERS}:"), format!("enforcer-audit:x:{AUDITORS}:")];
+    let all: Vec<&str> = others.chain(own.iter().map(String::as_str)).collect();
+    fs::write(&groups, all.join("\n") + "\n").unwrap();
     mount_bpffs(&scene.host.bpffs());
     let script = "mount --bind \"$0\" /etc/group && exec \"$@\"";
     let groups = groups.to_str().unwrap().to_owned();
