@@ -16,11 +16,12 @@ use crate::rig::{CHATS, DESTINATION, HOST, HTTP, LIMIT, Rig};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hello_without_a_served_name_gets_the_alert_that_says_so() {
-    for (name, reason) in [
-        (None, "sni_missing"),
-        (Some("evil.example"), "not_an_endpoint"),
+    let port = "an endpoint of the bundle has this host, but not port 443";
+    for (name, reason, detail) in [
+        (None, "sni_missing", ""),
+        (Some("evil.example"), "not_an_endpoint", ""),
         // An endpoint, but at another port than the connection went to.
-        (Some("plain.example.com"), "not_an_endpoint"),
+        (Some("plain.example.com"), "not_an_endpoint", port),
     ] {
         let rig = Rig::start(CHATS).await;
         let mut config = (*config(&rig.ca, &[H1])).clone();
@@ -29,8 +30,8 @@ async fn a_hello_without_a_served_name_gets_the_alert_that_says_so() {
         let connector = TlsConnector::from(Arc::new(config));
         let error = connector.connect(server, rig.tcp().await).await.unwrap_err().to_string();
         assert!(error.contains("AccessDenied"), "{error}");
-        let (server_name, recorded, _) = rig.refused().await;
-        assert_eq!((server_name.as_deref(), recorded), (name, reason));
+        let (server_name, recorded, why) = rig.refused().await;
+        assert_eq!((server_name.as_deref(), recorded, why.as_str()), (name, reason, detail));
     }
 }
 

@@ -145,7 +145,13 @@ impl Proxy {
             // The client may be gone already; the refusal stands either way.
             drop(stream.write_all(&ACCESS_DENIED).await);
             drop(stream.shutdown().await);
-            return Err(Refused::new(reason, name));
+            let refused = Refused::new(reason, name);
+            return Err(match name {
+                Some(host) if policy.names_host(host) => refused.detail(format!(
+                    "an endpoint of the bundle has this host, but not port {port}"
+                )),
+                _ => refused,
+            });
         };
         let target = Target { host: host.to_owned(), port, is_tls: true };
         let conn = Conn { origin: Arc::clone(origin), target };
