@@ -42,7 +42,7 @@ pub struct SessionSummary {
     pub connections_refused: u64,
     /// What the kernel or the resolver refused, repeats included.
     pub network_refused: u64,
-    /// Of these, what was refused below the proxy: ways around Enforcer. The others are names that no endpoint uses.
+    /// Of these, kernel-level attempts: UDP, raw sockets, the admin API … The others are names that no endpoint uses.
     #[serde(default)]
     pub attempts: u64,
 }
