@@ -202,7 +202,7 @@ pub struct SocketFacts {
     pub option_name: u16,
 }
 
-/// A way around that was tried.
+/// A bypass technique that was tried.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -63,7 +63,7 @@ pub enum EventBody {
         by: String,
         /// Number of that user.
         uid: u32,
-        /// Whose record it was; none for several sessions.
+        /// Whose record it was; missing for several sessions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of_session: Option<SessionId>,
         /// What was read.

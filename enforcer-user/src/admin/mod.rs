@@ -237,14 +237,14 @@ pub struct OpenQuestions {
 /// `GET /v1/budgets`: one counter of a budget, or a budget of which nothing is counted yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountStatus {
-    /// The counter, by its name for `enforcer budget reset`; none if nothing is counted yet.
+    /// The counter, by its name for `enforcer budget reset`; missing if nothing is counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Name of the budget.
     pub budget: String,
     /// What it is counted for: `agent`, `user`, `endpoint` or `host`.
     pub per: String,
-    /// Name of the agent or endpoint, or number of the user; none for the host and where nothing is counted yet.
+    /// Name of the agent or endpoint, or number of the user; missing for the host and where nothing is counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// Name of that user, where this host has one.
@@ -258,7 +258,7 @@ pub struct AccountStatus {
     pub reserved: Amount,
     /// What is neither used nor reserved.
     pub left: Bounded,
-    /// When the counter starts again at 0; none if nothing is counted yet.
+    /// When the counter starts again at 0; missing if nothing is counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixMillis>,
 }

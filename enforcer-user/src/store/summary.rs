@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct SessionSummary {
     /// Its id.
     pub id: SessionId,
-    /// The agent; none for the daemon's own session and for one whose start is not stored any more.
+    /// The agent; missing for the daemon's own session and for one whose start is not stored any more.
     pub agent: Option<AgentName>,
     /// Its root process.
     pub process: Option<Process>,
