@@ -58,3 +58,39 @@ fn a_follower_sees_what_is_recorded_as_it_happens_and_ends_with_the_daemon() {
     drop(guest);
     scene.finish();
 }
+
+/// Sends three datagrams over a connected socket: one record at once, and one for the others when nothing more comes.
+const DATAGRAMS: &str = "
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(('192.0.2.7', 9999))
+for _ in range(3):
+    try:
+        s.send(b'x')
+    except OSError:
+        pass
+";
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_follower_misses_no_short_session_and_nothing_that_is_recorded_after_an_end() {
+    let scene = Scene::start();
+    let all = follow(&scene, &["--output", "json"]);
+    for _ in 0..4 {
+        scene.run(&["true"]).checked().unwrap();
+    }
+    let python = enforcer_tests::python().unwrap().display().to_string();
+    scene.run(&[&python, "-c", DATAGRAMS]).checked().unwrap();
+    let (mut ended, mut datagrams) = (0, 0);
+    while ended < 5 || datagrams < 3 {
+        let event: Value = serde_json::from_str(&all.line()).unwrap();
+        match event["event"].as_str().unwrap() {
+            "session_closed" => ended += 1,
+            "network_refused" => datagrams += event["count"].as_u64().unwrap(),
+            _ => {}
+        }
+    }
+    assert_eq!((ended, datagrams), (5, 3));
+    drop(all);
+    scene.finish();
+}

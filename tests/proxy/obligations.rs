@@ -13,7 +13,7 @@ use http_body_util::channel::Channel;
 use hyper::Response;
 use hyper::http::request::Parts;
 use rustls::pki_types::ServerName;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
@@ -72,7 +72,11 @@ async fn a_spent_budget_refuses_before_the_provider_has_a_byte() {
     assert_eq!(head.headers["x-should-retry"], "false");
     let json: Value = serde_json::from_str(&answer).unwrap();
     let message = json["error"]["message"].as_str().unwrap();
-    assert!(message.contains("budget `daily` is spent; it starts again at 20"), "{answer}");
+    assert!(message.contains("budget `daily`, which has 10 of 60 left; it starts"), "{answer}");
+    let mut large = content.clone();
+    large["max_tokens"] = json!(5000);
+    let (_, answer) = rig.ask(chat_request(&large)).await;
+    assert!(answer.contains("which has 60 in a whole window"), "waiting never helps: {answer}");
     assert_eq!(seen.requests().len(), 1);
     let opened = rig.opened(2).await;
     let denied = opened[1].denied.as_ref().expect("a refusal in the record");

@@ -222,6 +222,13 @@ pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// Sessions that `session follow` reads in one round; of more, the newest.
 pub const FOLLOW_SESSIONS_MAX: usize = 128;
+/// Time for which `session follow` still asks for a session that ended: what repeats is recorded up to
+/// [`LEDGER_WINDOW`] later.
+pub const FOLLOW_LINGER: Duration = Duration::from_secs(15);
+/// Times [`FOLLOW_SESSIONS_MAX`] sessions among which those that one user may read are looked for in one request.
+pub const BEGUN_ROUNDS_MAX: usize = 32;
+/// Milliseconds for which `session follow` looks back for sessions that began before others that it knows already.
+pub const FOLLOW_LOOK_BACK_MILLIS: u64 = 60_000;
 /// Words and signs of one rule; Cedar follows a rule by recursion.
 pub const RULE_TOKENS_MAX: usize = 4096;
 /// Depth to which one rule is nested.

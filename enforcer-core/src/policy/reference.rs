@@ -33,7 +33,7 @@ no `forbid` does. Order never matters. A rule whose evaluation fails denies.
 
 ```text
 @id(\"NAME\")
-permit (principal SCOPE, action SCOPE, resource SCOPE)      `forbid` has the same form
+permit (principal SCOPE, action SCOPE, resource SCOPE)      forbid has the same form
 when { CONDITION }                                          or unless { CONDITION }; may be left out
 ;
 ```

@@ -181,6 +181,11 @@ impl Cause {
     pub fn advice(&self) -> Option<String> {
         Some(match self {
             Self::Answer { fault } => fault.advice().to_owned(),
+            Self::Budget(shortage) if shortage.is_beyond_a_window() => {
+                "name a smaller bound of the answer (`max_tokens`), send less, or ask for a larger budget; \
+                 waiting does not help, because a whole window has no more"
+                    .to_owned()
+            }
             Self::Approval { .. } | Self::Budget(_) => return None,
             Self::Body { opaque } => match opaque {
                 None => "permit such requests without a mask, or keep the agent from sending them"
@@ -234,6 +239,11 @@ const fn body_advice(cause: OpaqueCause) -> &'static str {
 }
 
 impl Shortage {
+    /// Whether not even an unused window has room for it.
+    fn is_beyond_a_window(&self) -> bool {
+        self.tokens.is_some_and(|most| self.needs.tokens > most)
+    }
+
     fn sentence(&self) -> String {
         let of = |what: &str, most: Option<u64>, used: u64, reserved: u64, needs: u64| {
             let most = most?;

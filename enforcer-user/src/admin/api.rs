@@ -139,6 +139,15 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/v1/sessions/begun",
+        needs: Needs::Own,
+        request: None,
+        answer: "array of session ids",
+        help: "Lists sessions that began after the session `after`, the oldest first and at most 128.",
+        handle: |method| on(method, records::begun),
+    },
+    Route {
+        method: Method::Get,
         path: "/v1/sessions/{id}/events",
         needs: Needs::Own,
         request: None,

@@ -107,6 +107,31 @@ pub(super) async fn sessions(
     Ok(Json(found))
 }
 
+pub(super) async fn begun(
+    State(host): State<Arc<Host>>,
+    Extension(asker): Extension<Asker>,
+    Query(bound): Query<Begun>,
+) -> Result<Json<Vec<SessionId>>, Refusal> {
+    let most = limits::FOLLOW_SESSIONS_MAX;
+    let (mut shown, mut after) = (Vec::new(), bound.after);
+    // Sessions of others do not keep one's own from being found.
+    for _ in 0..limits::BEGUN_ROUNDS_MAX {
+        let found = read(&host, move |reader| reader.begun_after(after, most)).await?;
+        let is_last = found.len() < most;
+        for session in found {
+            after = session;
+            if asker.reads_all() || owner(&host, session).await? == Some(asker.uid) {
+                shown.push(session);
+            }
+        }
+        if is_last || shown.len() >= most {
+            break;
+        }
+    }
+    shown.truncate(most);
+    Ok(Json(shown))
+}
+
 pub(super) async fn events(
     State(host): State<Arc<Host>>,
     Extension(asker): Extension<Asker>,
@@ -175,6 +200,13 @@ pub(super) async fn verify(
 pub(super) struct Start {
     #[serde(default)]
     from: u64,
+}
+
+/// Which sessions are listed.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Begun {
+    after: SessionId,
 }
 
 /// Which session is verified; all without one.

@@ -86,14 +86,7 @@ fn reserve(
 
 /// What is said where a budget has no room.
 pub(super) fn no_room(spent: &Spent, masker: &Masker) -> Refusal {
-    let (budget, until) = (spent.budget(), runtime::moment(spent.until));
-    let message = match spent.is_reserved {
-        true => format!(
-            "what is left of budget `{budget}` is reserved by requests under way; send it again when some of \
-             them are over. The budget starts again at {until} UTC"
-        ),
-        false => format!("budget `{budget}` is spent; it starts again at {until} UTC"),
-    };
+    let message = sentence(spent);
     let Spent { account, until, is_reserved: _, tokens, requests, used, reserved, needs } = spent;
     let shortage = Shortage {
         account: Recorded::of(account.as_str(), masker),
@@ -105,6 +98,28 @@ pub(super) fn no_room(spent: &Spent, masker: &Masker) -> Refusal {
         until: *until,
     };
     Refusal::of(DenyReason::BudgetSpent, Cause::Budget(Box::new(shortage))).message(message)
+}
+
+/// Why there is no room, for the agent: what would help, and when.
+fn sentence(spent: &Spent) -> String {
+    let (budget, until) = (spent.budget(), runtime::moment(spent.until));
+    let needed = spent.needs.tokens;
+    let left = spent.tokens.map_or(0, |most| most.saturating_sub(spent.used.tokens));
+    match spent.tokens {
+        Some(most) if needed > most => format!(
+            "the request needs {needed} tokens of budget `{budget}`, which has {most} in a whole window: \
+             name a smaller bound of the answer (`max_tokens`), or send less"
+        ),
+        _ if spent.is_reserved => format!(
+            "what is left of budget `{budget}` is reserved by requests under way; send it again when some of \
+             them are over. The budget starts again at {until} UTC"
+        ),
+        Some(most) if spent.needs.requests > 0 && left > 0 && needed > left => format!(
+            "the request needs {needed} tokens of budget `{budget}`, which has {left} of {most} left; \
+             it starts again at {until} UTC"
+        ),
+        _ => format!("budget `{budget}` is spent; it starts again at {until} UTC"),
+    }
 }
 
 #[cfg(test)]

@@ -86,6 +86,23 @@ impl Reader {
         Ok(sessions.into_values().collect())
     }
 
+    /// The sessions with larger ids than this one, the first of them first and at most so many. Ids begin with the time.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn begun_after(&self, session: SessionId, most: usize) -> Result<Vec<SessionId>, Error> {
+        let mut found = Vec::new();
+        let mut next = successor(session, u64::MAX);
+        while let Some((session, sequence)) = next
+            && found.len() < most
+            && let Some(frame) = self.frames_from(session, sequence).next().transpose()?
+        {
+            found.push(frame.session);
+            next = successor(frame.session, u64::MAX);
+        }
+        Ok(found)
+    }
+
     /// The events of a session from `from` on, in order.
     pub fn events(
         &self,

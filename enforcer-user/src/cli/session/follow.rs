@@ -4,17 +4,19 @@
 //! It asks by the routes that lists and shows use, so whoever follows sees what they may read and no more. Each round
 //! reads a bounded number of sessions and pages; what is left over comes in the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
-use enforcer_core::model::{AgentName, SessionId, limits};
+use enforcer_core::model::{AgentName, SessionId, UnixMillis, limits};
 use enforcer_core::record::{Event, EventBody, ExchangeOutcome};
 
 use super::line::line;
-use crate::admin::{self, Client, Status};
+use crate::admin::{self, Client};
 use crate::cli::output::{self, Format};
 use crate::cli::paint::{self, Paint, time};
 use crate::cli::source::Source;
 use crate::cli::{Exit, Failure};
+use crate::runtime::Clock;
 use crate::store::{EventPage, SessionSummary};
 
 /// Arguments of `enforcer session follow`.
@@ -108,67 +110,102 @@ fn is_denial(event: &Event) -> bool {
     }
 }
 
-/// How far the sessions that are alive were read.
+/// How far the sessions were read.
 struct Follower {
     client: Client,
     places: BTreeMap<SessionId, Place>,
+    /// Sessions up to this one are known, or began before the command.
+    after: SessionId,
+    /// Those after it that are over.
+    done: BTreeSet<SessionId>,
 }
 
 /// How far one session was read.
 struct Place {
     agent: Option<AgentName>,
     next: u64,
-    is_alive: bool,
+    /// When its end was read.
+    ended: Option<Instant>,
 }
 
 impl Follower {
     /// Begins behind everything that is recorded.
     async fn new(client: Client) -> Result<Self, admin::Error> {
         let recorded: Vec<SessionSummary> = client.get("/v1/sessions").await?;
-        let alive = recorded.into_iter().filter(|it| it.is_running() || it.id == SessionId::HOST);
-        let place = |it: SessionSummary| {
-            (it.id, Place { agent: it.agent, next: it.events, is_alive: true })
-        };
-        Ok(Self { client, places: alive.map(place).collect() })
+        // Somebody who may read few sessions is not to look through all of them.
+        let newest = SessionId::new(Clock::system().now(), 0);
+        let (alive, over): (Vec<_>, Vec<_>) =
+            recorded.into_iter().partition(|it| it.is_running() || it.id == SessionId::HOST);
+        let place =
+            |it: SessionSummary| (it.id, Place { agent: it.agent, next: it.events, ended: None });
+        let done = over.into_iter().map(|it| it.id).collect();
+        let places = alive.into_iter().map(place).collect();
+        let mut follower = Self { client, places, after: SessionId::HOST, done };
+        follower.look_back(newest);
+        Ok(follower)
     }
 
     /// What was recorded since the last round, in the order in which it happened.
     async fn round(&mut self) -> Result<Vec<(Option<AgentName>, Event)>, admin::Error> {
-        let status: Status = self.client.get("/v1/status").await?;
-        for (id, place) in &mut self.places {
-            place.is_alive =
-                *id == SessionId::HOST || status.sessions.iter().any(|it| it.id == *id);
+        let path = format!("/v1/sessions/begun?after={}", self.after);
+        let begun: Vec<SessionId> = self.client.get(&path).await?;
+        for id in begun.iter().filter(|id| !self.done.contains(id)) {
+            self.places.entry(*id).or_insert(Place { agent: None, next: 0, ended: None });
         }
-        for session in status.sessions {
-            let new = || Place { agent: Some(session.agent), next: 0, is_alive: true };
-            self.places.entry(session.id).or_insert_with(new);
+        if let Some(newest) = begun.last() {
+            self.look_back(*newest);
         }
+        self.keep_within_bound();
         let mut events = Vec::new();
-        let mut gone = Vec::new();
-        let newest_first = self.places.iter_mut().rev().take(limits::FOLLOW_SESSIONS_MAX);
-        for (id, place) in newest_first {
+        for (id, place) in &mut self.places {
             let path = format!("/v1/sessions/{id}/events?from={}", place.next);
             let page: EventPage = match self.client.get(&path).await {
                 Ok(page) => page,
-                // Another user's session: `status` counts it, its events are not for everybody.
+                // What is another user's is not for everybody.
                 Err(admin::Error::Refused { status: 403 | 404, .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let has_more = page.next.is_some();
-            if let Some(last) = page.events.last() {
-                place.next = last.sequence.saturating_add(1);
+            for event in page.events {
+                place.next = event.sequence.saturating_add(1);
+                match &event.body {
+                    EventBody::SessionOpened(opened) => place.agent = Some(opened.agent.clone()),
+                    EventBody::SessionClosed {} => place.ended = Some(Instant::now()),
+                    _ => {}
+                }
+                events.push((place.agent.clone(), event));
             }
-            let has_ended =
-                page.events.iter().any(|event| event.body == EventBody::SessionClosed {});
-            if has_ended || (!place.is_alive && page.events.is_empty() && !has_more) {
-                gone.push(*id);
-            }
-            events.extend(page.events.into_iter().map(|event| (place.agent.clone(), event)));
         }
-        for id in gone {
-            self.places.remove(&id);
-        }
+        let is_over = |place: &Place| {
+            place.ended.is_some_and(|ended| ended.elapsed() >= limits::FOLLOW_LINGER)
+        };
+        let over = self.places.iter().filter(|(_, place)| is_over(place));
+        let over: Vec<SessionId> = over.map(|(id, _)| *id).collect();
+        over.into_iter().for_each(|id| self.finish(id));
         events.sort_by_key(|(_, event)| (event.at, event.session, event.sequence));
         Ok(events)
+    }
+
+    /// Asks no more for sessions that began long before this one.
+    fn look_back(&mut self, newest: SessionId) {
+        let back = SessionId::new(UnixMillis(limits::FOLLOW_LOOK_BACK_MILLIS), 0).as_u64();
+        let after = SessionId::from_u64(newest.as_u64().saturating_sub(back));
+        self.after = self.after.max(after);
+        self.done = self.done.split_off(&self.after);
+    }
+
+    fn finish(&mut self, id: SessionId) {
+        self.places.remove(&id);
+        self.done.insert(id);
+    }
+
+    /// Leaves out sessions beyond the bound: first those that ended, then the oldest.
+    fn keep_within_bound(&mut self) {
+        while self.places.len() > limits::FOLLOW_SESSIONS_MAX {
+            let mut agents = self.places.iter().filter(|(id, _)| **id != SessionId::HOST);
+            let oldest = agents.clone().next().map(|(id, _)| *id);
+            let ended = agents.find(|(_, place)| place.ended.is_some()).map(|(id, _)| *id);
+            let Some(left_out) = ended.or(oldest) else { return };
+            self.finish(left_out);
+        }
     }
 }
