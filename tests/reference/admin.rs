@@ -42,8 +42,8 @@ everything that the command line does:
 curl --silent --unix-socket /run/enforcer/enforcer.sock http://localhost/v1/status
 ```
 
-The kernel tells the daemon who is asking: the user and the groups of the process that connected. A guarded process is never
-answered, whatever it runs as. The column *who* says what a route needs; root may use every route.
+The kernel tells the daemon who is asking: the user and the groups of the process that connected. A guarded process is
+refused everything, whatever it runs as. The column *who* says what a route needs; root may use every route.
 
 | who | meaning |
 |---|---|
@@ -52,8 +52,13 @@ answered, whatever it runs as. The column *who* says what a route needs; root ma
 | audit | a member of the group `enforcer-audit` |
 | root | root only |
 
-An answer whose status is not 2xx holds a [Problem](#problem): 400 for a request that is not valid, 403 if you may not do it,
-404 if there is no such thing, 409 if what you answer is not what you were shown, 503 if the daemon cannot do it now.
+If a route below refuses a request, the answer holds a [Problem](#problem): 400 for a request that is not valid, 403 if you may
+not do it, 404 if there is no such thing, 409 if what you answer is not what you were shown, 500 if something failed inside
+Enforcer, 503 if the daemon cannot do it now. What no route takes is answered without such an object, with plain text or nothing:
+an unknown path (404), another method (405), or a path, query or body of another form or content type (400, 413, 415, 422).
+
+A field marked *not always* is left out, or is `null`, when it does not apply or when its value is not known. *Text, masked* is a
+text in which everything that the masks and detectors name is replaced.
 
 ## Routes
 

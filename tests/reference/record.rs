@@ -44,8 +44,9 @@ The record is a sequence of events for each session. Each event is a JSON object
 prints the events of a session, and the admin API returns them. [ADR 0003](adr/0003-what-is-stored.md) describes what is
 masked before an event is stored; the [glossary](glossary.md) explains the terms.
 
-A field marked *not always* is left out when it does not apply or when its value was not known. Readers must ignore
-fields that they do not know, because later versions add fields. The meaning of a field never changes.
+A field marked *not always* is left out when it does not apply or when its value was not known. *Text, masked* is a text in
+which everything that the masks and detectors name is replaced. Readers must ignore fields that they do not know, because
+later versions add fields. The meaning of a field never changes.
 ";
 
 fn variants(page: &Page<'_>) -> Vec<Variant> {

@@ -92,7 +92,7 @@ impl Builtin {
                 "-----BEGIN [0-9A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----",
                 Rest::Through("-----END [0-9A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----"),
             ),
-            "private keys in PEM, the whole block; without an end of it, all that may belong to it",
+            "private keys in PEM, the whole block; if the end line is missing, everything that may belong to it",
         ),
         secret(
             "slack-token",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! How much of an agent's egress is taken.
+//! Which connections of an agent are redirected.
 
 use serde::{Deserialize, Serialize};
 

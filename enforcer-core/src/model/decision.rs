@@ -26,11 +26,12 @@ pub enum Mode {
     /// They are carried out.
     #[default]
     Enforce,
-    /// They are recorded only, and no byte is changed.
+    /// They are recorded only; what is sent on is not changed.
     Observe,
 }
 
-/// How much of an exchange is kept. The larger one wins a join. Facts, decision and how it ended always are.
+/// How much of an exchange is kept. If several apply, `full` wins. Facts, decision and outcome are always
+/// kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordDepth {
@@ -41,7 +42,7 @@ pub enum RecordDepth {
     Full,
 }
 
-/// What must be done with an allowed exchange. Obligations of all satisfied permits are added up.
+/// What must be done with an allowed exchange. Obligations of all matching permits are added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obligations {
     /// Masks for what goes upstream.
@@ -157,15 +158,15 @@ pub struct Decision {
     pub effect: Effect,
     /// What has to be done when it does. Of a denial only how much is kept.
     pub obligations: Obligations,
-    /// The rules that decided: all satisfied permits, or all satisfied forbids. Empty: no rule permits it.
+    /// The rules that decided: all matching permits, or all matching forbids. Empty: no rule permits it.
     pub because: Vec<RuleId>,
-    /// Rules whose evaluation erred; any such rule denies.
+    /// Rules whose evaluation failed; any such rule denies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<RuleId>,
     /// Rules in observe mode that would have decided otherwise or with more obligations; they decided nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<RuleId>,
-    /// What would be decided if the rules in `observed` counted; none where there are none.
+    /// What would be decided if the rules in `observed` counted; missing if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would: Option<Box<Would>>,
     /// What became of it.

@@ -195,12 +195,12 @@ impl DenyReason {
                  not decrypted"
             }
             Self::CredentialUnavailable => {
-                "make the secret readable for the daemon, and put one credential into each header"
+                "make the secret readable by the daemon, and put one credential into each header"
             }
             Self::Draining => "try again when the daemon runs",
             Self::Internal => "report it with the exchange's id",
             Self::JournalUnavailable => "look at disk space and the daemon's log",
-            Self::Limit => "send less at once, and without pauses",
+            Self::Limit => "send fewer requests at once; do not pause within a body",
             Self::NotAnEndpoint => "name it in `policy.toml`, if it is wanted",
             Self::OriginUnknown => "do not dial the proxy's port",
             Self::Policy => {

@@ -32,7 +32,7 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Operation {
-    /// A batch of requests that the provider works off later.
+    /// A batch of requests that the provider processes later.
     Batch(Batch),
     /// A chat completion.
     Chat(Chat),
@@ -384,7 +384,7 @@ impl Passed {
     }
 }
 
-/// Tokens that the provider says it used; the only truth for accounting.
+/// Tokens that the provider says it used. Budgets are charged at least what was seen of the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the request.

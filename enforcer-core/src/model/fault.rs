@@ -160,7 +160,7 @@ impl Fault {
 pub struct Alarm {
     /// What is broken.
     pub name: Fault,
-    /// Since when, by the daemon's clock; none where nobody knows.
+    /// Since when, by the daemon's clock; missing if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<UnixMillis>,
     /// How it shows, in words.

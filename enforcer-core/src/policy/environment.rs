@@ -91,7 +91,7 @@ pub struct Environment {
     pub excluded: Vec<NamePattern>,
     /// Variables that hold the secret of a credential which the bundle injects: no command gets them.
     pub secrets: Vec<String>,
-    /// Variables in which SDKs look for a key that the bundle injects: set to [`PLACEHOLDER`].
+    /// Variables in which SDKs look for a key that the bundle injects: set to `injected-by-enforcer`.
     pub placeholders: Vec<String>,
 }
 

@@ -29,11 +29,11 @@ const RULES: &str = "
 ## Rules
 
 A rule is a statement of [Cedar](https://www.cedarpolicy.com). A request is allowed if at least one `permit` matches and
-no `forbid` does. Order never matters. A rule that errs while it is evaluated denies.
+no `forbid` does. Order never matters. A rule whose evaluation fails denies.
 
 ```text
 @id(\"NAME\")
-permit (principal SCOPE, action SCOPE, resource SCOPE)      forbid is written alike
+permit (principal SCOPE, action SCOPE, resource SCOPE)      forbid has the same form
 when { CONDITION }                                          or unless { CONDITION }; may be left out
 ;
 ```
@@ -146,7 +146,7 @@ pub(super) const CASE_KEYS: [(&str, &[(&str, &str)]); 3] = [
 const COMMANDS: &str = "
 ## Exit codes of `enforcer policy`
 
-| code | means |
+| code | meaning |
 |---|---|
 | 0 | everything is as it should be |
 | 1 | a case failed, a request is denied, or something differs |
@@ -200,7 +200,7 @@ fn cases(text: &mut String) {
     for (name, keys) in CASE_KEYS {
         text.push('\n');
         let rows = keys.iter().map(|(key, about)| [code(key), (*about).to_owned()]);
-        table(text, [&format!("key of `{name}`"), "means"], rows);
+        table(text, [&format!("key of `{name}`"), "meaning"], rows);
     }
 }
 
@@ -225,7 +225,7 @@ fn limits_of_bundles(text: &mut String) {
             between(limits::APPROVAL_HOLD_MIN, limits::APPROVAL_EXPIRE_MAX),
         ),
     ];
-    table(text, ["of", "at most"], rows.map(|(of, most)| [of.to_owned(), most]));
+    table(text, ["what is limited", "limit"], rows.map(|(of, most)| [of.to_owned(), most]));
 }
 
 /// What `context.cause` of `opaque` may be, as one line.

@@ -21,19 +21,19 @@ pub enum Hook {
     Door,
     /// A packet on its way out.
     Egress,
-    /// `execve()` and its kin.
+    /// `execve()` and similar calls.
     Exec,
     /// A descriptor that another process sent.
     FileReceive,
-    /// `fork()` and its kin.
+    /// `fork()` and similar calls.
     Fork,
     /// A packet on its way in.
     Ingress,
-    /// `kill()` and its kin.
+    /// `kill()` and similar calls.
     Kill,
     /// `ptrace()`, and what else reads or writes another process.
     Ptrace,
-    /// `sendto()` and its kin, where the socket has no peer.
+    /// `sendto()` and similar calls, where the socket has no peer.
     Sendmsg,
     /// `setsockopt()`.
     Setsockopt,
@@ -41,13 +41,13 @@ pub enum Hook {
     SockCreate,
     /// `socket()` of any family.
     SocketCreate,
-    /// `sendmsg()` and its kin, on any socket.
+    /// `sendmsg()` and similar calls, on any socket.
     SocketSend,
     /// `connect()` of a Unix socket.
     UnixConnect,
     /// A datagram to a Unix socket.
     UnixSend,
-    /// `unlink()` and its kin.
+    /// `unlink()` and similar calls.
     Unlink,
     /// `umount()`.
     Unmount,
@@ -202,7 +202,7 @@ pub struct SocketFacts {
     pub option_name: u16,
 }
 
-/// A way around that was tried.
+/// A bypass technique that was tried.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -272,7 +272,7 @@ pub enum Technique {
     UdpLite,
     /// A Unix socket behind which somebody outside the session answers: a helper, or a service of the host.
     UnixHelper,
-    /// It cannot be told.
+    /// It is not known.
     #[default]
     Unknown,
     /// A peer of the proxy's port that did not come through the redirect, or whose origin was evicted.

@@ -30,7 +30,7 @@ pub enum Cause {
     },
     /// The body of the request cannot be read, and so not be masked.
     Body {
-        /// Why not; none where no codec of the endpoint reads such a body.
+        /// Why not; missing where no codec of the endpoint reads such a body.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         opaque: Option<OpaqueCause>,
     },
@@ -67,10 +67,10 @@ pub enum Cause {
 pub struct Shortage {
     /// The counter: the budget, and for whom it is counted.
     pub account: Recorded,
-    /// Tokens that the budget allows in a window; none if it does not count them.
+    /// Tokens that the budget allows in a window; missing if it does not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
-    /// Requests that the budget allows in a window; none if it does not count them.
+    /// Requests that the budget allows in a window; missing if it does not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
     /// What was used in this window.

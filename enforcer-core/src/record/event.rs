@@ -63,7 +63,7 @@ pub enum EventBody {
         by: String,
         /// Number of that user.
         uid: u32,
-        /// Whose record it was; none for several sessions.
+        /// Whose record it was; missing for several sessions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of_session: Option<SessionId>,
         /// What was read.
@@ -354,7 +354,7 @@ pub struct SessionOpened {
     pub command: Vec<Recorded>,
     /// The policy in force at the start.
     pub policy: PolicyVersion,
-    /// How the command was to be started; none in records of versions that had one way only.
+    /// How the command was to be started; missing in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch: Option<Launch>,
     /// How the process became an agent, where it was by a selector and not by `enforcer run`.
@@ -374,7 +374,7 @@ pub struct Selected {
     pub started_ns: u64,
     /// Id of its cgroup; zero for one that ran already.
     pub cgroup: u64,
-    /// How much of its egress is taken.
+    /// Which of its connections are redirected.
     #[serde(default, skip_serializing_if = "Capture::is_all")]
     pub capture: Capture,
 }
@@ -475,11 +475,12 @@ pub struct Charged {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExchangeOutcome {
-    /// The agent went away before the end.
+    /// The agent went away before the end; `agent_left` in `session why`.
     Aborted,
-    /// The whole answer reached the agent.
+    /// The whole answer reached the agent; `answered` in `session why`.
     Completed,
-    /// It was refused after the decision (upstream, limits, undecodable answer).
+    /// It was refused after the decision (upstream, limits, undecodable answer); in `session why` it is `cut` if a
+    /// part of the answer was with the agent, else `denied`.
     Denied(Denied),
 }
 
@@ -492,7 +493,7 @@ pub struct NetworkRefused {
     pub hook: Recorded,
     /// Why it was refused: a word of [`super::Refusal`].
     pub refusal: Recorded,
-    /// Which way around it was, where it can be told.
+    /// The bypass technique, if known.
     #[serde(default)]
     pub technique: Technique,
     /// Where to, where there was a destination.

@@ -72,7 +72,7 @@ pub const METRICS: &[Metric] = &[
         name: "enforcer_alarm",
         kind: Kind::Gauge,
         labels: &["fault"],
-        help: "1 for each fault that lasts.",
+        help: "1 while this fault lasts; absent otherwise.",
         read: |read| {
             let alarms = read.status.health.iter();
             alarms.map(|alarm| Sample(vec![alarm.name.name().to_owned()], 1)).collect()
@@ -82,7 +82,8 @@ pub const METRICS: &[Metric] = &[
         name: "enforcer_attempts_total",
         kind: Kind::Counter,
         labels: &["technique"],
-        help: "Attempts that were refused below the proxy, by technique.",
+        help: "Attempts that were refused by the kernel programs, by technique; those of guarded processes to use the \
+               admin API, and connections to the proxy's port without a known origin, count as well.",
         read: |read| {
             let attempts = read.status.attempts.iter();
             let sample = |(technique, count): (&enforcer_core::record::Technique, &u64)| {
@@ -95,16 +96,19 @@ pub const METRICS: &[Metric] = &[
         name: "enforcer_denied_total",
         kind: Kind::Counter,
         labels: &["agent", "endpoint", "reason", "rule"],
-        help: "Requests and connections that were denied; `rule` is the first of the rules that denied, `endpoint` is \
-               `-` for what went to none, and combinations beyond a bound are counted as `other`.",
+        help: "Requests and connections that were denied; `rule` is the first of the rules that denied and \
+               empty where no rule denied, `endpoint` is `-` for what went to none, and combinations beyond a bound \
+               are counted as `other`.",
         read: |read| series(read.denied),
     },
     Metric {
         name: "enforcer_exchanges_total",
         kind: Kind::Counter,
         labels: &["agent", "endpoint", "effect"],
-        help: "Exchanges that were judged; `effect` is `allow`, `deny` or, where the policy only observes, \
-               `would_deny`. What is denied after the judgment is in enforcer_denied_total only.",
+        help: "Exchanges that were judged. `effect` is `deny` where the rules, a budget, a credential, masking or the \
+               memory for bodies refused the request, `would_deny` where the bundle observes and its rules would deny, \
+               otherwise `allow`. What an approval, the record, the provider or the answer refuses later counts as \
+               `allow` here, and is in enforcer_denied_total.",
         read: |read| series(read.exchanges),
     },
     Metric {

@@ -79,12 +79,12 @@ pub struct Status {
     /// What is broken, since when, and what to do about it; empty if nothing is.
     #[serde(default)]
     pub health: Vec<Alarm>,
-    /// How often each way around was refused since the daemon started.
+    /// How often each bypass technique was refused since the daemon started.
     #[serde(default)]
     pub attempts: BTreeMap<Technique, u64>,
     /// The policy in force.
     pub policy: PolicyStatus,
-    /// Can it write down what happens.
+    /// Whether records can be written.
     pub journal: String,
     /// Fingerprint of the key that signs the journal: noted elsewhere, it shows whether the journal that is verified
     /// later is this one.
@@ -95,7 +95,7 @@ pub struct Status {
     /// Network namespaces in which guarded processes are served, besides the daemon's own.
     #[serde(default)]
     pub namespaces: usize,
-    /// How much of what a guarded process may try is stopped: `kernel` or `hardened`.
+    /// Which protections this kernel allows: `kernel` or `hardened`.
     pub tier: String,
     /// Why the tier is not `hardened`, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,12 +168,12 @@ pub struct SessionStatus {
     pub id: SessionId,
     /// Its agent.
     pub agent: AgentName,
-    /// How it was started; none if the record of it cannot be read.
+    /// How it was started; missing if the record of it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch: Option<Launch>,
 }
 
-/// The body of every answer that is not 2xx.
+/// The body of an answer of a route that is not 2xx.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Problem {
     /// What is wrong.
@@ -212,9 +212,7 @@ pub struct ShownQuestion {
 pub struct Answer {
     /// True if it may be sent.
     pub grants: bool,
-    /// The digest of what was shown, or its beginning: at least
-    /// [`APPROVAL_DIGEST_CHARS`](enforcer_core::model::limits::APPROVAL_DIGEST_CHARS) of it. Nothing is granted
-    /// without it.
+    /// The digest of what was shown, or its beginning: at least 16 characters of it. Nothing is granted without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
 }
@@ -222,7 +220,7 @@ pub struct Answer {
 /// What became of an answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answered {
-    /// True if others have to answer, too.
+    /// True if more approvals are needed.
     pub is_open: bool,
 }
 
@@ -239,14 +237,14 @@ pub struct OpenQuestions {
 /// `GET /v1/budgets`: one counter of a budget, or a budget of which nothing is counted yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountStatus {
-    /// The counter, by its name for `enforcer budget reset`; none if nothing is counted yet.
+    /// The counter, by its name for `enforcer budget reset`; missing if nothing is counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Name of the budget.
     pub budget: String,
     /// What it is counted for: `agent`, `user`, `endpoint` or `host`.
     pub per: String,
-    /// Name of the agent or endpoint, or number of the user; none for the host and where nothing is counted yet.
+    /// Name of the agent or endpoint, or number of the user; missing for the host and where nothing is counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// Name of that user, where this host has one.
@@ -260,7 +258,7 @@ pub struct AccountStatus {
     pub reserved: Amount,
     /// What is neither used nor reserved.
     pub left: Bounded,
-    /// When the counter starts again at 0; none if nothing is counted yet.
+    /// When the counter starts again at 0; missing if nothing is counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixMillis>,
 }

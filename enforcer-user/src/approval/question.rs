@@ -63,7 +63,7 @@ pub struct Question {
 pub struct BoundHeader {
     /// Its name, in lower case, masked as in the record.
     pub name: String,
-    /// By which equal values are told, of one daemon; none of a credential that the bundle puts in.
+    /// Equal values have equal fingerprints within one daemon; missing for an inserted credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }

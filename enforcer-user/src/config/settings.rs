@@ -74,8 +74,8 @@ pub const SETTINGS: [Setting; 9] = [
         kind: "absolute path",
         default: SOCKET,
         example: "\"/run/enforcer/enforcer.sock\"",
-        meaning: "The Unix socket of the admin API. Give it a folder of its own: an agent that runs as root cannot write to that \
-                  folder.",
+        meaning: "The Unix socket of the admin API. Give it its own folder; Enforcer makes that folder read-only for confined \
+                  agents that run as root.",
     },
     Setting {
         section: "",
@@ -92,7 +92,8 @@ pub const SETTINGS: [Setting; 9] = [
         default: BPFFS,
         example: "\"/sys/fs/bpf/enforcer\"",
         meaning: "Folder in a BPF file system in which the programs' links and maps are pinned, so that they stay in force while \
-                  the daemon restarts.",
+                  the daemon restarts. If it is not in such a file system, the daemon creates the folder where it is missing, \
+                  and mounts one there.",
     },
     Setting {
         section: "upstream",
@@ -135,7 +136,7 @@ pub fn reference() -> String {
                 name => format!("`[{name}]`"),
             };
             text += &format!(
-                "\n## {title}\n\n| key | value | without it | meaning |\n|---|---|---|---|\n"
+                "\n## {title}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
             );
         }
         let Setting { key, kind, default, meaning, .. } = setting;
@@ -166,7 +167,8 @@ const HEAD: &str = "\
 <!-- Written by `cargo xtask gen` from what the program itself reads; a test compares. Change the sources. -->
 
 The host's settings are one TOML file: `/etc/enforcer/enforcer.toml`, or the file named by `--config FILE` or by the
-variable `ENFORCER_CONFIG`. Every `enforcer` command reads this file. All keys are optional. A key that is not listed here is
-an error, and the daemon does not start: otherwise an operator could rely on a setting that has no effect. Rules are never in
-this file; they are in the bundle ([policy reference](policy-reference.md)).
+variable `ENFORCER_CONFIG`. `enforcer policy` reads it only to find the record; every other `enforcer` command reads it when it
+starts. All keys are optional. A key that is not listed here is an error, and the daemon does not start: otherwise an operator
+could rely on a setting that has no effect. Rules are never in this file; they are in the bundle
+([policy reference](policy-reference.md)).
 ";

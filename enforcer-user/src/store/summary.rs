@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct SessionSummary {
     /// Its id.
     pub id: SessionId,
-    /// The agent; none for the daemon's own session and for one whose start is not stored any more.
+    /// The agent; missing for the daemon's own session and for one whose start is not stored any more.
     pub agent: Option<AgentName>,
     /// Its root process.
     pub process: Option<Process>,
@@ -42,7 +42,7 @@ pub struct SessionSummary {
     pub connections_refused: u64,
     /// What the kernel or the resolver refused, repeats included.
     pub network_refused: u64,
-    /// Of these, what was refused below the proxy: ways around Enforcer. The others are names that no endpoint uses.
+    /// Of these, kernel-level attempts: UDP, raw sockets, the admin API … The others are names that no endpoint uses.
     #[serde(default)]
     pub attempts: u64,
 }

@@ -76,8 +76,13 @@ pub(super) fn write(text: &mut String) {
             declared.about.clone(),
         ]
     });
-    let head =
-        ["action", "request can be masked", "answer can be masked", "tokens are counted", "is"];
+    let head = [
+        "action",
+        "request can be masked",
+        "answer can be masked",
+        "tokens are counted",
+        "description",
+    ];
     table(text, head, rows);
     text.push_str("\n### Groups of actions\n\n");
     let rows = schema::ACTION_GROUPS.iter().map(|(group, members)| {
@@ -86,7 +91,7 @@ pub(super) fn write(text: &mut String) {
         let about = about.map(|declared| declared.about.clone()).unwrap_or_default();
         [code(group), members.join(", "), about]
     });
-    table(text, ["group", "has", "is"], rows);
+    table(text, ["group", "members", "description"], rows);
     text.push_str("\n### Requests of `protocol = \"openai\"`\n\nOnly these methods and exact paths; every other one is `http`.\nWhere the facts are in the body, a query other than `api-version`, or a field that names another model,\nprovider or place (`models`, `fallbacks`, `provider`, `api_base`, …), makes the request `opaque`.\n\n");
     let rows = REQUESTS.iter().map(|(method, path)| {
         let action = openai::route(method, path).map_or("http", openai::Route::action);
@@ -117,7 +122,7 @@ fn facts(text: &mut String, declared: &Declared<'_>) {
             about,
         ]
     });
-    table(text, ["fact", "type", "if a case leaves it out", "is"], rows);
+    table(text, ["fact", "type", "if a case leaves it out", "description"], rows);
 }
 
 fn otherwise(spec: &FactSpec) -> String {

@@ -26,7 +26,7 @@ pub(super) fn write(text: &mut String) {
     let schema: Value = serde_json::from_str(schema::inventory_schema_text()).unwrap_or_default();
     let sections = members(schema.get("properties"));
     let plain = sections.iter().filter(|(_, section)| reference(section).is_none());
-    table(text, ["key", "value", "if left out", "means"], rows(plain, &schema));
+    table(text, ["key", "value", "if left out", "meaning"], rows(plain, &schema));
     for (name, section) in &sections {
         let Some(definition) = reference(section) else { continue };
         text.push_str(&format!("\n### `[{name}.NAME]`\n\n{}\n\n", about(section)));
@@ -42,7 +42,7 @@ fn keys(text: &mut String, schema: &Value, definition: &str) {
     let definition = schema.get("definitions").and_then(|all| all.get(definition));
     let definition = definition.unwrap_or(&Value::Null);
     let keys = members(definition.get("properties"));
-    table(text, ["key", "value", "if left out", "means"], rows(keys.iter(), definition));
+    table(text, ["key", "value", "if left out", "meaning"], rows(keys.iter(), definition));
 }
 
 fn members(value: Option<&Value>) -> Map<String, Value> {
