@@ -37,7 +37,7 @@ enum Command {
         /// Number of the question.
         id: u64,
     },
-    /// Let it be sent, once. On a terminal it is shown and has to be confirmed; a script names what was shown.
+    /// Allow the request once. On a terminal it is shown and has to be confirmed; a script names what was shown.
     Grant {
         /// Number of the question.
         id: u64,
@@ -45,7 +45,7 @@ enum Command {
         #[arg(long)]
         digest: Option<String>,
     },
-    /// Do not let it be sent.
+    /// Refuse the request.
     Refuse {
         /// Number of the question.
         id: u64,
@@ -53,7 +53,7 @@ enum Command {
         #[arg(long)]
         digest: Option<String>,
     },
-    /// Tell of new questions until interrupted.
+    /// Print new requests for approval until Ctrl-C.
     Watch,
 }
 
@@ -194,7 +194,7 @@ fn headers(found: &OpenQuestion, indent: &str) -> String {
     let line = |header: &BoundHeader| match &header.fingerprint {
         Some(fingerprint) => {
             format!(
-                "{indent}header {}, value by fingerprint {fingerprint}\n",
+                "{indent}header {} (value hidden, fingerprint {fingerprint})\n",
                 visible(&header.name)
             )
         }

@@ -73,7 +73,7 @@ fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
     let done = enforcer_policy(&["suggest", "--state", &state]);
     assert_eq!(done.code, 0, "{}", done.err);
     for part in [
-        "// Seen 3 times.\n// `email` found something in 1 of them; is it to be masked?\n@id(\"support-openai-chat\")\npermit (",
+        "// Seen 3 times.\n// `email` found something in 1 of them; should it be masked?\n@id(\"support-openai-chat\")\npermit (",
         "  [\"gpt-4.1\", \"gpt-4.1-mini\"].contains(context.model) &&",
         "  (if context has max_tokens then context.max_tokens <= 500 else true) &&",
         "  context.input_tokens <= 5000 &&\n  context.n <= 1 &&\n  !context.store\n};",

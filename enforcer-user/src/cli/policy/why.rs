@@ -354,7 +354,7 @@ pub(in crate::cli) fn because(decision: &Decision) -> String {
             format!("because a rule could not be evaluated: {}", join(decision.errors.iter()))
         }
         (true, true) => "because no rule permits it".to_owned(),
-        (false, true) => format!("because of {rules}"),
+        (false, true) => format!("because of {}", quoted(decision.because.iter())),
     }
 }
 
