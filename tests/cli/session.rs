@@ -300,7 +300,7 @@ fn the_play_shows_the_conversation_and_the_refusals_in_order() {
         "assistant  done \\u{1b}[2J",
         "DENIED because no rule permits it [policy]: ask the data team",
         "use the large one",
-        "WAY AROUND refused raw_socket: inet/raw/255",
+        "BYPASS refused: raw socket by ",
         "session ended",
     ];
     let mut rest = text.as_str();

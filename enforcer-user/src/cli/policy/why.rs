@@ -22,8 +22,14 @@ use crate::cli::paint::visible;
 
 use super::{Bundle, DIFFERENCE, FINE, Output, Streams, USAGE, load, print_json};
 
+const USAGE_LINES: &str = "\
+enforcer policy why DIR --agent AGENT --endpoint ENDPOINT --action ACTION [--fact NAME=VALUE]... [--all]
+       enforcer policy why DIR --agent AGENT --request FILE [--all]
+       enforcer policy why DIR --facts FILE [--all]";
+
 /// A described request.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = USAGE_LINES)]
 pub struct Args {
     #[command(flatten)]
     bundle: Bundle,

@@ -9,7 +9,7 @@ use enforcer_core::model::{
 };
 use enforcer_core::record::{
     BodyRef, Cause, Charged, Ending, Event, EventBody, ExchangeClosed, ExchangeOpened,
-    ExchangeOutcome, NetworkRefused, Process, Repeated, SessionOpened, Unstored,
+    ExchangeOutcome, NetworkRefused, Process, Repeated, SessionOpened, Technique, Unstored,
 };
 
 use crate::cli::paint::{Paint, count, time, user, visible};
@@ -147,19 +147,22 @@ fn obligation_line(body: &EventBody, paint: Paint) -> String {
 }
 
 fn refused_line(refused: &NetworkRefused, paint: Paint) -> String {
-    let word = paint.alarm("WAY AROUND refused");
+    let word = paint.alarm("BYPASS refused:");
+    let socket = match refused.technique {
+        Technique::OtherFamily | Technique::OtherProtocol | Technique::Unknown => {
+            format!(" (socket {})", visible(&refused.socket))
+        }
+        _ => String::new(),
+    };
     let to = refused.destination.as_ref().map(|to| format!(" to {}", visible(to)));
     let by = match refused.process.pid {
         0 => "an unknown process".to_owned(),
         _ => by(&refused.process),
     };
     format!(
-        "{word} {}: {}{} by {by}: {} ({}){}",
-        refused.technique.word(),
-        visible(&refused.socket),
+        "{word} {}{socket}{} by {by}{}",
+        refused.technique.sentence(),
         to.unwrap_or_default(),
-        visible(&refused.refusal),
-        visible(&refused.hook),
         times(&refused.repeated)
     )
 }

@@ -8,9 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use enforcer_core::model::{
-    Decision, DenyReason, Effect, ExchangeId, Mode, Operation, UnixMillis,
-};
+use enforcer_core::model::{Decision, DenyReason, Effect, ExchangeId, Mode, Operation, UnixMillis};
 use enforcer_core::policy::{Explanation, Policy};
 use enforcer_core::protocol::http::sentence;
 use enforcer_core::record::{
@@ -319,7 +317,11 @@ fn difference(recorded: &Decision, now: &Decision, is_known: bool) -> &'static s
         },
         (Effect::Deny, Effect::Deny) => {
             let is_same = recorded.because == now.because && recorded.errors == now.errors;
-            if is_known && is_same { "decides the same" } else { "denies it too, for another reason" }
+            if is_known && is_same {
+                "decides the same"
+            } else {
+                "denies it too, for another reason"
+            }
         }
     }
 }
