@@ -88,7 +88,10 @@ fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
     ] {
         assert!(done.out.contains(part), "{part}\n{}", done.out);
     }
-    assert_eq!(done.err, "5 exchanges: 2 rules suggested, 1 kind refused and left as comments\n");
+    assert_eq!(
+        done.err,
+        "5 exchanges: 2 rules suggested, 1 kind of refused requests, written as comments\n"
+    );
     let done = enforcer_policy(&["suggest", "--state", &state, "--agent", "nobody"]);
     assert_eq!((done.code, done.out.as_str()), (0, ""));
     let done = enforcer_policy(&["suggest", "--state", &state, "--output", "json"]);
