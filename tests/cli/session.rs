@@ -265,6 +265,26 @@ fn why_explains_a_recorded_exchange_by_the_evaluator_and_in_the_words_of_the_den
 }
 
 #[test]
+fn why_says_how_what_would_happen_now_differs_from_what_happened() {
+    let recorded = Recorded::new();
+    let bundle = recorded.bundle("\"gpt-4.1\"");
+    let (inventory, rules) = (format!("{bundle}/policy.toml"), format!("{bundle}/rules.cedar"));
+    let text = fs::read_to_string(&inventory).expect("an inventory");
+    let expect = |part: &str| {
+        let words = ["session", "why", "0000000000001234-2", "--policies", &bundle];
+        let (_, text) = recorded.ask(&words);
+        assert!(text.contains(part), "{part}: {text}");
+    };
+    let observing = text.replace("version = 1\n", "version = 1\nmode = \"observe\"\n");
+    fs::write(&inventory, observing).expect("written");
+    expect("it denies it too, but only observes");
+    fs::write(&inventory, text.replace("support", "other")).expect("written");
+    let permits = fs::read_to_string(&rules).expect("rules");
+    fs::write(&rules, permits.replace("support", "other")).expect("written");
+    expect("it denies it too, for another reason");
+}
+
+#[test]
 fn why_needs_no_bundle_and_notes_one_of_the_settings_that_cannot_be_read() {
     let recorded = Recorded::new();
     let (exit, text) = recorded.ask(&["session", "why", "0000000000001234-1"]);
@@ -300,7 +320,7 @@ fn the_play_shows_the_conversation_and_the_refusals_in_order() {
         "assistant  done \\u{1b}[2J",
         "DENIED because no rule permits it [policy]: ask the data team",
         "use the large one",
-        "WAY AROUND refused raw_socket: inet/raw/255",
+        "BYPASS refused: raw socket by ",
         "session ended",
     ];
     let mut rest = text.as_str();

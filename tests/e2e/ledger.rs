@@ -57,8 +57,8 @@ fn attempts_are_told_by_technique_with_who_and_how_often() {
     assert_eq!(listed["attempts"], 141, "{listed}");
     assert_eq!(listed["network_refused"], 141, "{listed}");
     let shown = scene.cli(&["session", "show", listed["id"].as_str().unwrap()]).stdout;
-    expect_words(&shown, &["WAY AROUND refused raw_socket", "quic", "times from"]);
-    expect_words(&shown, &["WAY AROUND refused connected_datagram"]);
+    expect_words(&shown, &["BYPASS refused: raw socket", "QUIC", "times from"]);
+    expect_words(&shown, &["BYPASS refused: datagram over a connected UDP socket"]);
     guest.end();
     scene.finish();
 }

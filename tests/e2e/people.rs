@@ -88,7 +88,10 @@ fn a_person_sees_and_grants_what_waits_and_a_spent_budget_is_reset() {
     assert!(!shown.contains("ann@example.com") && !shown.contains("Bearer"), "{shown}");
     let wrong = scene.cli(&["approval", "grant", &id, "--digest", "0000"]);
     assert_ne!(wrong.code, Some(0));
-    expect_words(&wrong.stderr, &["something else", "hint"]);
+    expect_words(&wrong.stderr, &["at least 16 characters", &format!("approval show {id}")]);
+    let wrong = scene.cli(&["approval", "grant", &id, "--digest", &"0".repeat(16)]);
+    assert_ne!(wrong.code, Some(0));
+    expect_words(&wrong.stderr, &["something else", &format!("approval show {id}")]);
     let granted = scene.cli(&["approval", "grant", &id, "--digest", digest]);
     expect_words(&granted.stdout, &["granted"]);
     assert_eq!(guest.next()["exception"], Value::Null);

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use enforcer_core::model::{Opaque, OpaqueCause, Operation, limits};
-use enforcer_core::record::Event;
+use enforcer_core::record::{Event, Unstored};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::client::{H1, H2, request};
@@ -64,6 +64,11 @@ async fn what_cannot_be_understood_is_refused_and_recorded_with_its_cause() {
             assert_eq!(found.cause, cause);
             assert_eq!((found.method.as_str(), found.path.as_str()), ("POST", PATH));
             assert_eq!(opened[count - 1].request, None, "what cannot be masked is not stored");
+            let why = match cause {
+                OpaqueCause::TooLarge => Unstored::Denied,
+                _ => Unstored::Unreadable,
+            };
+            assert_eq!(opened[count - 1].request_unstored, Some(why), "{cause:?}");
         }
     }
     assert_eq!(provider.log().connections(), 0);

@@ -125,7 +125,8 @@ async fn why_names_what_people_were_asked() {
     let rig = Rig::start(CHATS).await;
     rig.enforce(policy_with("enforce", &approvals.replace("HOLD", "1s"), rule));
     refused(&rig, hello(), DenyReason::ApprovalPending).await;
-    expect(&rig, DenyReason::ApprovalPending, "asks for leads", "send the same request").await;
+    expect(&rig, DenyReason::ApprovalPending, "needs approval `leads`", "send the same request")
+        .await;
 
     let rig = Rig::start(CHATS).await;
     rig.enforce(policy_with("enforce", &approvals.replace("HOLD", "60s"), rule));
@@ -139,7 +140,7 @@ async fn why_names_what_people_were_asked() {
         rig.enforcer.approvals.answer(id, &ann, false).unwrap();
     };
     tokio::join!(refused(&rig, hello(), DenyReason::ApprovalRefused), person);
-    expect(&rig, DenyReason::ApprovalRefused, "asks for leads", "ask the person").await;
+    expect(&rig, DenyReason::ApprovalRefused, "needs approval `leads`", "ask the person").await;
 
     let rig = Rig::start(CHATS).await;
     rig.enforce(policy_with("enforce", &approvals.replace("HOLD", "60s"), rule));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::BYTES_PER_TOKEN;
+use super::limits::{BYTES_PER_TOKEN, REQUEST_BODY_BYTES_MAX};
 use super::{
     AgentName, Batch, DetectorName, Embed, EndpointName, FileRead, FineTune, Image, Speech,
     TraceExport, Upload,
@@ -341,6 +341,25 @@ impl OpaqueCause {
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
         }
+    }
+
+    /// Why the rules could not judge the content, for the operator.
+    #[must_use]
+    pub fn unjudged(self) -> String {
+        let what = match self {
+            Self::Encoding => "the body is encoded, or not declared as JSON in UTF-8",
+            Self::Fields => "a field of the body is not as the API describes it",
+            Self::NotJson => "the body is not JSON",
+            Self::Query => "the query has something that the API does not have there",
+            Self::TooLarge => {
+                let most = REQUEST_BODY_BYTES_MAX / 1024 / 1024;
+                return format!(
+                    "the body is larger than {most} MiB, so its content was not judged"
+                );
+            }
+            Self::Truncated => "the body ended too early",
+        };
+        format!("{what}, so its content was not judged")
     }
 
     /// What a request with the action `opaque` is and why it became one, for whoever reads an explanation.

@@ -43,9 +43,10 @@ pub enum Said {
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Text(text) if text.is_empty() => f.write_str("none"),
             Self::Text(text) => f.write_str(text),
             Self::Texts(texts) => {
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let texts: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
                 write!(f, "[{}]", texts.join(", "))
             }
         }

@@ -179,7 +179,9 @@ impl Explanation {
         };
         let permits = self.rules.iter().filter(|rule| rule.is_permit && rule.mode == Mode::Enforce);
         let RuleOutcome { id, file, line, outcome, .. } = permits.min_by_key(distance)?;
-        Some(format!("nearest is permit `{id}` ({file}:{line}): {}", outcome.describe()))
+        let subject = if matches!(outcome, Outcome::OutOfScope { .. }) { "it " } else { "" };
+        let outcome = outcome.describe();
+        Some(format!("nearest is permit `{id}` ({file}:{line}): {subject}{outcome}"))
     }
 }
 

@@ -146,17 +146,7 @@ impl Checker<'_> {
         let span = draft.annotation_key(key);
         if !unable.is_empty() {
             let message = format!("`@{key}` cannot act on {}: {why}", list("action", &unable));
-            let able: Vec<&str> = schema::ACTIONS
-                .iter()
-                .map(|action| action.name)
-                .filter(|name| able(name))
-                .collect();
-            let help = match able.as_slice() {
-                [one] => format!("limit the rule to `action == Action::\"{one}\"`"),
-                more if more.len() <= 7 => format!("limit the rule to {}", list("action", more)),
-                _ => "permit the rest by a rule of its own".to_owned(),
-            };
-            self.found.push(draft.error(span, message).help(help));
+            self.found.push(draft.error(span, message).help(instead(key, &unable, able)));
             return;
         }
         if !inventory.has_all(Named::Endpoints) {
@@ -198,5 +188,19 @@ impl Checker<'_> {
                 self.found.push(found.help("one rule puts in one credential for each header"));
             }
         }
+    }
+}
+
+/// What to write where an obligation cannot act on some actions.
+fn instead(key: &str, unable: &[&str], able: &dyn Fn(&str) -> bool) -> String {
+    if key == "mask" && unable.iter().all(|action| schema::REQUEST_MASKABLE.contains(action)) {
+        return "`@mask_request` masks only what is sent".to_owned();
+    }
+    let able: Vec<&str> =
+        schema::ACTIONS.iter().map(|action| action.name).filter(|name| able(name)).collect();
+    match able.as_slice() {
+        [one] => format!("limit the rule to `action == Action::\"{one}\"`"),
+        more if more.len() <= 7 => format!("limit the rule to {}", list("action", more)),
+        _ => "permit the rest by a rule of its own".to_owned(),
     }
 }

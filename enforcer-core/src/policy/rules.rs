@@ -332,7 +332,10 @@ impl Checker<'_> {
             if !known.contains(&id.as_str()) && inventory.has_all(named) {
                 let found = draft.error(draft.entity(&uid), format!("unknown {what} `{id}`"));
                 let found = found.label(format!("not in {}", super::INVENTORY_FILE));
-                self.found.push(found.suggest(&id, known));
+                self.found.push(match named_otherwise(&uid, &id, inventory) {
+                    Some(meant) => found.help(did_you_mean(&meant)),
+                    None => found.suggest(&id, known),
+                });
             }
         }
     }
@@ -412,6 +415,21 @@ impl Checker<'_> {
             self.found.push(found.suggest(name, facts.iter().copied()));
         }
     }
+}
+
+/// The entity of another kind that a name of the inventory belongs to: a group that was written as one of its members,
+/// or the other way around.
+fn named_otherwise(uid: &EntityUid, id: &str, inventory: &Inventory) -> Option<String> {
+    let is_agent = || inventory.agents.keys().any(|name| name.as_str() == id);
+    let is_endpoint = || inventory.endpoints.iter().any(|endpoint| endpoint.name.as_str() == id);
+    let kind = match uid.type_name().to_string().as_str() {
+        "Agent" if inventory.groups.contains(id) => "Group",
+        "Group" if is_agent() => "Agent",
+        "Endpoint" if inventory.endpoint_groups.contains(id) => "EndpointGroup",
+        "EndpointGroup" if is_endpoint() => "Endpoint",
+        _ => return None,
+    };
+    Some(format!("{kind}::\"{id}\""))
 }
 
 fn never_matches(draft: &Draft<'_>, why: &str) -> Diagnostic {

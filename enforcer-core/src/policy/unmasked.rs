@@ -97,6 +97,6 @@ fn permits_every_action<'r>(inventory: &Inventory, permit: &'r Rule) -> Option<R
     let mut endpoints = inventory.endpoints.iter().filter(|it| permit.admits_endpoint(it));
     let is_meant = is_every && has_no_condition(permit) && endpoints.any(is_opened);
     let message = format!("permit `{}` allows every action without a condition", permit.id);
-    let label = "also what this version does not know yet: name the actions";
+    let label = "also actions of later versions; list the actions you mean";
     is_meant.then(|| (permit, message, label.to_owned()))
 }

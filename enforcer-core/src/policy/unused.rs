@@ -71,7 +71,7 @@ fn unknown_addresses<'a>(
         let wildcard = endpoint.hosts.iter().find(|host| host.exact().is_none())?;
         let message = format!("`{wildcard}` has no addresses that could be looked up");
         let unknown = Diagnostic::error(file, span.clone(), message).as_warning();
-        Some(unknown.label("agents that capture endpoints are not seen there"))
+        Some(unknown.label("agents with `capture = \"endpoints\"` are not redirected there"))
     })
 }
 
@@ -83,11 +83,13 @@ fn too_small<'a>(
     inventory.budgets.iter().filter_map(move |(name, entry)| {
         let (tokens, answer) = (entry.value.tokens?, entry.value.answer_tokens);
         (answer > tokens).then(|| {
-            let message =
-                format!("budget `{name}` has no room for a request that names no `max_tokens`");
+            let message = format!(
+                "one request without `max_tokens` reserves the whole budget `{name}` \
+                 ({answer} of {tokens} tokens)"
+            );
             Diagnostic::error(file, entry.span.clone(), message)
                 .as_warning()
-                .label(format!("such a request reserves {answer} of its {tokens} tokens"))
+                .label("no other is sent beside it")
                 .help("give it a smaller `answer_tokens`")
         })
     })

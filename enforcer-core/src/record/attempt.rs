@@ -319,6 +319,46 @@ impl Technique {
             Self::UnknownPeer => "unknown_peer",
         }
     }
+
+    /// What was tried, in words for people.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::AdminApi => "call of the admin API",
+            Self::BoundDevice => "binding a socket to a device",
+            Self::BpfCall => "call of bpf()",
+            Self::ConnectedDatagram => "datagram over a connected UDP socket",
+            Self::DaemonSignal => "signal to the daemon",
+            Self::Datagram => "UDP datagram",
+            Self::DatagramFromOutside => "UDP datagram from outside",
+            Self::ForeignSocket => "socket of another process",
+            Self::IpOption => "IP extension header",
+            Self::LabelShortage => "process beyond those that can be labeled",
+            Self::ListenerFromOutside => "connection from outside to a listener",
+            Self::Mptcp => "MPTCP socket",
+            Self::Multicast => "multicast datagram",
+            Self::MulticastJoin => "joining a multicast group",
+            Self::NamespaceWithoutProxy => "network namespace without a proxy",
+            Self::NotReady => "attempt before the programs were ready",
+            Self::OtherDevice => "packet by another device than loopback",
+            Self::OtherFamily => "socket of another family",
+            Self::OtherProcess => "reach into another process",
+            Self::OtherProtocol => "socket of another protocol",
+            Self::OwnPort => "use of a port of the proxy or the resolver",
+            Self::PacketSocket => "packet socket",
+            Self::PingSocket => "ping socket",
+            Self::Pins => "change of the pins",
+            Self::Quic => "QUIC datagram",
+            Self::RawSocket => "raw socket",
+            Self::Sctp => "SCTP socket",
+            Self::SharedPort => "shared port of the session",
+            Self::SourceRoute => "source route",
+            Self::UdpLite => "UDP-Lite socket",
+            Self::UnixHelper => "Unix socket of a helper outside the session",
+            Self::Unknown => "attempt of an unknown kind",
+            Self::UnknownPeer => "connection to the proxy that was not redirected",
+        }
+    }
 }
 
 /// The technique behind a refused attempt.

@@ -148,8 +148,9 @@ impl Cause {
         match self {
             Self::Answer { fault } => fault.sentence().to_owned(),
             Self::Approval { question, needs } => {
-                let needs: Vec<&str> = needs.iter().map(ApprovalName::as_str).collect();
-                format!("question {question} asks for {}", needs.join(", "))
+                let needs: Vec<String> = needs.iter().map(|name| format!("`{name}`")).collect();
+                let word = if needs.len() == 1 { "approval" } else { "approvals" };
+                format!("question {question} needs {word} {}", needs.join(", "))
             }
             Self::Body { opaque } => match opaque {
                 None => "nothing reads this kind of body at this endpoint, so it cannot be masked"

@@ -533,9 +533,7 @@ impl Unstored {
             }
             Self::Failed => "the disk did not take it",
             Self::TooLarge => "it is larger than one stored body may be",
-            Self::Unreadable => {
-                "it is no text that could be looked at, so nothing could be hidden in it"
-            }
+            Self::Unreadable => "it could not be read, so nothing in it could be masked",
         }
     }
 }

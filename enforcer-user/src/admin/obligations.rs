@@ -137,16 +137,22 @@ pub(super) async fn answer(
     let person = person(peer.uid).await?;
     let (question, theirs) =
         cx.approvals.may_answer(id, &person, answer.grants).map_err(|error| not_taken(&error))?;
+    let show = format!("`enforcer approval show {id}`");
+    let is_short = |digest: &String| digest.len() < limits::APPROVAL_DIGEST_CHARS;
+    if answer.digest.as_ref().is_some_and(is_short) {
+        let least = limits::APPROVAL_DIGEST_CHARS;
+        let error = format!("name at least {least} characters of the digest");
+        let hint = format!("{show} prints as many");
+        return Err(Refusal::new(StatusCode::CONFLICT, error).hint(hint));
+    }
     let is_shown = match &answer.digest {
-        Some(digest) => {
-            digest.len() >= limits::APPROVAL_DIGEST_CHARS && question.digest.starts_with(digest)
-        }
+        Some(digest) => question.digest.starts_with(digest),
         // A refusal can do no harm.
         None => !answer.grants,
     };
     if !is_shown {
         let error = format!("question {id} is about something else than what was shown");
-        let hint = "look at it again: `enforcer approval show`";
+        let hint = format!("look at it again: {show}");
         return Err(Refusal::new(StatusCode::CONFLICT, error).hint(hint));
     }
     // Recorded first: what nobody can prove to have been granted is not sent.
@@ -168,14 +174,16 @@ pub(super) async fn answer(
 fn not_taken(error: &NotTaken) -> Refusal {
     let (status, hint) = match error {
         NotTaken::Unknown(_) => {
-            (StatusCode::NOT_FOUND, "`enforcer approval list` shows the open ones")
+            (StatusCode::NOT_FOUND, "`enforcer approval list` shows the open ones".to_owned())
         }
-        NotTaken::NotShown(_) => {
-            (StatusCode::CONFLICT, "look at all of it first: `enforcer approval show`")
-        }
-        NotTaken::NotYours { .. } => {
-            (StatusCode::FORBIDDEN, "the bundle says who: `[approvals.NAME] by` in policy.toml")
-        }
+        NotTaken::NotShown(id) => (
+            StatusCode::CONFLICT,
+            format!("look at all of it first: `enforcer approval show {id}`"),
+        ),
+        NotTaken::NotYours { .. } => (
+            StatusCode::FORBIDDEN,
+            "the bundle says who: `[approvals.NAME] by` in policy.toml".to_owned(),
+        ),
     };
     Refusal::new(status, error.to_string()).hint(hint)
 }

@@ -37,23 +37,23 @@ enum Command {
         /// Number of the question.
         id: u64,
     },
-    /// Let it be sent, once. On a terminal it is shown and has to be confirmed; a script names what was shown.
+    /// Allow the request once. On a terminal it is shown and has to be confirmed; a script names what was shown.
     Grant {
         /// Number of the question.
         id: u64,
-        /// The beginning of the digest that `show` printed: only exactly that is granted.
+        /// The beginning of the digest that `show` printed, at least 16 characters: only exactly that is granted.
         #[arg(long)]
         digest: Option<String>,
     },
-    /// Do not let it be sent.
+    /// Refuse the request.
     Refuse {
         /// Number of the question.
         id: u64,
-        /// The beginning of the digest that `show` printed: only exactly that is refused.
+        /// The beginning of the digest that `show` printed, at least 16 characters: only exactly that is refused.
         #[arg(long)]
         digest: Option<String>,
     },
-    /// Tell of new questions until interrupted.
+    /// Print new requests for approval until Ctrl-C.
     Watch,
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
             let found = find(&client, *id).await?;
             match args.output {
                 Format::Json => output::json(&found)?,
-                Format::Text => output::text(&show(&found, paint)?)?,
+                Format::Text => output::text(&(show(&found, paint)? + &answers(&found)))?,
             }
         }
         Command::Grant { id, digest } => {
@@ -102,6 +102,11 @@ async fn find(client: &Client, id: u64) -> Result<ShownQuestion, Failure> {
 /// Shows the question to whoever is at the terminal and asks; the digest of what was shown, if it may be sent.
 async fn confirmed(client: &Client, id: u64) -> Result<Option<String>, Failure> {
     if !output::has_person() {
+        let all: Vec<OpenQuestion> = client.get("/v1/approvals").await?;
+        if !all.iter().any(|open| open.id.0 == id) {
+            // The daemon says that there is none.
+            find(client, id).await?;
+        }
         let text =
             "without a terminal nobody can be asked, so `--digest` has to say what is granted";
         let hint = format!("`enforcer approval show {id}` prints the request and the digest");
@@ -194,7 +199,7 @@ fn headers(found: &OpenQuestion, indent: &str) -> String {
     let line = |header: &BoundHeader| match &header.fingerprint {
         Some(fingerprint) => {
             format!(
-                "{indent}header {}, value by fingerprint {fingerprint}\n",
+                "{indent}header {} (value hidden, fingerprint {fingerprint})\n",
                 visible(&header.name)
             )
         }
@@ -209,7 +214,7 @@ fn show(shown: &ShownQuestion, paint: Paint) -> Result<String, Failure> {
     let mut text = line(found, paint);
     let facts = serde_json::to_string_pretty(&question.facts);
     let facts = facts.map_err(|error| Failure::host(&error))?;
-    let digest: String = question.digest.chars().take(limits::APPROVAL_DIGEST_CHARS).collect();
+    let digest = digest(shown);
     // Writing into a String does not fail.
     let _infallible = writeln!(text, "exchange {}, digest {digest}", question.exchange);
     for (name, by) in &question.granted {
@@ -229,7 +234,19 @@ fn show(shown: &ShownQuestion, paint: Paint) -> Result<String, Failure> {
             "masks of the bundle hide a part of this body here; the provider receives it as it is\n",
         );
     }
-    let _infallible =
-        writeln!(text, "answer: enforcer approval grant {} --digest {digest}", found.id);
     Ok(text)
+}
+
+/// How it is answered.
+fn answers(shown: &ShownQuestion) -> String {
+    let (id, digest) = (shown.open.id, digest(shown));
+    format!(
+        "to allow it: enforcer approval grant {id} --digest {digest}\n\
+         to refuse it: enforcer approval refuse {id} --digest {digest}\n"
+    )
+}
+
+/// As much of the digest as an answer has to name.
+fn digest(shown: &ShownQuestion) -> String {
+    shown.open.question.digest.chars().take(limits::APPROVAL_DIGEST_CHARS).collect()
 }

@@ -4,6 +4,8 @@
 //! Exit 0 when nothing would, 1 when something was found that a person has to repair, 3 when this host cannot be
 //! guarded, 5 when only root can find out. The tier is told and is no finding: the product works in either.
 
+use std::path::Path;
+
 use enforcer_core::policy::Policy;
 use nix::unistd::geteuid;
 use serde::Serialize;
@@ -64,7 +66,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let daemon =
         if client.is_there().await { Some(client.get::<Status>("/v1/status").await) } else { None };
     let place = kernel::Config { cgroup: config.cgroup.clone(), bpffs: config.bpffs.clone() };
-    let host = host(kernel::check(&place));
+    let host = host(kernel::check(&place), &config.cgroup);
     let tier = match (&daemon, host.outcome) {
         (Some(Ok(status)), _) => tier(&status.tier, status.tier_reason.as_deref()),
         (_, Outcome::Fine) => probed_tier(kernel::probe_tier()),
@@ -88,12 +90,26 @@ pub(super) async fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     Ok(exit(&checks))
 }
 
-fn host(checked: Result<(), kernel::Error>) -> Check {
+fn host(checked: Result<(), kernel::Error>, cgroup: &Path) -> Check {
     match checked {
+        Err(error @ (kernel::Error::Io { .. } | kernel::Error::NotCgroup2 { .. }))
+            if !error.is_privilege() && is_missing(cgroup) =>
+        {
+            let text = format!(
+                "`cgroup` in the settings names `{}`, which is not there",
+                cgroup.display()
+            );
+            Check { detail: Some(chain(&error)), ..Check::new("host", Outcome::Finding, text) }
+        }
         Ok(()) => Check::new("host", Outcome::Fine, "the kernel has what the programs need"),
         Err(error) if error.is_privilege() => Check::new("host", Outcome::Privilege, chain(&error)),
         Err(error) => Check::new("host", Outcome::HostCannot, chain(&error)),
     }
+}
+
+/// Whether nothing stands at this path.
+fn is_missing(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
 }
 
 fn probed_tier(probed: Result<Tier, kernel::Error>) -> Check {
@@ -136,9 +152,13 @@ fn policy(loaded: Result<Policy, PolicyError>) -> Vec<Check> {
             std::iter::once(Check::new("policy", Outcome::Fine, fine)).chain(notes).collect()
         }
         Err(error @ PolicyError::Read(_)) => finding(chain(&error)),
-        // The problems with their places are what `policy check` is for.
-        Err(error @ PolicyError::Invalid { .. }) => {
-            finding(format!("{error}; `enforcer policy check` shows where"))
+        // All problems with their lines are what `policy check` is for.
+        Err(PolicyError::Invalid { folder, problems, .. }) => {
+            let first = problems.0.first().map(|problem| format!(": {problem}"));
+            let (folder, first) = (folder.display(), first.unwrap_or_default());
+            finding(format!(
+                "the bundle `{folder}` is not valid{first}; `enforcer policy check {folder}` shows all"
+            ))
         }
     }
 }

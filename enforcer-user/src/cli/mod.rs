@@ -41,9 +41,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// See and answer what waits for a person.
+    /// List and answer requests that wait for approval.
     Approval(approval::Args),
-    /// See what was spent, and start counters anew.
+    /// Show budgets and reset counters.
     Budget(budget::Args),
     /// Run the host daemon.
     Daemon(daemon::Args),

@@ -129,7 +129,8 @@ pub(super) fn text(report: &Report, policy: &Policy, paint: Paint) -> String {
         );
     }
     let version = policy.version();
-    let judged = format!("{} exchanges judged by policy {version}", report.exchanges);
+    let observes = if policy.mode().is_enforce() { "" } else { ", which only observes" };
+    let judged = format!("{} exchanges judged by policy {version}{observes}", report.exchanges);
     text += &match report.changed() {
         0 => format!("{judged}: {}\n", paint.good("no difference")),
         changed => format!(

@@ -32,8 +32,9 @@ pub(super) struct Args {
     /// The agent to run as.
     #[arg(long, value_name = "NAME")]
     agent: String,
-    /// The user to run the command as; only root may name another one. Default: who calls this. The command gets
-    /// terminal, locale and time zone of the caller's environment, and what the agent's `env` in the bundle names.
+    /// Run the command as this user; only root may. Default: the calling user. With it the command gets terminal,
+    /// locale and time zone of the caller's environment, and what the agent's `env` in the bundle names; without it, it
+    /// keeps the caller's environment except what the bundle excludes.
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// The command and its arguments, after `--`.

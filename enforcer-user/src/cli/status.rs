@@ -167,6 +167,9 @@ fn budget_lines(status: &Status) -> Vec<String> {
 
 /// What the asking user may do.
 fn asker_line(asker: &AskerStatus) -> String {
+    if asker.grades.contains(&Grade::Change) {
+        return "you       are root: you may do everything".to_owned();
+    }
     let words = |grade: &Grade| match grade {
         Grade::Use => "start agents and read their own sessions",
         Grade::Audit => "read everything",
@@ -183,7 +186,10 @@ fn policy_line(policy: &PolicyStatus) -> String {
     let revision = policy.revision.as_ref().map(|revision| format!(" at {revision}"));
     let observes = match policy.mode {
         Mode::Enforce => "",
-        Mode::Observe => ", OBSERVES ONLY: nothing is refused or masked",
+        Mode::Observe => {
+            ", OBSERVES ONLY: decisions are only recorded; the kernel still refuses UDP, raw sockets and \
+             other bypasses"
+        }
     };
     let (version, folder) = (&policy.version, policy.folder.display());
     format!("policy    {version} from {folder}{}{observes}", revision.unwrap_or_default())

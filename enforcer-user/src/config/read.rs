@@ -63,7 +63,7 @@ fn upstream_section(sheet: &mut Sheet<'_>, upstream: &Section<'_>, written: &mut
     if let Some(proxy) = sheet.text(upstream, PROXY) {
         let problem = Diagnostic::error(sheet.file, proxy.span, "`proxy` is not supported yet")
             .label("this version connects to providers directly")
-            .help("remove the key; a proxy that is configured and not used would be a hole");
+            .help("remove the key; Enforcer would not use it");
         sheet.push(problem);
     }
     let Some(resolve) = sheet.section(upstream, "resolve") else { return };
@@ -103,7 +103,7 @@ fn absolute(sheet: &mut Sheet<'_>, word: &Word) -> Option<PathBuf> {
         word.span.clone(),
         format!("`{}` is not absolute", word.text),
     )
-    .label("relative to a folder that nobody can know later")
+    .label("relative paths are not accepted")
     .help("write the whole path, from `/` on");
     sheet.push(problem);
     None

@@ -3,7 +3,7 @@
 //! than was read to judge it. Errs to storing less.
 
 use enforcer_core::mask::Masker;
-use enforcer_core::model::{AgentName, Facts, Fault, limits};
+use enforcer_core::model::{AgentName, Facts, Fault, OpaqueCause, limits};
 use enforcer_core::protocol::codec;
 use enforcer_core::record::{BodyRef, RecordedFacts, Spent, Unstored};
 use hyper::body::Body as _;
@@ -24,10 +24,14 @@ pub(super) async fn request(
     is_denied: bool,
     everything: &Masker,
 ) -> Result<Stored, Error> {
+    let is_small = content.least_bytes() <= limits::DENIED_BODY_STORED_BYTES_MAX as u64;
     let bytes = match &content.body {
         Body::Whole(bytes) if bytes.is_empty() => return Ok((None, None)),
         Body::Whole(bytes) => bytes,
         Body::Stream(stream) if stream.is_end_stream() => return Ok((None, None)),
+        Body::Opaque { cause, .. } if is_denied && is_small && is_unreadable(*cause) => {
+            return Ok((None, Some(Unstored::Unreadable)));
+        }
         Body::NoRoom | Body::Opaque { .. } | Body::Stream(_) => {
             return Ok((None, is_denied.then_some(Unstored::Denied)));
         }
@@ -48,6 +52,17 @@ pub(super) async fn request(
     let mut writer = journal.body_async();
     writer.write(&masked.bytes).await?;
     Ok((Some(writer.finish().await?), None))
+}
+
+/// Whether a body that is opaque for this reason could not be read, so that nothing in it could be masked. One that is
+/// too large, or did not come whole, was not read.
+const fn is_unreadable(cause: OpaqueCause) -> bool {
+    match cause {
+        OpaqueCause::Encoding | OpaqueCause::Fields | OpaqueCause::NotJson | OpaqueCause::Query => {
+            true
+        }
+        OpaqueCause::TooLarge | OpaqueCause::Truncated => false,
+    }
 }
 
 /// The facts for the record; true if their texts had to be cut.

@@ -73,7 +73,7 @@ fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
     let done = enforcer_policy(&["suggest", "--state", &state]);
     assert_eq!(done.code, 0, "{}", done.err);
     for part in [
-        "// Seen 3 times.\n// `email` found something in 1 of them; is it to be masked?\n@id(\"support-openai-chat\")\npermit (",
+        "// Seen 3 times.\n// `email` found something in 1 of them; should it be masked?\n@id(\"support-openai-chat\")\npermit (",
         "  [\"gpt-4.1\", \"gpt-4.1-mini\"].contains(context.model) &&",
         "  (if context has max_tokens then context.max_tokens <= 500 else true) &&",
         "  context.input_tokens <= 5000 &&\n  context.n <= 1 &&\n  !context.store\n};",
@@ -88,7 +88,10 @@ fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
     ] {
         assert!(done.out.contains(part), "{part}\n{}", done.out);
     }
-    assert_eq!(done.err, "5 exchanges: 2 rules suggested, 1 kind refused and left as comments\n");
+    assert_eq!(
+        done.err,
+        "5 exchanges: 2 rules suggested, 1 kind of refused requests, written as comments\n"
+    );
     let done = enforcer_policy(&["suggest", "--state", &state, "--agent", "nobody"]);
     assert_eq!((done.code, done.out.as_str()), (0, ""));
     let done = enforcer_policy(&["suggest", "--state", &state, "--output", "json"]);

@@ -257,7 +257,7 @@ fn a_case_can_expect_what_is_found_and_what_is_sent() {
     let done = test(&chat_with_an_address(right), &[]);
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
     for (wrong, said) in [
-        ("detected = []", "detected: expected [], found [email]"),
+        ("detected = []", "detected: expected [], found [\"email\"]"),
         ("sent_contains = [\"ann@\"]", "sent_contains: expected ann@, found {\"messages\""),
         ("sent_lacks = [\"I am\"]", "sent_lacks: expected I am, found {\"messages\""),
     ] {
@@ -272,7 +272,7 @@ fn what_is_not_sent_meets_no_expectation_about_it() {
     let denied = chat_with_an_address("sent_lacks = [\"ann@\"]").replace("gpt-4.1", "o3");
     let done = test(&denied, &[]);
     assert_eq!(done.code, 1);
-    assert!(done.out.contains("found nothing is sent: the request is denied"), "{}", done.out);
+    assert!(done.out.contains("found nothing, since the request is denied"), "{}", done.out);
     let in_a_header = chat_with_an_address("sent_lacks = [\"ann@\"]")
         .replace("json =", "headers = { x-note = \"for ann@example.com\" }\njson =");
     let done = test(&in_a_header, &[]);

@@ -181,8 +181,8 @@ expect = { effect = "deny", because = ["no-shell-tools"], mask_request = [] }
     for line in [
         "FAIL cases/a.toml:2 wrong on purpose",
         "effect: expected deny, found allow",
-        "because: expected [no-shell-tools], found [support-chat]",
-        "mask_request: expected [], found [pii]",
+        "because: expected [\"no-shell-tools\"], found [\"support-chat\"]",
+        "mask_request: expected [], found [\"pii\"]",
         "1 case, 1 failed",
     ] {
         assert!(done.out.contains(line), "{line}: {}", done.out);
@@ -228,7 +228,7 @@ fn why_says_which_rule_nearly_matched_and_what_was_lacking() {
     let done =
         why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5", "--fact", "tools=shell"]);
     assert_eq!(done.code, 1);
-    assert!(done.out.contains("because of no-shell-tools"), "{}", done.out);
+    assert!(done.out.contains("because of `no-shell-tools`"), "{}", done.out);
     assert!(done.out.contains("message: Shell and code tools"), "{}", done.out);
 
     let done = why(&["--fact", "model=gpt-4.1", "--fact", "input_tokens=5"]);

@@ -33,7 +33,7 @@ impl Sent {
             let found = match sent {
                 Ok(body) if body.contains(text) == is_wanted => return None,
                 Ok(body) => body.clone(),
-                Err(why) => format!("nothing is sent: {why}"),
+                Err(why) => format!("nothing, since {why}"),
             };
             Some(Mismatch { what, expected: text.clone(), found })
         };

@@ -34,7 +34,7 @@ pub(super) fn rule(id: &str, kind: &Kind, action: &ActionSpec, observed: &Observ
     for (name, count) in &observed.detected {
         // Writing into a String does not fail.
         let _infallible =
-            writeln!(text, "// `{name}` found something in {count} of them; is it to be masked?");
+            writeln!(text, "// `{name}` found something in {count} of them; should it be masked?");
     }
     let mut conditions = Vec::new();
     for spec in action.facts.iter().filter(|spec| !UNBOUND.contains(&spec.name)) {

@@ -47,6 +47,31 @@ fn five_different_mistakes_in_three_files_give_five_diagnostics() {
 }
 
 #[test]
+fn what_was_probably_meant_is_named() {
+    let mask = "`@mask_request` masks only what is sent";
+    for (rule, help) in [
+        (
+            "permit (principal, action, resource in Endpoint::\"models\");",
+            "did you mean `EndpointGroup::\"models\"`?",
+        ),
+        (
+            "permit (principal in Agent::\"customer-facing\", action, resource);",
+            "did you mean `Group::\"customer-facing\"`?",
+        ),
+        (
+            "permit (principal in Group::\"support\", action, resource);",
+            "did you mean `Agent::\"support\"`?",
+        ),
+        ("@mask(\"pii\") permit (principal, action == Action::\"embed\", resource);", mask),
+    ] {
+        let rules = format!("@id(\"a\") {rule}");
+        let found = problems(&[("policy.toml", INVENTORY), ("rules.cedar", &rules)]);
+        let is_named = found.iter().any(|found| found.help.as_deref() == Some(help));
+        assert!(is_named, "{rule}: {found:?}");
+    }
+}
+
+#[test]
 fn a_name_that_the_kernel_has_no_room_for_is_refused() {
     let with = |length: usize| {
         let agent = "a".repeat(length);

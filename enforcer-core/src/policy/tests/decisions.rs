@@ -391,7 +391,7 @@ fn where_no_rule_permits_the_nearest_permit_is_named_and_nowhere_else() {
     );
     assert_eq!(
         one.explain(&other).nearest_permit().as_deref(),
-        Some("nearest is permit `get` (rules.cedar:1): is for another agent and another action")
+        Some("nearest is permit `get` (rules.cedar:1): it is for another agent and another action")
     );
     assert_eq!(nearest(&chat("gpt-4.1", 5)), None, "it is allowed");
     assert_eq!(nearest(&detected(chat("gpt-4.1", 5), &["credit-card"])), None, "a rule forbids");

@@ -58,7 +58,7 @@ const STARTERS: &[Starter] = &[
     ),
     starter!(
         "observe",
-        "how a team starts: everything is judged and recorded, nothing is changed",
+        "how a team starts: requests are judged and recorded, and sent on unchanged",
         ["policy.toml", "rules.cedar", "cases/rules.toml"]
     ),
 ];

@@ -33,7 +33,7 @@ pub struct Args {
     /// Where exchanges are recorded, if not where the settings say.
     #[arg(long, value_name = "STATE")]
     state: Option<PathBuf>,
-    /// Write `NAME.cedar`, `cases/NAME.toml` and `NAME.toml`, which is for the end of `policy.toml`, into the bundle
+    /// Write `NAME.cedar`, `cases/NAME.toml` and `NAME.toml` (append it to `policy.toml` yourself) into the bundle
     /// instead of printing them.
     #[arg(long, value_name = "NAME", requires = "dir")]
     write: Option<String>,
@@ -178,7 +178,7 @@ fn write(
             let inventory = dir.join(INVENTORY_FILE);
             writeln!(
                 streams.err,
-                "hint: no bundle reads it there; add it with `cat {} >> {}`",
+                "hint: it has no effect until you append it: `cat {} >> {}`",
                 path.display(),
                 inventory.display()
             )?;
@@ -207,7 +207,7 @@ fn summary(
     }
     writeln!(
         streams.err,
-        ": {} suggested, {} refused and left as comments",
+        ": {} suggested, {} of refused requests, written as comments",
         count(suggestion.suggested, "rule"),
         count(suggestion.refused, "kind")
     )?;

@@ -33,7 +33,7 @@ pub struct Args {
     /// Measure what each rule and each detector costs on these cases.
     #[arg(long)]
     profile: bool,
-    /// Write expectations that cases lack into their files, for review; what is written stays.
+    /// Write expectations that cases lack into their files, for review; existing expectations are not changed.
     #[arg(long)]
     update: bool,
     /// Where exchanges that cases name are recorded, if not where the settings say.

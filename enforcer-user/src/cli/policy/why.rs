@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `enforcer policy why`: what a bundle decides for a described request, rule by rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -22,8 +22,14 @@ use crate::cli::paint::visible;
 
 use super::{Bundle, DIFFERENCE, FINE, Output, Streams, USAGE, load, print_json};
 
+const USAGE_LINES: &str = "\
+enforcer policy why DIR --agent AGENT --endpoint ENDPOINT --action ACTION [--fact NAME=VALUE]... [--all]
+       enforcer policy why DIR --agent AGENT --request FILE [--all]
+       enforcer policy why DIR --facts FILE [--all]";
+
 /// A described request.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = USAGE_LINES)]
 pub struct Args {
     #[command(flatten)]
     bundle: Bundle,
@@ -348,13 +354,12 @@ pub(in crate::cli) const fn verb(effect: Effect) -> &'static str {
 
 /// Which rules decided, in words.
 pub(in crate::cli) fn because(decision: &Decision) -> String {
-    let rules = join(decision.because.iter());
-    match (rules.is_empty(), decision.errors.is_empty()) {
+    match (decision.because.is_empty(), decision.errors.is_empty()) {
         (_, false) => {
             format!("because a rule could not be evaluated: {}", join(decision.errors.iter()))
         }
         (true, true) => "because no rule permits it".to_owned(),
-        (false, true) => format!("because of {rules}"),
+        (false, true) => format!("because of {}", quoted(decision.because.iter())),
     }
 }
 
@@ -377,13 +382,23 @@ fn join<N: fmt::Display>(names: impl Iterator<Item = N>) -> String {
     names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// Names of rules, each in backticks.
+fn quoted<N: fmt::Display>(names: impl Iterator<Item = N>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
 /// The facts as rules name them.
 pub(super) fn facts_line(facts: &Facts) -> String {
     let operation = serde_json::to_value(&facts.operation).unwrap_or_default();
     let named = operation.as_object().into_iter().flatten();
     let named = named.filter(|(name, _)| *name != "action");
     let mut all: Vec<String> = named.map(|(name, value)| format!("{name} = {value}")).collect();
-    let detected: Vec<String> = facts.detected.iter().map(|name| format!("\"{name}\"")).collect();
-    all.push(format!("detected = [{}]", detected.join(",")));
+    let nobody_looked = facts.sought.as_ref().is_some_and(BTreeSet::is_empty);
+    if facts.detected.is_empty() && nobody_looked {
+        all.push("detected: not looked for".to_owned());
+    } else {
+        let detected = facts.detected.iter().map(|name| format!("\"{name}\""));
+        all.push(format!("detected = [{}]", detected.collect::<Vec<_>>().join(",")));
+    }
     all.join(", ")
 }

@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use enforcer_core::model::{ApprovalName, Decision, Denied, DenyReason, Effect, Obligations};
+use enforcer_core::model::{
+    ApprovalName, Decision, Denied, DenyReason, Effect, Obligations, Operation,
+};
 use enforcer_core::record::{
     BodyRef, Cause, Charged, Ending, Event, EventBody, ExchangeClosed, ExchangeOpened,
-    ExchangeOutcome, NetworkRefused, Process, Repeated, SessionOpened, Unstored,
+    ExchangeOutcome, NetworkRefused, Process, Repeated, SessionOpened, Technique, Unstored,
 };
 
 use crate::cli::paint::{Paint, count, time, user, visible};
@@ -145,19 +147,22 @@ fn obligation_line(body: &EventBody, paint: Paint) -> String {
 }
 
 fn refused_line(refused: &NetworkRefused, paint: Paint) -> String {
-    let word = paint.alarm("WAY AROUND refused");
+    let word = paint.alarm("BYPASS refused:");
+    let socket = match refused.technique {
+        Technique::OtherFamily | Technique::OtherProtocol | Technique::Unknown => {
+            format!(" (socket {})", visible(&refused.socket))
+        }
+        _ => String::new(),
+    };
     let to = refused.destination.as_ref().map(|to| format!(" to {}", visible(to)));
     let by = match refused.process.pid {
         0 => "an unknown process".to_owned(),
         _ => by(&refused.process),
     };
     format!(
-        "{word} {}: {}{} by {by}: {} ({}){}",
-        refused.technique.word(),
-        visible(&refused.socket),
+        "{word} {}{socket}{} by {by}{}",
+        refused.technique.sentence(),
         to.unwrap_or_default(),
-        visible(&refused.refusal),
-        visible(&refused.hook),
         times(&refused.repeated)
     )
 }
@@ -174,7 +179,11 @@ fn opened_line(opened: &ExchangeOpened, paint: Paint) -> String {
     let judged = match &opened.denied {
         Some(denied) if denied.reason == DenyReason::Policy => {
             let word = paint.bad("DENIED");
-            format!("{word} {}{}", because(decision), message(denied))
+            let unjudged = match &opened.facts.operation {
+                Operation::Opaque(opaque) => format!(" ({})", opaque.cause.unjudged()),
+                _ => String::new(),
+            };
+            format!("{word} {}{unjudged}{}", because(decision), message(denied))
         }
         Some(denied) => refusal(denied, opened.cause.as_ref(), paint.bad("DENIED")),
         None if decision.effect == Effect::Deny => paint.good("sent on"),
@@ -281,7 +290,8 @@ fn closed_line(closed: &ExchangeClosed, paint: Paint) -> String {
 fn charged(charged: &[Charged]) -> String {
     let each = charged.iter().map(|Charged { account, amount }| {
         let tokens = count(amount.tokens, "token", "tokens");
-        format!("{tokens} to {}", visible(account))
+        let requests = count(amount.requests, "request", "requests");
+        format!("{tokens} and {requests} to {}", visible(account))
     });
     let each: Vec<String> = each.collect();
     if each.is_empty() { String::new() } else { format!("charged {}", each.join(" and ")) }

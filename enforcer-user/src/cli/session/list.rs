@@ -14,18 +14,19 @@ use crate::store::SessionSummary;
 const COLUMNS: &str = "\
 Columns:
   EXCHANGES   requests that were judged
-  DENIED      of these, those that were denied or cut, at whatever step
+  DENIED      of these, those that were denied or cut, at whatever step; also those that failed at the provider
   WOULD DENY  exchanges and connections that were let through only because the bundle or a rule observes
   MASKED      places that were masked in requests and answers
   REFUSED     connections, sockets and names that were refused before any exchange
-  BYPASS      of these, those that ordinary programs do not make: attempts to get around Enforcer
+  BYPASS      of these, those that ordinary programs do not make: attempts to get around Enforcer;
+              what the filters of the launcher refuse (seccomp, Landlock) is not counted
 The session `host` is the daemon's own: policies, faults, budgets.";
 
 /// Arguments of `enforcer session list`.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = COLUMNS)]
 pub(super) struct Args {
-    /// Only sessions that were alive since then: `90s`, `15m`, `12h`, `7d`, `2w`, or a time as in RFC 3339.
+    /// Only sessions that ran at or after this time: `90s`, `15m`, `12h`, `7d`, `2w`, or a time as in RFC 3339.
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// Only sessions of this agent.
@@ -37,7 +38,7 @@ pub(super) struct Args {
     /// Only sessions in which something was denied or refused.
     #[arg(long)]
     denied: bool,
-    /// Only the newest ones, so many.
+    /// Show only the newest N sessions.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }

@@ -35,7 +35,7 @@ pub use why::{By, why};
 pub struct Args {
     #[command(subcommand)]
     command: Command,
-    /// How to print. `follow` prints one JSON document on each line.
+    /// How to print.
     #[arg(long, value_enum, default_value_t, global = true)]
     output: Format,
 }
@@ -45,7 +45,8 @@ pub struct Args {
 enum Command {
     /// List the sessions, the newest last.
     List(list::Args),
-    /// Show what is recorded as it happens, until Ctrl-C or the end of the daemon.
+    /// Show what is recorded as it happens, until Ctrl-C or the end of the daemon. `--output json` prints one JSON
+    /// document on each line.
     Follow(follow::Args),
     /// Show the events of a session or an exchange, one on each line.
     Show {

@@ -8,7 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use enforcer_core::model::{DenyReason, Effect, ExchangeId, UnixMillis};
+use enforcer_core::model::{Decision, DenyReason, Effect, ExchangeId, Mode, Operation, UnixMillis};
 use enforcer_core::policy::{Explanation, Policy};
 use enforcer_core::protocol::http::sentence;
 use enforcer_core::record::{
@@ -87,7 +87,7 @@ pub async fn why(
         text += &format!("{} the rules are not explained: {why}\n", paint.bad("note:"));
     }
     if let Some((policy, explanation)) = &explained {
-        text += &notes(policy, &story.opened, explanation.decision.effect, paint);
+        text += &notes(policy, &story.opened, &explanation.decision, paint);
         let mut out = Vec::new();
         let printed = rules::print_explanation(explanation, &mut out);
         printed.map_err(|error: io::Error| Failure::host(&error))?;
@@ -148,6 +148,30 @@ impl Story {
         found.filter(|_| refused.denied.reason == DenyReason::ApprovalRefused)
     }
 
+    /// What to do about it, as exactly as the record allows.
+    fn advice(&self, ending: Ending<'_>) -> Option<String> {
+        let refused = ending.refused()?;
+        if let Some(exact) = refused.cause.and_then(Cause::advice) {
+            return Some(exact);
+        }
+        let general = refused.denied.reason.advice();
+        Some(match (refused.denied.reason, &self.opened.facts.operation) {
+            (DenyReason::Policy, Operation::Opaque(opaque)) => {
+                format!("{}; {general}", opaque.cause.unjudged())
+            }
+            (DenyReason::UpstreamCertificate, _) if self.is_other_name() => {
+                format!("{general}, at `[upstream.resolve]`, and at the host in policy.toml")
+            }
+            _ => general.to_owned(),
+        })
+    }
+
+    /// The certificate of the provider is for another name, as the TLS library says it.
+    fn is_other_name(&self) -> bool {
+        let words = ["not valid for name", "NotValidForName"];
+        self.detail().is_some_and(|detail| words.iter().any(|word| detail.contains(word)))
+    }
+
     /// What was found, one fact on each line.
     fn facts(&self, refused: Refused<'_>) -> Vec<String> {
         let denied = refused.denied;
@@ -184,7 +208,7 @@ impl Story {
             "cause": refused.and_then(|refused| refused.cause),
             "facts": refused.map(|refused| self.facts(refused)),
             "refused_by": refused.and_then(|refused| self.refused_by(refused)),
-            "advice": advice(ending),
+            "advice": self.advice(ending),
             "detail": self.detail(),
             "status": closed.and_then(|closed| closed.status),
             "usage": closed.and_then(|closed| closed.usage),
@@ -223,7 +247,7 @@ impl Story {
                 text += &format!("fact: {}\n", visible(&fact));
             }
         }
-        if let Some(advice) = advice(ending) {
+        if let Some(advice) = self.advice(ending) {
             text += &format!("advice: {}\n", visible(&advice));
         }
         if let Some(refused) = ending.refused() {
@@ -282,22 +306,36 @@ impl Story {
     }
 }
 
-/// What to do about it, as exactly as the record allows.
-fn advice(ending: Ending<'_>) -> Option<String> {
-    let refused = ending.refused()?;
-    let exact = refused.cause.and_then(Cause::advice);
-    Some(exact.unwrap_or_else(|| refused.denied.reason.advice().to_owned()))
+/// How what would happen now differs from what happened; `is_known` if the bundle of today has agent and endpoint.
+fn difference(recorded: &Decision, now: &Decision, is_known: bool) -> &'static str {
+    match (recorded.effect, now.effect) {
+        (Effect::Allow, Effect::Deny) | (Effect::Deny, Effect::Allow) => "decides otherwise",
+        (Effect::Allow, Effect::Allow) => "decides the same",
+        (Effect::Deny, Effect::Deny) if recorded.mode != now.mode => match now.mode {
+            Mode::Enforce => "denies it too, and does not only observe",
+            Mode::Observe => "denies it too, but only observes",
+        },
+        (Effect::Deny, Effect::Deny) => {
+            let is_same = recorded.because == now.because && recorded.errors == now.errors;
+            if is_known && is_same {
+                "decides the same"
+            } else {
+                "denies it too, for another reason"
+            }
+        }
+    }
 }
 
 /// What keeps the explanation from being the whole truth about the record.
-fn notes(policy: &Policy, opened: &ExchangeOpened, effect: Effect, paint: Paint) -> String {
+fn notes(policy: &Policy, opened: &ExchangeOpened, now: &Decision, paint: Paint) -> String {
     let mut text = String::new();
     let recorded = &opened.decision;
     if recorded.policy != *policy.version() {
-        let differs = if recorded.effect == effect { "the same" } else { "otherwise" };
-        let version = policy.version();
+        let is_known = policy.has_agent(&opened.facts.agent)
+            && policy.endpoint_named(&opened.facts.endpoint).is_some();
+        let (version, differs) = (policy.version(), difference(recorded, now, is_known));
         text += &format!(
-            "{} policy {version} explains it, not the one that decided; it decides {differs}\n",
+            "{} policy {version} explains it, not the one that decided; it {differs}\n",
             paint.bad("note:")
         );
     }
