@@ -182,7 +182,8 @@ impl DenyReason {
                 "send less in one request, as text, or permit such requests without a person"
             }
             Self::ApprovalPending => {
-                "send the same request again when the question is granted: `enforcer approval list`"
+                "send the same request again when the question is granted (`enforcer approval list`); \
+                 after it has expired, that asks anew"
             }
             Self::ApprovalRefused => "ask the person who refused it",
             Self::AuthorityMismatch => "send each host's requests on its own connection",

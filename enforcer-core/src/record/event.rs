@@ -142,7 +142,7 @@ pub enum EventBody {
     },
     /// The kernel refused something that never became a connection.
     NetworkRefused(NetworkRefused),
-    /// A name was asked for that no endpoint of the policy uses.
+    /// A name was asked for that belongs to no endpoint which the agent may use.
     ResolveRefused {
         /// Process that asked, where known.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -42,7 +42,8 @@ pub struct SessionSummary {
     pub connections_refused: u64,
     /// What the kernel or the resolver refused, repeats included.
     pub network_refused: u64,
-    /// Of these, kernel-level attempts: UDP, raw sockets, the admin API … The others are names that no endpoint uses.
+    /// Of these, kernel-level attempts: UDP, raw sockets, the admin API … The others are names of no endpoint that
+    /// the agent may use.
     #[serde(default)]
     pub attempts: u64,
 }

@@ -87,13 +87,15 @@ fn network_line(body: &EventBody, paint: Paint) -> String {
             };
             let detail = detail.as_deref().map(|detail| format!(" ({})", visible(detail)));
             format!(
-                "{word} connection to {}{} by {}: {} [{}]{}",
+                "{word} connection to {}{} by {}: {} [{}]{}; {}",
                 visible(destination),
                 name.unwrap_or_default(),
                 by(process),
                 denied.reason.sentence(),
                 denied.reason.code(),
-                detail.unwrap_or_default()
+                detail.unwrap_or_default(),
+                // It is no exchange, so `why` cannot be asked about it.
+                denied.reason.advice()
             )
         }
         EventBody::ConnectionsCut { process, count } => format!(
@@ -107,7 +109,7 @@ fn network_line(body: &EventBody, paint: Paint) -> String {
         EventBody::ResolveRefused { process, name, repeated } => {
             let by = process.as_ref().map(|process| format!(" by {}", by(process)));
             format!(
-                "{} name {}{}: no endpoint uses it{}",
+                "{} name {}{}: no endpoint that this agent may use has it{}",
                 paint.bad("REFUSED"),
                 visible(name),
                 by.unwrap_or_default(),
