@@ -151,20 +151,22 @@ fn mangled(object: &[u8]) -> BTreeSet<String> {
 /// `Cs3nQBFWnVt03_8enforcer` becomes `C8enforcer`: cargo hashes the folder of a path dependency into the
 /// disambiguator of every crate that uses it, and nothing else in the object tells where it was built.
 fn without_disambiguators(symbol: &str) -> String {
-    let mut parts = symbol.split("Cs");
-    let mut name = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once('_') {
-            Some((hash, rest)) if hash.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+    let (mut name, mut rest) = (String::new(), symbol);
+    // From the left: a hash may hold a `Cs` itself.
+    while let Some((before, after)) = rest.split_once("Cs") {
+        name.push_str(before);
+        match after.split_once('_') {
+            Some((hash, tail)) if hash.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
                 name.push('C');
-                name.push_str(rest);
+                rest = tail;
             }
             _ => {
                 name.push_str("Cs");
-                name.push_str(part);
+                rest = after;
             }
         }
     }
+    name.push_str(rest);
     name
 }
 
@@ -215,6 +217,8 @@ mod tests {
         check("_RNvNtCs3nQBFWnVt03_8enforcer5event7refused", "_RNvNtC8enforcer5event7refused");
         check("_RINvCsa_1aNvCsb1_1bE", "_RINvC1aNvC1bE");
         check("_RNvC8enforcer7mapCs", "_RNvC8enforcer7mapCs");
+        let holds_it = "_RNvNtCsja4sgEtCs1x_8enforcer5event7no_room";
+        check(holds_it, "_RNvNtC8enforcer5event7no_room");
     }
 
     #[test]
