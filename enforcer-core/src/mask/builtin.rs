@@ -3,7 +3,7 @@
 //!
 //! Secrets are looked for in everything that is stored or logged, whatever a bundle says. Patterns have no boundary on
 //! the right, and none on the left where their prefix is rare enough: what stands next to a key must not protect it. A
-//! boundary on the left is also an escape such as `\n`, whose letter would otherwise belong to the word. Formats are
+//! boundary on the left is also an escape such as `\n` or `%3D`, whose letter would otherwise belong to the word. Formats are
 //! those that the providers document for secret scanning.
 
 /// A detector that comes with the product.
@@ -54,7 +54,7 @@ impl Builtin {
     pub const ALL: [Self; 11] = [
         secret(
             "anthropic-key",
-            Find::Pattern(r"(?:\b|_|\\[nrt])sk-ant-[0-9A-Za-z_-]{16,250}"),
+            Find::Pattern(r"sk-ant-[0-9A-Za-z_-]{16,250}"),
             "keys of the Anthropic API (`sk-ant-…`)",
         ),
         secret(
@@ -71,26 +71,28 @@ impl Builtin {
         ),
         secret(
             "google-api-key",
-            Find::Pattern(r"AIza[0-9A-Za-z_-]{35}"),
+            Find::Pattern(r"A[Ii][Zz][Aa][0-9A-Za-z_-]{35}|aiza[0-9a-z_-]{35}"),
             "API keys of Google (`AIza…`)",
         ),
         secret(
             "jwt",
-            Find::Long(r"eyJ[0-9A-Za-z_-]{8,400}\.eyJ[0-9A-Za-z_-]{8}", Rest::Token),
+            Find::Long(r"ey[Jj][0-9A-Za-z_-]{8,400}\.ey[Jj][0-9A-Za-z_-]{8}", Rest::Token),
             "JSON Web Tokens (`eyJ….eyJ….…`)",
         ),
         secret(
             "openai-key",
             Find::Pattern(
-                r"(?:\b|_|\\[nrt])sk-(?:[0-9A-Za-z]{20,250}|(?:proj|svcacct|admin|None)-[0-9A-Za-z_-]{20,250})",
+                r"(?:\b|[_0-9]|\\[nrt]|\\x[0-9a-f]{2}|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,10}m)sk-[0-9A-Za-z]{20,250}|sk-(?:proj|svcacct|admin|None)-[0-9A-Za-z_-]{20,250}",
             ),
             "keys of the OpenAI API, and keys of the same form (`sk-…`)",
         ),
         secret(
             "private-key",
             Find::Long(
-                "-----BEGIN [0-9A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----",
-                Rest::Through("-----END [0-9A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----"),
+                "-----BEGIN(?:[0-9A-Z +]|%20|%2520){1,33}PRIVATE(?:[ +]|%20|%2520)KEY(?:(?:[ +]|%20|%2520)BLOCK)?-----",
+                Rest::Through(
+                    "-----END(?:[0-9A-Z +]|%20|%2520){1,33}PRIVATE(?:[ +]|%20|%2520)KEY(?:(?:[ +]|%20|%2520)BLOCK)?-----",
+                ),
             ),
             "private keys in PEM, the whole block; if the end line is missing, everything that may belong to it",
         ),

@@ -180,8 +180,12 @@ pub enum EventBody {
 pub enum Audited {
     /// A request that waits for a person, with its body.
     Approval,
+    /// The list of requests that wait for a person.
+    Approvals,
     /// Stored bodies of requests and answers.
     Bodies,
+    /// The counters of budgets.
+    Budgets,
     /// The events of a session.
     Events,
     /// The list of sessions.
@@ -194,7 +198,9 @@ impl Audited {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Approval => "a request that waits for approval",
+            Self::Approvals => "the list of requests that wait for approval",
             Self::Bodies => "stored bodies",
+            Self::Budgets => "the budgets",
             Self::Events => "the events",
             Self::Sessions => "the list of sessions",
         }

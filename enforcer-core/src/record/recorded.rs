@@ -173,9 +173,30 @@ impl Rewrite for Room {
     }
 }
 
-/// Masked as it is, as JSON, and as it reads behind percent signs.
+/// Masked as it is, as JSON, as it reads behind percent signs, and as it was before a name lost its capitals.
 fn masked(text: &str, masker: &Masker) -> String {
-    facts::masked(&masker.mask_text(text).text, masker)
+    with_capitals(&facts::masked(&masker.mask_text(text).text, masker), masker)
+}
+
+/// Names of hosts reach us in small letters, whatever was sent: what stands in one is looked for in capitals, too.
+fn with_capitals(text: &str, masker: &Masker) -> String {
+    let is_of_a_name = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '.' | '-' | '_');
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|letter| !is_of_a_name(letter)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        let capitals = name.to_ascii_uppercase();
+        let masked = masker.mask_text(&capitals);
+        match masked.count {
+            0 => shown.push_str(name),
+            _ => shown.push_str(&masked.text.to_ascii_lowercase()),
+        }
+        let mut others = after.chars();
+        shown.extend(others.next());
+        rest = others.as_str();
+    }
+    shown
 }
 
 /// A text of at most this many bytes: the middle of a longer one is left out, or all of it where not even
@@ -212,6 +233,29 @@ mod tests {
         };
         let card = (spec("credit-card", Builtin::CREDIT_CARD), Style::Label);
         Masker::new(vec![card, (spec("email", Builtin::EMAIL), Style::Label)]).unwrap()
+    }
+
+    #[test]
+    fn a_secret_in_a_name_that_lost_its_capitals_is_not_recorded() {
+        let spec = |it: Builtin| DetectorSpec {
+            name: DetectorName::new(it.name()),
+            kind: DetectorKind::Builtin(it),
+        };
+        let badge = DetectorSpec {
+            name: DetectorName::new("badge"),
+            kind: DetectorKind::Pattern(r"EMP-\d{6}".to_owned()),
+        };
+        let mut layers = Builtin::ALL.map(|it| (spec(it), Style::Label)).to_vec();
+        layers.push((badge, Style::Label));
+        let masker = Masker::new(layers).unwrap();
+        for (text, expect) in [
+            ("akiaqw3rtyuiopasdfgh.nope.test", "[aws-access-key].nope.test"),
+            ("CONNECT emp-989229.evil.test:443", "CONNECT [badge].evil.test:443"),
+            ("no address for `a-asiaqw3rtyuiopasdfgh.x`", "no address for `a-[aws-access-key].x`"),
+            ("api.openai.com /v1/chat É", "api.openai.com /v1/chat É"),
+        ] {
+            assert_eq!(Recorded::of(text, &masker).as_str(), expect);
+        }
     }
 
     fn operations(text: &str) -> Vec<Operation> {

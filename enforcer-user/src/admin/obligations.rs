@@ -21,7 +21,9 @@ use crate::approval::{NotTaken, Question, QuestionId, Shown, Standing};
 
 pub(super) async fn budgets(
     State(host): State<Arc<Host>>,
+    Extension(asker): Extension<Asker>,
 ) -> Result<Json<Vec<AccountStatus>>, Refusal> {
+    audited(&host, &asker, None, Audited::Budgets).await?;
     let mut all = all_accounts(&host);
     let uid =
         |found: &AccountStatus| found.who.as_deref().filter(|_| found.per == "user")?.parse().ok();
@@ -98,6 +100,9 @@ pub(super) async fn questions(
     Extension(asker): Extension<Asker>,
 ) -> Result<Json<Vec<OpenQuestion>>, Refusal> {
     let all = visible(&host, &asker).await?;
+    if all.iter().any(|(_, question)| question.uid != asker.uid) {
+        audited(&host, &asker, None, Audited::Approvals).await?;
+    }
     let uids: BTreeSet<u32> = all.iter().map(|(_, question)| question.uid).collect();
     let users = users(uids).await?;
     let shown = all.into_iter().map(|(id, question)| {

@@ -70,8 +70,28 @@ fn a_secret_is_found_wherever_it_stands_in_a_text() {
         assert!(!left.contains(secret.get(4..).unwrap()) && left.contains(name), "{left}");
         check(
             &format!("_{secret}"),
-            &if secret.starts_with("sk-") { format!("[{name}]") } else { format!("_[{name}]") },
+            &if secret.starts_with("sk-0") { format!("[{name}]") } else { format!("_[{name}]") },
         );
+    }
+}
+
+#[test]
+fn neither_a_digit_nor_an_escape_in_front_protects_a_key() {
+    const KEY: &str = "sk-0123456789abcdefghijT3BlbkFJ0123456789abcdefghij";
+    for before in ["9", "\u{1b}[31m", "\\x0a", "?token%3D", "key%0a"] {
+        let masked = secrets().mask_text(&format!("{before}{KEY} b")).text.into_owned();
+        assert!(masked.ends_with("[openai-key] b"), "{masked}");
+    }
+    check("xsk-ant-api03-0123456789abcdefghij", "x[anthropic-key]");
+    check("xsk-proj-0123456789abcdefghij", "x[openai-key]");
+}
+
+#[test]
+fn a_private_key_is_found_where_its_blanks_are_encoded() {
+    for blank in ["+", "%20", "%2520"] {
+        let (begin, end) = ("-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----");
+        let block = format!("{begin}%0ATUlJTUlJ%0A{end}").replace(' ', blank);
+        check(&format!("key={block} b"), "key=[private-key] b");
     }
 }
 

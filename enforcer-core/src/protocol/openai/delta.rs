@@ -137,12 +137,25 @@ impl Masking {
             self.count += text.stream.count();
             if !held.is_empty() {
                 let mut chunk = self.common.clone();
-                let delta = text.place.path.iter().rev().fold(Value::from(held), wrap);
+                let path: Vec<Step> = text.place.path.iter().map(|step| self.shown(step)).collect();
+                let delta = path.iter().rev().fold(Value::from(held), wrap);
                 let choice =
                     json!({ "index": text.place.choice, "delta": delta, "finish_reason": null });
                 chunk.insert("choices".to_owned(), json!([choice]));
                 out.extend_from_slice(format!("data: {}\n\n", Value::from(chunk)).as_bytes());
             }
+        }
+    }
+
+    /// A step of a place as the agent may see it: the provider chose the name.
+    fn shown(&self, step: &Step) -> Step {
+        match step {
+            Step::Key(name) => {
+                // Counted where it arrived.
+                let mut editor = MaskTexts { masker: &self.masker, count: 0 };
+                Step::Key(editor.name(&[], name).unwrap_or_else(|| name.clone()))
+            }
+            Step::Item(index) => Step::Item(*index),
         }
     }
 

@@ -166,6 +166,24 @@ impl Story {
         })
     }
 
+    /// What reached the agent; `said` is the refusal in words.
+    fn received(&self, ending: Ending<'_>, said: &str) -> String {
+        let status = self.closed().and_then(|closed| closed.status).unwrap_or_default();
+        match ending {
+            Ending::Cut(refused) if refused.denied.reason == DenyReason::UpstreamUnreachable => {
+                format!("the beginning of the answer, with status {status}; then it broke off")
+            }
+            Ending::Cut(_) => format!(
+                "the beginning of the answer, with status {status}; then, where that was a stream: {said}"
+            ),
+            Ending::AgentLeft { .. }
+            | Ending::Answered
+            | Ending::Denied(_)
+            | Ending::Lost
+            | Ending::UnderWay => said.to_owned(),
+        }
+    }
+
     /// The certificate of the provider is for another name, as the TLS library says it.
     fn is_other_name(&self) -> bool {
         let words = ["not valid for name", "NotValidForName"];
@@ -252,7 +270,7 @@ impl Story {
         }
         if let Some(refused) = ending.refused() {
             let said = sentence(refused.denied, Some(opened.exchange));
-            text += &format!("the agent received: {}\n", visible(&said));
+            text += &format!("the agent received: {}\n", self.received(ending, &visible(&said)));
         }
         let decision = &opened.decision;
         text += &format!(
@@ -281,7 +299,13 @@ impl Story {
     fn verdict(&self, ending: Ending<'_>, paint: Paint) -> String {
         let said = |word: &str, refused: Refused<'_>| {
             let reason = refused.denied.reason;
-            let (step, sentence, code) = (reason.step().word(), reason.sentence(), reason.code());
+            let (step, code) = (reason.step().word(), reason.code());
+            let sentence = match (ending, reason) {
+                (Ending::Cut(_), DenyReason::UpstreamUnreachable) => {
+                    "the provider ended the connection before its answer was whole"
+                }
+                _ => reason.sentence(),
+            };
             format!("{} at the step `{step}`: {sentence} [{code}]", paint.bad(word))
         };
         let status = self.closed().and_then(|closed| closed.status);

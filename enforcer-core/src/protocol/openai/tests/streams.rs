@@ -74,6 +74,21 @@ fn outcome(mut stream: ChatStream, input: &str) -> (String, String, Option<Strea
 }
 
 #[test]
+fn a_name_that_a_provider_chose_for_a_text_is_masked_where_the_rest_of_the_text_is_released() {
+    for end in ["", "data: [DONE]\n\n"] {
+        for member in
+            [json!({ "ann@example.com": "v" }), json!({ "a": { "ann@example.com": "v" } })]
+        {
+            let input = choice(json!({ "delta": member, "finish_reason": null })) + end;
+            let (delivered, kept, _) = outcome(keeping(true), &input);
+            for text in [delivered, kept] {
+                assert!(!text.contains("ann@example.com"), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_text_after_the_finish_of_its_choice_ends_the_stream() {
     let stop = choice(json!({ "delta": {}, "finish_reason": "stop" }));
     let with_text = choice(json!({ "delta": { "content": "ann@exa" }, "finish_reason": "stop" }));
