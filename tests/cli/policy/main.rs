@@ -309,6 +309,16 @@ fn why_judges_a_raw_request_as_the_data_path_does() {
     {
         assert!(done.out.contains(part), "{part}: {}", done.out);
     }
+    let done =
+        why(&chat.replace("Content-Type", "User-Agent: ann@example.com\r\nContent-Type"), &[]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(
+        done.out.contains(
+            "denied after the rules: the header `user-agent` holds what has to be masked"
+        ),
+        "{}",
+        done.out
+    );
     let done = why(&chat.replace("\"model\":", ""), &["--endpoint", "openai"]);
     assert_eq!(done.code, 1, "{}", done.err);
     assert!(

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
+use enforcer_core::facts::Place;
 use enforcer_core::model::{
     AgentName, Decision, DetectorName, Effect, EndpointName, Facts, Mode, Obligations, Operation,
     limits,
@@ -53,7 +54,9 @@ pub struct Args {
     /// A detector that found something.
     #[arg(long, value_name = "DETECTOR")]
     detected: Vec<String>,
-    /// A raw HTTP request instead of action and facts: request line, headers, an empty line, and the body.
+    /// A raw HTTP request instead of action and facts: request line, headers, an empty line, and the body. The rules
+    /// judge it, and masks are tried on its head. What the proxy refuses before the rules (ambiguous paths and names
+    /// of headers, another host, upgrades) is not tried.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["action", "fact", "detected", "facts"])]
     request: Option<PathBuf>,
     /// All facts from a JSON file, as they stand in a record.
@@ -95,8 +98,8 @@ pub(super) fn run(why: &Args, streams: &mut Streams<'_>) -> io::Result<u8> {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
-    let facts = match read_facts(why, &policy) {
-        Ok(facts) => facts,
+    let (facts, request) = match read_facts(why, &policy) {
+        Ok(read) => read,
         Err(Misdescribed { message, hint }) => {
             writeln!(streams.err, "error: {message}")?;
             if let Some(hint) = hint {
@@ -106,29 +109,60 @@ pub(super) fn run(why: &Args, streams: &mut Streams<'_>) -> io::Result<u8> {
         }
     };
     let explanation = policy.explain(&facts);
+    let unmaskable =
+        request.as_ref().and_then(|request| unmaskable(&policy, request, &explanation.decision));
     match why.bundle.output {
-        Output::Json => print_json(streams, &json!(explanation))?,
-        Output::Text => print(&explanation, why.all, streams.out)?,
+        Output::Json => {
+            let mut data = json!(explanation);
+            if let (Some(fields), Some(cause)) = (data.as_object_mut(), &unmaskable) {
+                fields.insert("refused_after_the_rules".to_owned(), json!(cause));
+            }
+            print_json(streams, &data)?;
+        }
+        Output::Text => {
+            print(&explanation, why.all, streams.out)?;
+            if let Some(cause) = &unmaskable {
+                writeln!(streams.out, "  denied after the rules: {cause} [request_undecodable]")?;
+            }
+        }
     }
-    Ok(match explanation.decision.effect {
-        Effect::Allow => FINE,
-        Effect::Deny => DIFFERENCE,
+    Ok(match (explanation.decision.effect, unmaskable) {
+        (Effect::Allow, None) => FINE,
+        (Effect::Allow, Some(_)) | (Effect::Deny, _) => DIFFERENCE,
+    })
+}
+
+/// Why a request that the rules allow cannot be masked as they oblige to, if that is so.
+fn unmaskable(policy: &Policy, request: &Request, decision: &Decision) -> Option<String> {
+    if decision.effect == Effect::Deny || decision.mode == Mode::Observe {
+        return None;
+    }
+    let masker = policy.masker(&decision.obligations.mask_request);
+    let head = request.head();
+    Some(match head.touched(&masker)? {
+        Place::Header(name) => {
+            format!(
+                "the header `{name}` holds what has to be masked, and a header cannot be masked"
+            )
+        }
+        Place::Line => "the path or the query holds what has to be masked".to_owned(),
     })
 }
 
 /// Facts whose names the bundle has: a misspelt one would be denied by default and look like an answer.
-fn read_facts(why: &Args, policy: &Policy) -> Result<Facts, Misdescribed> {
+fn read_facts(why: &Args, policy: &Policy) -> Result<(Facts, Option<Request>), Misdescribed> {
     if let Some(path) = &why.facts {
         let facts: Facts =
             serde_json::from_slice(&read(path)?).map_err(|error| unreadable(path, &error))?;
         known_agent(policy, facts.agent.as_str())?;
         known_endpoint(policy, facts.endpoint.as_str())?;
         known_detectors(policy, &facts)?;
-        return Ok(facts);
+        return Ok((facts, None));
     }
     let agent = known_agent(policy, why.agent.as_deref().unwrap_or_default())?;
     if let Some(path) = &why.request {
-        return read_request(policy, &agent, why.endpoint.as_deref(), path);
+        let (facts, request) = read_request(policy, &agent, why.endpoint.as_deref(), path)?;
+        return Ok((facts, Some(request)));
     }
     let endpoint = known_endpoint(policy, why.endpoint.as_deref().unwrap_or_default())?;
     let name = why.action.as_deref().unwrap_or_default();
@@ -149,16 +183,16 @@ fn read_facts(why: &Args, policy: &Policy) -> Result<Facts, Misdescribed> {
         operation: operation(action, &given)?,
     };
     known_detectors(policy, &facts)?;
-    Ok(facts)
+    Ok((facts, None))
 }
 
-/// The facts that the data path would find in a raw request.
+/// A raw request, and the facts that the data path would find in it.
 fn read_request(
     policy: &Policy,
     agent: &AgentName,
     endpoint: Option<&str>,
     path: &Path,
-) -> Result<Facts, Misdescribed> {
+) -> Result<(Facts, Request), Misdescribed> {
     let request = Request::parse(&read(path)?).map_err(|wrong| Misdescribed {
         message: format!("`{}` is not a request: {wrong}", path.display()),
         hint: Some(wrong.help.to_owned()),
@@ -182,7 +216,7 @@ fn read_request(
             hint: Some("describe the connection with `--action connect`".to_owned()),
         });
     }
-    Ok(request.facts(policy, agent, endpoint))
+    Ok((request.facts(policy, agent, endpoint), request))
 }
 
 /// Reads a file; one that is larger than any request that is understood is cut.
