@@ -26,7 +26,25 @@ use super::sheet::{Section, Sheet};
 pub const PLACEHOLDER: &str = "injected-by-enforcer";
 
 /// Variables that a command of another user gets without being named.
-const ALWAYS: &[&str] = &["COLORTERM", "LANG", "LC_*", "TERM", "TZ"];
+const ALWAYS: &[&str] = &[
+    "COLORTERM",
+    "LANG",
+    "LC_ADDRESS",
+    "LC_ALL",
+    "LC_COLLATE",
+    "LC_CTYPE",
+    "LC_IDENTIFICATION",
+    "LC_MEASUREMENT",
+    "LC_MESSAGES",
+    "LC_MONETARY",
+    "LC_NAME",
+    "LC_NUMERIC",
+    "LC_PAPER",
+    "LC_TELEPHONE",
+    "LC_TIME",
+    "TERM",
+    "TZ",
+];
 /// Variables by which a caller would choose code that runs in the other user's name: those of the dynamic loader
 /// (ld.so(8)), of the C library, and of shells. Such a command never gets them.
 const NEVER: &[&str] =
@@ -257,6 +275,7 @@ mod tests {
             "HOME",
             "PATH",
             "LANGUAGE",
+            "LC_SECRET",
             "ENFORCER_CONFIG",
             "",
         ];

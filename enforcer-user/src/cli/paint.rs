@@ -72,7 +72,7 @@ pub(super) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
         // SECURITY: escape sequences rewrite the screen, direction marks and joiners rewrite the eye.
-        let is_direction = matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        let is_direction = matches!(char, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{2069}' | '\u{feff}');
         if char == '\t' {
             out.push(' ');
@@ -130,6 +130,7 @@ mod tests {
     #[test]
     fn a_terminal_obeys_nothing_that_was_recorded() {
         assert_eq!(visible("a\x1b[2Jb\tc\u{202e}d\u{85}"), "a\\u{1b}[2Jb c\\u{202e}d\\u{85}");
+        assert_eq!(visible("a\u{2028}b\u{2029}c\u{61c}"), "a\\u{2028}b\\u{2029}c\\u{61c}");
     }
 
     #[test]
