@@ -180,6 +180,10 @@ fn masked(text: &str, masker: &Masker) -> String {
 
 /// Names of hosts reach us in small letters, whatever was sent: what stands in one is looked for in capitals, too.
 fn with_capitals(text: &str, masker: &Masker) -> String {
+    // Most texts hold nothing: one look at all of it says so.
+    if masker.mask_text(&text.to_ascii_uppercase()).count == 0 {
+        return text.to_owned();
+    }
     let is_of_a_name = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '.' | '-' | '_');
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
