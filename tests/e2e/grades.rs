@@ -197,7 +197,7 @@ fn the_state_shows_a_user_what_is_theirs_and_an_auditor_everything() {
         (seen["sessions"].as_array().unwrap().len(), &seen["asker"]["grades"]),
         (1, &json!(["audit"]))
     );
-    expect_words(&scene.cli(&["status"]).stdout, &["you       user 0 may", "change everything"]);
+    expect_words(&scene.cli(&["status"]).stdout, &["you       are root: you may do everything"]);
 
     let denied = json!({"do": "chat", "model": "no-such-model", "text": "hi"});
     assert_eq!(guest.ask(&denied)["exception"], "openai.PermissionDeniedError");
