@@ -96,7 +96,7 @@ fn names_datagrams_and_raw_sockets_are_refused_and_written_down() {
     assert_eq!(names[0]["name"], OTHER_HOST);
     assert_eq!(names[0]["process"]["comm"], "python");
     let shown = scene.cli(&["session", "show", scene.sessions()[0]["id"].as_str().unwrap()]);
-    expect_words(&shown.stdout, &["192.0.2.7:443", OTHER_HOST, "inet/dgram/136"]);
+    expect_words(&shown.stdout, &["192.0.2.7:443", OTHER_HOST, "UDP-Lite socket"]);
     scene.finish();
 }
 
