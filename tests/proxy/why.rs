@@ -267,4 +267,7 @@ async fn why_names_a_server_that_a_tunnel_does_not_reach() {
     read_all(&mut stream).await;
     let reason = DenyReason::UpstreamUnreachable;
     expect(&rig, reason, "failed to connect to `sealed.example.com`", "network").await;
+    let labels = ["support", "sealed", reason.code(), ""].map(str::to_owned);
+    let denied = rig.enforcer.denials.denied_counts();
+    assert_eq!(denied.get(&labels[..]), Some(&1), "one line, and counted: {denied:?}");
 }

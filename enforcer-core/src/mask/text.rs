@@ -24,6 +24,12 @@ const LONG_NUMBER: &str = "\"[masked]\"";
 /// Backslashes in a row that are looked at together: JSON inside JSON doubles them each time.
 const BACKSLASHES_MAX: usize = 15;
 
+/// How many backslashes an escape begins with, and what follows them.
+fn backslashes(escape: &str) -> (usize, &str) {
+    let tail = escape.trim_start_matches('\\');
+    (escape.len() - tail.len(), tail)
+}
+
 /// Whether a text begins as JSON.
 pub(super) fn is_json(text: &str) -> bool {
     text.trim_start().starts_with(['{', '['])
@@ -235,8 +241,7 @@ impl TextStream {
     ) -> &'c str {
         escape.push(first);
         self.state = State::Plain;
-        let run = escape.len() - escape.trim_start_matches('\\').len();
-        let tail = escape.get(run..).unwrap_or_default();
+        let (run, tail) = backslashes(&escape);
         let is_pending = tail.is_empty() && run < BACKSLASHES_MAX;
         match (is_pending, tail.starts_with('u')) {
             (true, _) => self.state = State::PlainEscape(escape),
@@ -396,8 +401,7 @@ impl TextStream {
     ) -> &'c str {
         escape.push(first);
         self.state = State::String;
-        let run = escape.len() - escape.trim_start_matches('\\').len();
-        let tail = escape.get(run..).unwrap_or_default();
+        let (run, tail) = backslashes(&escape);
         if tail.is_empty() && run < BACKSLASHES_MAX {
             self.state = State::Escape(escape);
             return after;

@@ -73,11 +73,16 @@ async fn visible(host: &Host, asker: &Asker) -> Result<Vec<(QuestionId, Question
     let mut seen = Vec::new();
     for (id, question) in all {
         let is_for = person.as_ref().is_some_and(|person| approvals.is_for(id, person));
-        if is_for || owner(host, question.session).await? == Some(asker.uid) {
+        if is_for || !is_of_another(host, asker, &question).await? {
             seen.push((id, question));
         }
     }
     Ok(seen)
+}
+
+/// Whether a question is about a session that is not the asking user's.
+async fn is_of_another(host: &Host, asker: &Asker, question: &Question) -> Result<bool, Refusal> {
+    Ok(owner(host, question.session).await? != Some(asker.uid))
 }
 
 /// How many questions somebody may see, and since when.
@@ -100,8 +105,11 @@ pub(super) async fn questions(
     Extension(asker): Extension<Asker>,
 ) -> Result<Json<Vec<OpenQuestion>>, Refusal> {
     let all = visible(&host, &asker).await?;
-    if all.iter().any(|(_, question)| question.uid != asker.uid) {
-        audited(&host, &asker, None, Audited::Approvals).await?;
+    for (_, question) in &all {
+        if is_of_another(&host, &asker, question).await? {
+            audited(&host, &asker, None, Audited::Approvals).await?;
+            break;
+        }
     }
     let uids: BTreeSet<u32> = all.iter().map(|(_, question)| question.uid).collect();
     let users = users(uids).await?;
@@ -122,7 +130,7 @@ pub(super) async fn question(
     let Some((_, question)) = seen.into_iter().find(|(seen, _)| *seen == id) else {
         return Err(not_taken(&NotTaken::Unknown(id)));
     };
-    if owner(&host, question.session).await? != Some(asker.uid) {
+    if is_of_another(&host, &asker, &question).await? {
         audited(&host, &asker, Some(question.session), Audited::Approval).await?;
     }
     let person = person(asker.uid).await?;

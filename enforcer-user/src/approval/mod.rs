@@ -172,6 +172,14 @@ impl Approvals {
         Ok(Self { book: Arc::new(Mutex::new(book)), key })
     }
 
+    /// Looks whether [`Self::open`] can read the file of the numbers; changes nothing.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn examine(numbers: &Path) -> io::Result<()> {
+        number::read(numbers).map(drop)
+    }
+
     /// A keyed hash of these parts, for this use only.
     #[must_use]
     pub fn digest<'p>(

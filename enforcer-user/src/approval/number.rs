@@ -61,7 +61,7 @@ impl Numbers {
 }
 
 /// The last number that is written down; none if there is no such file or it holds no number.
-fn read(path: &Path) -> io::Result<Option<u64>> {
+pub(super) fn read(path: &Path) -> io::Result<Option<u64>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,

@@ -9,9 +9,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use anyhow::Context as _;
 use nix::unistd::{AccessFlags, access};
 
 use super::{mask_key, watch};
+use crate::approval::Approvals;
 use crate::budget::Budgets;
 use crate::config::Config;
 use crate::store::Store;
@@ -100,7 +102,8 @@ fn state(config: &Config) -> anyhow::Result<()> {
     Ca::examine(&config.state)?;
     mask_key::examine(&config.state)?;
     Budgets::open(&config.budgets())?;
-    Ok(())
+    let numbers = config.questions();
+    Approvals::examine(&numbers).with_context(|| format!("failed to read `{}`", numbers.display()))
 }
 
 fn socket(path: &Path) -> anyhow::Result<()> {
@@ -219,6 +222,10 @@ mod tests {
             let part = name.split('/').next_back().unwrap();
             assert!(state.contains(part) || name.starts_with("ca"), "{name}: {state}");
         }
+        let questions = told(Precondition::State, |config, _| {
+            fs::create_dir_all(config.questions()).unwrap();
+        });
+        assert!(questions.contains("questions"), "{questions}");
         let socket = told(Precondition::Socket, |config, folder| {
             config.socket = folder.join("s".repeat(100)).join("enforcer.sock");
         });

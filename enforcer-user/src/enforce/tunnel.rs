@@ -17,6 +17,7 @@ pub struct Tunnel {
     id: ExchangeId,
     clock: Clock,
     place: Option<Place>,
+    asking: Asking,
 }
 
 impl Tunnel {
@@ -28,10 +29,10 @@ impl Tunnel {
     /// Writes down that the server could not be reached, and why.
     pub fn fail(mut self, cx: &Enforcer, reason: DenyReason, detail: &str) {
         let detail = Recorded::of(detail, &cx.policy.load().masker_of_everything());
-        tracing::info!(
-            exchange = %self.id, reason = reason.code(), detail = detail.as_str(), "tunnel refused"
-        );
-        self.record(0, 0, Some((Denied::because(reason), detail)));
+        let denied = Denied::because(reason);
+        let (id, now) = (Some(self.id), self.clock.now());
+        cx.denials.denied(&self.asking, &denied, id, Some(detail.clone()), now);
+        self.record(0, 0, Some((denied, detail)));
     }
 
     fn record(&mut self, bytes_up: u64, bytes_down: u64, refused: Option<(Denied, Recorded)>) {
@@ -106,5 +107,5 @@ pub async fn tunnel(
     if is_denied {
         return Err(DenyReason::Policy);
     }
-    Ok(Tunnel { id, clock: cx.clock.clone(), place: Some(place) })
+    Ok(Tunnel { id, clock: cx.clock.clone(), place: Some(place), asking })
 }

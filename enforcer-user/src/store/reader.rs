@@ -95,7 +95,7 @@ impl Reader {
         let mut next = successor(session, u64::MAX);
         while let Some((session, sequence)) = next
             && found.len() < most
-            && let Some(frame) = self.frames_from(session, sequence).next().transpose()?
+            && let Some(frame) = self.frame_page(session, sequence, 1)?.into_iter().next()
         {
             found.push(frame.session);
             next = successor(frame.session, u64::MAX);
@@ -187,7 +187,7 @@ impl Reader {
                     return Some(Ok(frame));
                 }
                 let (session, sequence) = next.take()?;
-                let frames = match self.frame_page(session, sequence) {
+                let frames = match self.frame_page(session, sequence, JOURNAL_PAGE_EVENTS_MAX) {
                     Ok(frames) => frames,
                     Err(error) => return Some(Err(error)),
                 };
@@ -197,8 +197,14 @@ impl Reader {
         })
     }
 
-    /// The next records of all periods, in order. A later period counts where two have the same one.
-    fn frame_page(&self, session: SessionId, sequence: u64) -> Result<Vec<Frame>, Error> {
+    /// The next records of all periods, in order and at most so many. A later period counts where two have the same
+    /// one.
+    fn frame_page(
+        &self,
+        session: SessionId,
+        sequence: u64,
+        most: usize,
+    ) -> Result<Vec<Frame>, Error> {
         let live = self.live.as_ref().map(Live::content).transpose()?;
         let past = match &live {
             Some(LiveContent::Past(scan)) => Some(scan),
@@ -206,21 +212,21 @@ impl Reader {
         };
         let mut places = BTreeMap::new();
         for scan in self.archive.iter().map(|(_, scan)| scan).chain(past) {
-            let range = scan.records.range((session, sequence)..).take(JOURNAL_PAGE_EVENTS_MAX);
+            let range = scan.records.range((session, sequence)..).take(most);
             places.extend(range.map(|(key, place)| (*key, (scan, place))));
         }
         let mut frames = BTreeMap::new();
-        for (key, (scan, place)) in places.into_iter().take(JOURNAL_PAGE_EVENTS_MAX) {
+        for (key, (scan, place)) in places.into_iter().take(most) {
             if let Some(frame) = scan.read(place)? {
                 frames.insert(key, frame);
             }
         }
         if let Some(LiveContent::Open(period)) = &live {
-            for frame in period.frames(session, sequence, JOURNAL_PAGE_EVENTS_MAX)? {
+            for frame in period.frames(session, sequence, most)? {
                 frames.insert((frame.session, frame.sequence), frame);
             }
         }
-        Ok(frames.into_values().take(JOURNAL_PAGE_EVENTS_MAX).collect())
+        Ok(frames.into_values().take(most).collect())
     }
 }
 

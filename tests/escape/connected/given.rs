@@ -9,18 +9,13 @@ use crate::technique::Technique;
 const SCRIPT: &str = r#"
 s = udp()
 s.connect(V4)
-peer = socket_(AF_UNIX)
-peer.connect("\0escape")
+peer = meet()
 pass_socket(peer, s)
 peer.recv(1)
 "#;
 
 const HELPER: &str = r#"
-listener = socket_(AF_UNIX)
-listener.bind("\0escape")
-listener.listen()
-show("ready")
-peer = listener.accept()[0]
+peer = met()
 take_socket(peer, AF_INET, SOCK_DGRAM).send(MARKER)
 "#;
 

@@ -7,18 +7,13 @@ use crate::technique::Outcome::Refused;
 use crate::technique::Technique;
 
 const SCRIPT: &str = r#"
-peer = socket_(AF_UNIX)
-peer.connect("\0escape")
+peer = meet()
 s = take_socket(peer, AF_INET, SOCK_DGRAM)
 s.sendto(MARKER, V4)
 "#;
 
 const HELPER: &str = r#"
-listener = socket_(AF_UNIX)
-listener.bind("\0escape")
-listener.listen()
-show("ready")
-with listener.accept()[0] as peer:
+with met() as peer:
     pass_socket(peer, udp())
     peer.recv(1)
 "#;

@@ -7,18 +7,13 @@ use crate::technique::Outcome::Refused;
 use crate::technique::Technique;
 
 const SCRIPT: &str = r#"
-peer = socket_(AF_UNIX)
-peer.connect("\0escape")
+peer = meet()
 s = take_socket(peer, AF_INET6)
 s.sendto(MARKER, FASTOPEN, V6)
 "#;
 
 const HELPER: &str = r#"
-listener = socket_(AF_UNIX)
-listener.bind("\0escape")
-listener.listen()
-show("ready")
-with listener.accept()[0] as peer:
+with met() as peer:
     pass_socket(peer, tcp(AF_INET6, NO_COOKIE, (IPPROTO_IPV6, IPV6_RTHDR, segments())))
     peer.recv(1)
 "#;

@@ -7,19 +7,14 @@ use crate::technique::Outcome::{Redirected, Refused};
 use crate::technique::Technique;
 
 const SCRIPT: &str = r#"
-peer = socket_(AF_UNIX)
-peer.connect("\0escape")
+peer = meet()
 s = take_socket(peer)
 s.settimeout(SHORT)
 send(s, V4)
 "#;
 
 const HELPER: &str = r#"
-listener = socket_(AF_UNIX)
-listener.bind("\0escape")
-listener.listen()
-show("ready")
-with listener.accept()[0] as peer:
+with met() as peer:
     pass_socket(peer, tcp())
     peer.recv(1)
 "#;

@@ -7,18 +7,13 @@ use crate::technique::Outcome::Refused;
 use crate::technique::Technique;
 
 const SCRIPT: &str = r#"
-peer = socket_(AF_UNIX)
-peer.connect("\0escape")
+peer = meet()
 pass_socket(peer, tcp())
 peer.recv(1)
 "#;
 
 const HELPER: &str = r#"
-listener = socket_(AF_UNIX)
-listener.bind("\0escape")
-listener.listen()
-show("ready")
-peer = listener.accept()[0]
+peer = met()
 s = take_socket(peer)
 s.settimeout(SHORT)
 send(s, V4)
