@@ -138,6 +138,9 @@ fn a_user_reads_their_own_sessions_and_who_reads_those_of_others_is_recorded_onc
     let (of_ann, of_bob) = (session_of(&scene, ANN), session_of(&scene, BOB));
     let (_, seen) = get(&scene, ANN, "/v1/sessions");
     assert_eq!(ids(&seen), [of_ann.as_str()], "{seen}");
+    let begun = "/v1/sessions/begun?after=0000000000000000";
+    assert_eq!(get(&scene, ANN, begun), (200, json!([of_ann])));
+    assert_eq!(get(&scene, ANN, &begun.replace("0000000000000000", &of_ann)), (200, json!([])));
     let events = |id: &str| format!("/v1/sessions/{id}/events");
     assert_eq!(get(&scene, ANN, &events(&of_ann)).0, 200);
     let none = format!("/events/0/bodies/{}", "0".repeat(64));
@@ -158,6 +161,8 @@ fn a_user_reads_their_own_sessions_and_who_reads_those_of_others_is_recorded_onc
     assert_eq!(get(&scene, ANN, &format!("/v1/verify?session={of_ann}")).0, 200);
 
     for _ in 0..3 {
+        assert_eq!(get(&scene, AUDITOR, begun), (200, json!([of_ann, of_bob])));
+        assert_eq!(get(&scene, AUDITOR, "/v1/budgets").0, 200);
         let (_, seen) = get(&scene, AUDITOR, "/v1/sessions");
         assert!(ids(&seen).contains(&of_ann.as_str()) && ids(&seen).contains(&of_bob.as_str()));
         assert_eq!(get(&scene, AUDITOR, &events(&of_ann)).0, 200);
@@ -174,8 +179,10 @@ fn a_user_reads_their_own_sessions_and_who_reads_those_of_others_is_recorded_onc
     let facts: Vec<_> =
         acts.iter().map(|act| (&act["uid"], &act["what"], &act["of_session"])).collect();
     let uid = json!(AUDITOR.0);
-    let (sessions, read, of_ann) = (json!("sessions"), json!("events"), json!(of_ann));
-    assert_eq!(facts, [(&uid, &sessions, &Value::Null), (&uid, &read, &of_ann)], "{acts:?}");
+    let (sessions, budgets) = (json!("sessions"), json!("budgets"));
+    let (read, of_ann, none) = (json!("events"), json!(of_ann), Value::Null);
+    let expected = [(&uid, &sessions, &none), (&uid, &budgets, &none), (&uid, &read, &of_ann)];
+    assert_eq!(facts, expected, "{acts:?}");
     let shown = scene.cli(&["session", "show", "0000000000000000"]).stdout;
     expect_words(&shown, &["read the events of session", "read the list of sessions"]);
     scene.finish();

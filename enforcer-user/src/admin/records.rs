@@ -113,14 +113,16 @@ pub(super) async fn begun(
     Query(bound): Query<Begun>,
 ) -> Result<Json<Vec<SessionId>>, Refusal> {
     let most = limits::FOLLOW_SESSIONS_MAX;
-    let (mut shown, mut after) = (Vec::new(), bound.after);
+    let (mut shown, mut after, mut has_others) = (Vec::new(), bound.after, false);
     // Sessions of others do not keep one's own from being found.
     for _ in 0..limits::BEGUN_ROUNDS_MAX {
         let found = read(&host, move |reader| reader.begun_after(after, most)).await?;
         let is_last = found.len() < most;
         for session in found {
             after = session;
-            if asker.reads_all() || owner(&host, session).await? == Some(asker.uid) {
+            let is_own = owner(&host, session).await? == Some(asker.uid);
+            if is_own || asker.reads_all() {
+                has_others |= !is_own;
                 shown.push(session);
             }
         }
@@ -129,6 +131,9 @@ pub(super) async fn begun(
         }
     }
     shown.truncate(most);
+    if has_others {
+        audited(&host, &asker, None, Audited::Sessions).await?;
+    }
     Ok(Json(shown))
 }
 
