@@ -9,7 +9,7 @@ use enforcer_tests::command::{self, Interrupt};
 use enforcer_user::admin::{Method, Needs, ROUTES};
 use serde_json::{Value, json};
 
-use crate::resolver::mount_bpffs;
+use crate::faults::resolver::mount_bpffs;
 use crate::scene::{LIMIT, Scene, bundle, expect_words};
 
 /// Groups that give grades, by the file that the daemon of this suite sees as `/etc/group`.

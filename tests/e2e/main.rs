@@ -9,35 +9,17 @@
     reason = "a test stops at the first thing that is not as expected"
 )]
 
-mod alarms;
-mod calls;
+mod agents;
 mod chat;
-mod clock;
-mod command;
-mod confined;
-mod crash;
-mod descendants;
-mod disk;
-mod drain;
-mod environment;
-mod first_start;
+mod faults;
 mod follow;
 mod grades;
 mod guest;
-mod input;
-mod kernel_faults;
 mod ledger;
-mod lookups;
-mod namespace;
 mod people;
 mod record;
 mod reload;
-mod resolver;
 mod scene;
-mod select;
-mod shadow;
-mod starved;
-mod stopped;
 mod trust;
 mod uninstall;
 mod walk;

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::server::TlsStream;
 
+use crate::carriers::frames::{Provider, allows};
 use crate::client::{H1, H2};
-use crate::frames::{Provider, allows};
 use crate::provider::{Seen, full, listen, server_config};
 use crate::rig::{DESTINATION, HOST, HTTP, LIMIT, Rig};
 

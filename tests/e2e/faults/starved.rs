@@ -8,7 +8,7 @@ use std::path::Path;
 use enforcer_core::model::limits;
 use serde_json::{Value, json};
 
-use crate::alarms::{recorded, wait_for_health, wait_for_shown};
+use crate::faults::alarms::{recorded, wait_for_health, wait_for_shown};
 use crate::scene::{Scene, bundle, own_bundle, wait_until};
 
 /// A refusal that somebody has to wait for is a hang.

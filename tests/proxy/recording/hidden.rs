@@ -16,8 +16,8 @@ use hyper::Request;
 use hyper::http::request::Parts;
 use serde_json::{Value, json};
 
+use super::log;
 use crate::client::{Body, H1, H2, Sender, request_to};
-use crate::log;
 use crate::provider::{Answer, full};
 use crate::rig::{CHATS, Rig, closed, opened};
 

@@ -251,7 +251,7 @@ async fn a_few_interim_answers_are_no_fault() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_not_valid_http2_is_told_as_such() {
-    use crate::frames::{DATA, HEADERS, Provider, allows, frame, head};
+    use crate::carriers::frames::{DATA, HEADERS, Provider, allows, frame, head};
     let interim = head(1, false, &[(":status", "103")]).repeat(200);
     for bytes in [
         head(1, false, &[(":status", "200"), ("X", "y")]),

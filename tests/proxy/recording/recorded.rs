@@ -6,8 +6,8 @@ use enforcer_core::record::{EventBody, Process};
 use enforcer_user::enforce;
 use tokio::io::AsyncWriteExt as _;
 
+use super::log;
 use crate::client::{H1, H2, read_all, request_to};
-use crate::log;
 use crate::rig::{CHATS, DESTINATION, HTTP, Rig, policy_with};
 
 /// In no other test, so that the log can be looked at.

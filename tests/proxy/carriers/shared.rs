@@ -7,8 +7,8 @@ use enforcer_core::protocol::h2::Seen;
 use hyper::Response;
 use hyper::body::Incoming;
 
+use crate::carriers::frames::{DATA, END_STREAM, GOAWAY, Provided, Provider, allows, frame};
 use crate::client::{H1, Sender, request, whole};
-use crate::frames::{DATA, END_STREAM, GOAWAY, Provided, Provider, allows, frame};
 use crate::rig::{HTTP, Rig, outcome};
 
 /// An agent whose answer has begun and does not end.

@@ -5,7 +5,7 @@
 use enforcer_core::model::limits;
 use serde_json::{Value, json};
 
-use crate::alarms::wait_for_health;
+use crate::faults::alarms::wait_for_health;
 use crate::guest::Guest;
 use crate::scene::{MODEL, Scene, expect_words};
 

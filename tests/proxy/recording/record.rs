@@ -4,8 +4,8 @@
 use enforcer_core::record::EventBody;
 use http_body_util::BodyExt as _;
 
+use super::log;
 use crate::client::{H1, H2, chat, chat_request, request};
-use crate::log;
 use crate::provider::full;
 use crate::rig::{CHATS, HTTP, Rig, closed, opened, outcome, policy};
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::mount::{MsFlags, mount};
 use serde_json::{Value, json};
 
-use crate::alarms::{recorded, wait_for_health, wait_for_shown};
+use crate::faults::alarms::{recorded, wait_for_health, wait_for_shown};
 use crate::scene::{Scene, bundle};
 
 /// An address of the loopback network that nobody else on the host uses as a resolver.

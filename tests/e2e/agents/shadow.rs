@@ -6,9 +6,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
+use crate::agents::select::Chosen;
 use crate::guest::Guest;
 use crate::scene::{Scene, alone, wait_until};
-use crate::select::Chosen;
 
 /// The stand-in answers 401 to whom it does not know.
 ///

@@ -5,8 +5,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::alarms::{recorded, wait_for, wait_for_health};
-use crate::calls::compile;
+use crate::agents::calls::compile;
+use crate::faults::alarms::{recorded, wait_for, wait_for_health};
 use crate::scene::{Scene, bundle, expect_words};
 
 const DAY: i64 = 24 * 3600;

@@ -10,7 +10,9 @@ use enforcer_tests::command::{self, Interrupt};
 use nix::mount::{MntFlags, umount2};
 use serde_json::{Value, json};
 
-use crate::alarms::{HOST_SESSION, alarms, recorded, wait_for, wait_for_health, wait_for_shown};
+use crate::faults::alarms::{
+    HOST_SESSION, alarms, recorded, wait_for, wait_for_health, wait_for_shown,
+};
 use crate::scene::{LIMIT, Scene, expect_words, wait_until};
 
 fn pins(scene: &Scene, kind: &str) -> PathBuf {

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::resolver::mount_bpffs;
+use crate::faults::resolver::mount_bpffs;
 use crate::scene::{Scene, bundle, expect_words, own_bundle, wait_until};
 
 fn verified(scene: &Scene) -> Value {

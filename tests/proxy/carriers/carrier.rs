@@ -4,10 +4,10 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::client::{H2, request as honest};
-use crate::frames::{
+use crate::carriers::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, POST, frame, opening, request, reset,
 };
+use crate::client::{H2, request as honest};
 use crate::rig::{HOST, HTTP, LIMIT, Rig, refused};
 
 /// What the client does after its last byte.
@@ -239,11 +239,11 @@ async fn http2_clients_that_cancel_or_leave_are_not_recorded_as_refused() {
 async fn a_provider_that_breaks_its_own_http2_does_not_blame_the_agent() {
     for code in [1_u32, 7, 11] {
         let rig = Rig::start(HTTP).await;
-        let mut provider = crate::frames::Provider::start(&rig).await;
+        let mut provider = crate::carriers::frames::Provider::start(&rig).await;
         let mut client = rig.client(H2).await;
         let (answer, mut provided) = tokio::join!(client.send(honest("GET", "/a", "")), async {
             let mut provided = provider.connection().await;
-            provided.send(&crate::frames::allows(9)).await;
+            provided.send(&crate::carriers::frames::allows(9)).await;
             let stream = provided.asked().await;
             provided.begin(stream).await;
             provided

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::alarms::{recorded, wait_for_health, wait_for_shown};
+use crate::faults::alarms::{recorded, wait_for_health, wait_for_shown};
 use crate::scene::{MODEL, Scene, bundle};
 
 /// A daemon whose system calls fail as [`Faults::set`] says.
