@@ -27,6 +27,8 @@ use nix::sys::socket::{
 
 /// Longest that an answer may take.
 static PATIENCE: LazyLock<Duration> = LazyLock::new(|| slowed(Duration::from_secs(20)));
+/// Silence after which the kernel asks whether the other end still knows the connection.
+const KEEPALIVE_SECONDS: u32 = 1;
 /// Threads that keep the pace together, so that a slow answer does not slow the others down.
 const PACE_THREADS: u32 = 64;
 /// Source ports that connects share, below those that the kernel gives out.
@@ -122,8 +124,9 @@ fn ask(address: SocketAddr) -> Outcome {
 /// Reads to the end, because a connection that is cut off may have nothing to say.
 fn answer(mut stream: TcpStream, address: SocketAddr) -> Outcome {
     let mut text = String::new();
-    let read =
-        stream.set_read_timeout(Some(*PATIENCE)).and_then(|()| stream.read_to_string(&mut text));
+    let read = notice_loss(&stream)
+        .and_then(|()| stream.set_read_timeout(Some(*PATIENCE)))
+        .and_then(|()| stream.read_to_string(&mut text));
     match (text.split(' ').next(), read) {
         (Some(first), _) if first == address.to_string() => Outcome::Right,
         (_, Err(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -132,6 +135,13 @@ fn answer(mut stream: TcpStream, address: SocketAddr) -> Outcome {
         (Some(""), outcome) => Outcome::Refused(format!("{address}: cut off ({outcome:?})")),
         _ => Outcome::Wrong(format!("{address}: {text}")),
     }
+}
+
+/// A listener that goes away forgets without a word whom it had not seen connect completely
+/// (`inet_csk_listen_stop`), so a client that only reads would wait in vain: the kernel asks for it.
+fn notice_loss(stream: &TcpStream) -> std::io::Result<()> {
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    Ok(setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE_SECONDS)?)
 }
 
 fn threads(tally: &Tally, address: SocketAddr, count: u32) {
