@@ -7,64 +7,32 @@
 //! mask and does not carry out obligations. It errs towards refusing: a bundle with a problem is not
 //! loaded, a rule that errs denies, an unknown agent or endpoint is denied.
 
-mod annotations;
-mod behind_in;
-mod bundle;
-pub mod cases;
-mod closest;
-mod compared;
-mod comparison;
-mod container;
-mod contradiction;
-mod diagnostic;
-pub mod diff;
-mod draft;
-mod environment;
-mod evaluate;
-mod explain;
-mod hosts;
-mod inventory;
-mod masks;
-mod obligations;
-mod probe;
-pub mod providers;
-mod question;
-mod reference;
-mod rules;
-mod schema;
-mod scope;
-mod sections;
-mod selector;
-pub mod sheet;
-mod slices;
-mod statement;
-pub mod suggest;
+mod decide;
+mod desk;
+mod load;
 #[cfg(test)]
 mod tests;
-mod translate;
-mod truth;
-mod unmasked;
-mod unused;
-mod warnings;
 
-pub use annotations::{ANNOTATIONS, Annotation, On};
-pub use bundle::{Checked, Compiled, SourceFile, Sources, check, compile};
-pub use closest::suggestion;
-pub use container::{Container, SHORT_ID_DIGITS, container_id, machine_scope};
-pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
-pub use environment::{Environment, NamePattern, PLACEHOLDER, RunAs};
-pub use evaluate::Policy;
-pub use explain::{Explanation, Outcome, Part, RuleOutcome, lacking};
-pub use hosts::HostPattern;
-pub use inventory::{Endpoint, Protocol, Tls};
-pub use probe::{Probe, Trial};
-pub use reference::reference;
-pub use schema::{
+pub use decide::evaluate::Policy;
+pub use decide::explain::{Explanation, Outcome, Part, RuleOutcome, lacking};
+pub use desk::probe::{Probe, Trial};
+pub use desk::reference::reference;
+pub use desk::{cases, diff, providers, suggest};
+pub use load::annotations::{ANNOTATIONS, Annotation, On};
+pub use load::bundle::{Checked, Compiled, SourceFile, Sources, check, compile};
+pub use load::closest::suggestion;
+pub use load::container::{Container, SHORT_ID_DIGITS, container_id, machine_scope};
+pub use load::diagnostic::{Diagnostic, Diagnostics, Place, Severity};
+pub use load::environment::{Environment, NamePattern, PLACEHOLDER, RunAs};
+pub use load::hosts::HostPattern;
+pub use load::inventory::{Endpoint, Protocol, Tls};
+pub use load::schema::{
     ACTIONS, ActionSpec, FactKind, FactSpec, FactValue, Otherwise, action, inventory_schema_text,
     operation, schema_text,
 };
-pub use sections::{Approval, Approver, Budget, Credential, Per, Secret};
-pub use selector::Selector;
+pub use load::sections::{Approval, Approver, Budget, Credential, Per, Secret};
+pub use load::selector::Selector;
+pub use load::sheet;
 
 /// Name of the inventory inside a bundle.
 pub const INVENTORY_FILE: &str = "policy.toml";

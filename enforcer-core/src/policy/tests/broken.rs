@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is said of bundles with mistakes. How it is drawn is tested with the command line.
 
-use super::super::{Severity, cases, compile};
+use super::super::desk::cases;
+use super::super::load::bundle::compile;
+use super::super::load::diagnostic::Severity;
 use super::{INVENTORY, problems, sources};
 use crate::model::limits::NAME_BYTES_MAX;
 use crate::model::{AgentName, LaunchMode};

@@ -4,7 +4,7 @@
 use proptest::prelude::{Strategy, any, proptest};
 use proptest::test_runner::Config;
 
-use super::super::diff::{Difference, Side, Tendency, compare};
+use super::super::desk::diff::{Difference, Side, Tendency, compare};
 use super::agree::{built, bundle, judged, request, rule};
 use crate::model::Effect;
 

@@ -6,8 +6,9 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::Config;
 
-use super::super::comparison::Plain;
-use super::super::{ACTIONS, FactKind, FactValue, Otherwise, Policy, operation};
+use super::super::decide::comparison::Plain;
+use super::super::decide::evaluate::Policy;
+use super::super::load::schema::{ACTIONS, FactKind, FactValue, Otherwise, operation};
 use super::{detected, facts, policy};
 use crate::model::Facts;
 

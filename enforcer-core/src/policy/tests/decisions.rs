@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{
-    ACTIONS, FactKind, FactValue, Otherwise, Outcome, Part, Protocol, Tls, operation,
-};
-use super::super::{compile, evaluate, rules, schema};
+use super::super::decide::evaluate;
+use super::super::decide::explain::{Outcome, Part};
+use super::super::load::bundle::compile;
+use super::super::load::inventory::{Protocol, Tls};
+use super::super::load::schema::{ACTIONS, FactKind, FactValue, Otherwise, operation};
+use super::super::load::{rules, schema};
 use super::{INVENTORY, Policy, chat, detected, facts, http, policy, sources};
 use crate::mask::HashKey;
 use crate::model::{AgentName, DetectorName, Effect, Facts, MaskName, RecordDepth, RuleId, limits};

@@ -13,9 +13,10 @@ mod suggestions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Compiled, Diagnostic, FactValue, Policy, SourceFile, Sources, action, compile, operation,
-};
+use super::decide::evaluate::Policy;
+use super::load::bundle::{Compiled, SourceFile, Sources, compile};
+use super::load::diagnostic::Diagnostic;
+use super::load::schema::{FactValue, action, operation};
 use crate::model::{AgentName, DetectorName, EndpointName, Facts, Operation};
 
 /// An inventory that most tests share.

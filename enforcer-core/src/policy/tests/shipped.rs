@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::model::Mode;
 
-use super::super::providers::PROVIDERS;
-use super::super::{HostPattern, Protocol, Sources, cases, compile};
+use super::super::desk::cases;
+use super::super::desk::providers::PROVIDERS;
+use super::super::load::bundle::{Sources, compile};
+use super::super::load::hosts::HostPattern;
+use super::super::load::inventory::Protocol;
 use super::sources;
 
 macro_rules! shipped {

@@ -4,8 +4,9 @@
 use proptest::prelude::{Strategy, any, prop_assert, proptest};
 use proptest::test_runner::Config;
 
-use super::super::schema::{ACTION_GROUPS, ACTIONS, closest_action};
-use super::super::{SourceFile, Sources, check, sheet};
+use super::super::load::bundle::{SourceFile, Sources, check};
+use super::super::load::schema::{ACTION_GROUPS, ACTIONS, closest_action};
+use super::super::load::sheet;
 use super::{INVENTORY, sources};
 
 /// One keystroke that goes wrong: where, what, and which sign.

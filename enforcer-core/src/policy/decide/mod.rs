@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From facts to a decision: the policy, what it obliges to, and why it decided so.
+
+pub(super) mod compared;
+pub(super) mod comparison;
+pub(super) mod evaluate;
+pub(super) mod explain;
+pub(super) mod masks;
+pub(super) mod question;
+pub(super) mod scope;
+pub(super) mod slices;
