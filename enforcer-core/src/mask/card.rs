@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::detector::Window;
+use super::window::Window;
 
 const DIGITS_MIN: usize = 13;
 const DIGITS_MAX: usize = 19;

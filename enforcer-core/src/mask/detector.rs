@@ -8,6 +8,7 @@ use crate::model::DetectorName;
 use super::builtin::{Builtin, Find};
 use super::long::Long;
 use super::pattern::{Memory, Pattern};
+use super::window::Window;
 use super::{Error, card, email};
 
 /// A detector as the bundle names it.
@@ -35,17 +36,6 @@ pub(super) enum Detector {
     Email,
     Long(Long),
     Pattern(Pattern),
-}
-
-/// The window that a detector looks at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window<'t> {
-    /// Context, then what is to be searched.
-    pub(super) text: &'t str,
-    /// Where the search starts; what is before is context only.
-    pub(super) from: usize,
-    /// True if nothing can follow.
-    pub(super) is_end: bool,
 }
 
 impl Detector {

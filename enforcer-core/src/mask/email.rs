@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::detector::Window;
+use super::window::Window;
 
 /// Longest local part, in characters (RFC 5321 section 4.5.3.1.1).
 const LOCAL_CHARS_MAX: usize = 64;

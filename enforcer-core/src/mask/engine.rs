@@ -9,10 +9,11 @@ use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::detector::{Detector, Window};
+use super::detector::Detector;
 use super::key::HashKey;
-use super::masker::Style;
 use super::pattern::Memory;
+use super::style::Style;
+use super::window::Window;
 
 /// Bytes kept before the next search, for what looks behind.
 const CONTEXT_BYTES: usize = 8;

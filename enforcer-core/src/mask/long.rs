@@ -12,8 +12,8 @@ use crate::model::limits::MASK_LONG_BYTES_MAX;
 
 use super::Error;
 use super::builtin::Rest;
-use super::detector::Window;
 use super::pattern::{Memory, Pattern};
+use super::window::Window;
 
 #[derive(Clone, Debug)]
 pub(super) struct Long {

@@ -12,8 +12,9 @@ use crate::model::DetectorName;
 
 use super::detector::{Detector, DetectorSpec};
 use super::engine::{Hits, Nothing};
-use super::masker::{Masker, Style};
+use super::masker::Masker;
 use super::parts::each_text;
+use super::style::Style;
 use super::text::is_followed;
 use super::{Error, Reading};
 

@@ -25,8 +25,10 @@ mod look;
 mod masker;
 mod parts;
 mod pattern;
+mod style;
 mod text;
 mod unescape;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,9 @@ pub use builtin::Builtin;
 pub use detector::{DetectorKind, DetectorSpec};
 pub use key::HashKey;
 pub use look::{DetectorSet, Look};
-pub use masker::{MaskStream, Masked, Masker, Style};
+pub use masker::{MaskStream, Masked, Masker};
 pub use parts::{MaskedParts, Reading};
+pub use style::Style;
 pub use text::TextStream;
 pub use unescape::unescaped;
 

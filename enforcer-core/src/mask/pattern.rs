@@ -16,7 +16,7 @@ use regex_automata::{Anchored, Input, MatchKind};
 use crate::model::limits::MASK_HOLD_BYTES_MAX;
 
 use super::Error;
-use super::detector::Window;
+use super::window::Window;
 
 /// What a pattern remembers from one window to the next; building it anew costs more than a search.
 pub(super) type Memory = Option<Cache>;
