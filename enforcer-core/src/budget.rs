@@ -8,6 +8,7 @@
 //! than one exchange may answer. The reservation of a streamed answer grows with it. Errs to more: what is settled
 //! may be more than was reserved, and then what is left of the window is spent.
 
+mod amount;
 mod charge;
 mod cost;
 
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{AgentName, BudgetName, EndpointName, UnixMillis};
 use crate::policy::{Budget, Per};
 
+pub use amount::Amount;
 pub use charge::{End, Outcome};
 pub use cost::{Answer, Cost};
 
@@ -63,31 +65,6 @@ impl Account {
         let (budget, rest) = self.0.split_once('/').unwrap_or((&self.0, ""));
         let (per, who) = rest.split_once(':').unwrap_or((rest, ""));
         (budget, per, who)
-    }
-}
-
-/// Tokens and requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Amount {
-    /// Tokens.
-    pub tokens: u64,
-    /// Requests.
-    pub requests: u64,
-}
-
-impl Amount {
-    const fn plus(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.saturating_add(other.tokens),
-            requests: self.requests.saturating_add(other.requests),
-        }
-    }
-
-    const fn minus(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.saturating_sub(other.tokens),
-            requests: self.requests.saturating_sub(other.requests),
-        }
     }
 }
 

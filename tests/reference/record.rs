@@ -9,8 +9,12 @@ use crate::round::Round;
 use crate::types::{self, Field, Shape, Variant};
 
 /// Where the types of the record are.
-pub(crate) const PLACES: &[&str] =
-    &["enforcer-core/src/model", "enforcer-core/src/record", "enforcer-core/src/budget.rs"];
+pub(crate) const PLACES: &[&str] = &[
+    "enforcer-core/src/model",
+    "enforcer-core/src/record",
+    "enforcer-core/src/budget.rs",
+    "enforcer-core/src/budget/amount.rs",
+];
 
 /// Types that are a text or a number.
 pub(crate) const PLAIN: &[Plain] = &[

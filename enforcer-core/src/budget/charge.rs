@@ -9,7 +9,8 @@ use crate::model::limits::{
 };
 use crate::model::{Passed, Usage};
 
-use super::{Amount, Answer, Cost};
+use super::amount::Amount;
+use super::cost::{Answer, Cost};
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
