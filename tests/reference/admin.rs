@@ -13,7 +13,7 @@ use crate::types::{self, Field, Written};
 
 /// Where the types are, besides those of the record.
 const PLACES: &[&str] = &[
-    "enforcer-core/src/policy/load/environment.rs",
+    "enforcer-core/src/policy/decide/environment.rs",
     "enforcer-user/src/admin",
     "enforcer-user/src/approval",
     "enforcer-user/src/store",

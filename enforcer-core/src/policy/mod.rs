@@ -7,23 +7,25 @@
 //! mask and does not carry out obligations. It errs towards refusing: a bundle with a problem is not
 //! loaded, a rule that errs denies, an unknown agent or endpoint is denied.
 
+mod compile;
 mod decide;
 mod desk;
 mod load;
 #[cfg(test)]
 mod tests;
 
-pub use decide::evaluate::Policy;
+pub use compile::{Checked, Compiled, check, compile};
+pub use decide::environment::{Environment, PLACEHOLDER, RunAs};
 pub use decide::explain::{Explanation, Outcome, Part, RuleOutcome, lacking};
+pub use decide::policy::Policy;
 pub use desk::probe::{Probe, Trial};
 pub use desk::reference::reference;
 pub use desk::{cases, diff, providers, suggest};
 pub use load::annotations::{ANNOTATIONS, Annotation, On};
-pub use load::bundle::{Checked, Compiled, SourceFile, Sources, check, compile};
 pub use load::closest::suggestion;
 pub use load::container::{Container, SHORT_ID_DIGITS, container_id, machine_scope};
 pub use load::diagnostic::{Diagnostic, Diagnostics, Place, Severity};
-pub use load::environment::{Environment, NamePattern, PLACEHOLDER, RunAs};
+pub use load::environment::NamePattern;
 pub use load::hosts::HostPattern;
 pub use load::inventory::{Endpoint, Protocol, Tls};
 pub use load::schema::{
@@ -33,10 +35,4 @@ pub use load::schema::{
 pub use load::sections::{Approval, Approver, Budget, Credential, Per, Secret};
 pub use load::selector::Selector;
 pub use load::sheet;
-
-/// Name of the inventory inside a bundle.
-pub const INVENTORY_FILE: &str = "policy.toml";
-/// What rule files end in.
-pub const RULES_SUFFIX: &str = ".cedar";
-/// The folder of cases inside a bundle, with its separator.
-pub const CASES_FOLDER: &str = "cases/";
+pub use load::sources::{CASES_FOLDER, INVENTORY_FILE, RULES_SUFFIX, SourceFile, Sources};

@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::model::Facts;
 
 use super::super::load::schema::{self, Fact};
-use super::explain::conjuncts;
 
 /// One part of a condition, joined to the others by `&&`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,6 +170,20 @@ fn fact(tree: &Value) -> Option<String> {
 
 fn text(tree: &Value) -> Option<String> {
     tree.get("Value")?.as_str().map(str::to_owned)
+}
+
+/// The parts of a condition that `&&` joins.
+pub(in crate::policy) fn conjuncts(body: &Value) -> Vec<&Value> {
+    let mut open = vec![body];
+    let mut parts = Vec::new();
+    while let Some(part) = open.pop() {
+        let operands = part.get("&&").and_then(|and| Some((and.get("left")?, and.get("right")?)));
+        match operands {
+            Some((left, right)) => open.extend([right, left]),
+            None => parts.push(part),
+        }
+    }
+    parts
 }
 
 #[cfg(test)]

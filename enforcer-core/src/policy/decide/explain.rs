@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::model::{Decision, Effect, Facts, Mode, RuleId};
 
 use super::super::load::rules::Rule;
-use super::evaluate::Policy;
+use super::comparison::conjuncts;
+use super::policy::Policy;
 use super::question::Question;
 
 /// How a rule met the facts.
@@ -216,19 +217,6 @@ pub fn lacking(unmet: &[String]) -> String {
 
 /// Before a condition that must not hold.
 const UNLESS: &str = "unless ";
-
-pub(in crate::policy) fn conjuncts(body: &Value) -> Vec<&Value> {
-    let mut open = vec![body];
-    let mut parts = Vec::new();
-    while let Some(part) = open.pop() {
-        let operands = part.get("&&").and_then(|and| Some((and.get("left")?, and.get("right")?)));
-        match operands {
-            Some((left, right)) => open.extend([right, left]),
-            None => parts.push(part),
-        }
-    }
-    parts
-}
 
 /// One condition as a rule of its own.
 pub(in crate::policy) fn alone(body: &Value) -> Option<CedarPolicy> {

@@ -3,9 +3,11 @@
 
 pub(super) mod compared;
 pub(super) mod comparison;
-pub(super) mod evaluate;
+pub(super) mod environment;
+mod evaluate;
 pub(super) mod explain;
 pub(super) mod masks;
+pub(super) mod policy;
 pub(super) mod question;
 pub(super) mod scope;
 pub(super) mod slices;

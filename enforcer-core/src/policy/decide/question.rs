@@ -9,7 +9,7 @@ use cedar_policy::{EvalResult, Request, eval_expression};
 use crate::model::Facts;
 
 use super::super::load::rules::Rule;
-use super::evaluate::Policy;
+use super::policy::Policy;
 
 /// Facts, and the request that Cedar sees of them: made when the first rule needs it.
 #[derive(Debug)]

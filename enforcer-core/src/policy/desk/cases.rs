@@ -27,9 +27,9 @@ pub(in crate::policy) use names::Names;
 pub use raw::NotARequest;
 pub use request::Request;
 
-use super::super::decide::evaluate::Policy;
-use super::super::load::bundle::Sources;
+use super::super::decide::policy::Policy;
 use super::super::load::diagnostic::{Diagnostic, Diagnostics};
+use super::super::load::sources::Sources;
 use sent::Sent;
 
 /// One part of a decision, as a case writes it.

@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::Policy;
 use serde_json::Value;
 
-use super::super::decide::comparison::{Comparison, With};
-use super::super::decide::explain::conjuncts;
+use super::super::decide::comparison::{Comparison, With, conjuncts};
 
 /// What may still be the value of a fact.
 #[derive(Debug)]

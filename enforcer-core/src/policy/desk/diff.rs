@@ -18,8 +18,8 @@ pub use cases::CaseChange;
 pub use inventory::InventoryChange;
 pub use rules::{RuleChange, RuleText, ScopeChange, Tendency};
 
-use super::super::decide::evaluate::Policy;
-use super::super::load::bundle::Sources;
+use super::super::decide::policy::Policy;
+use super::super::load::sources::Sources;
 
 /// One of the two bundles.
 #[derive(Clone, Copy, Debug)]

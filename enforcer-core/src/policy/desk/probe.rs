@@ -6,7 +6,7 @@ use cedar_policy::{PolicySet, Request};
 use crate::mask::DetectorSet;
 use crate::model::{DetectorName, Facts, RuleId};
 
-use super::super::decide::evaluate::Policy;
+use super::super::decide::policy::Policy;
 use super::super::load::rules::Rule;
 
 /// All rules and detectors of a policy, each alone.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::model::limits::SUGGEST_HOSTS_MAX;
 use crate::model::{AgentName, EndpointName, Facts};
 
-use super::super::decide::evaluate::Policy;
+use super::super::decide::policy::Policy;
 use super::super::load::{schema, sheet};
 use observed::Observed;
 

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::super::load::bundle::SourceFile;
 use super::super::load::diagnostic::Diagnostic;
 use super::super::load::inventory::Inventory;
 use super::super::load::rules::Rule;
+use super::super::load::sources::SourceFile;
 
 pub(super) fn unused(file: &SourceFile, inventory: &Inventory, rules: &[Rule]) -> Vec<Diagnostic> {
     let mut found = Vec::new();

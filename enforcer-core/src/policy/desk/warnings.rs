@@ -8,15 +8,15 @@ use std::ops::Range;
 
 use crate::model::{DetectorName, Mode};
 
-use super::super::INVENTORY_FILE;
 use super::super::decide::compared::Compared;
 use super::super::decide::scope::Scope;
-use super::super::load::bundle::{SourceFile, Sources};
 use super::super::load::diagnostic::Diagnostic;
 use super::super::load::diagnostic::Place;
 use super::super::load::inventory::Inventory;
 use super::super::load::rules::Rule;
 use super::super::load::sheet::{self, Section, Sheet, Word};
+use super::super::load::sources::INVENTORY_FILE;
+use super::super::load::sources::{SourceFile, Sources};
 use super::super::load::statement;
 use super::contradiction;
 use super::unmasked::unmasked;

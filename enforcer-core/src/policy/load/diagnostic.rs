@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use super::bundle::SourceFile;
 use super::closest::suggestion;
+use super::sources::{INVENTORY_FILE, SourceFile};
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -175,7 +175,7 @@ impl std::error::Error for Diagnostics {}
 /// Sorts by place and drops what was found twice.
 pub(in crate::policy) fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     found.sort_by(|left, right| {
-        let key = |d: &Diagnostic| (d.file != super::super::INVENTORY_FILE, d.file.clone());
+        let key = |d: &Diagnostic| (d.file != INVENTORY_FILE, d.file.clone());
         let place = |d: &Diagnostic| d.span.as_ref().map(|span| (span.start, span.end));
         (key(left), place(left), &left.message).cmp(&(key(right), place(right), &right.message))
     });

@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, ResourceConstraint};
 
-use super::bundle::SourceFile;
 use super::diagnostic::Diagnostic;
 use super::diagnostic::Place;
 use super::inventory::{Endpoint, Inventory};
 use super::schema;
+use super::sources::SourceFile;
 use super::statement::{Annotation, Statement};
 
 /// A rule that Cedar could parse, and where it stands.

@@ -14,12 +14,12 @@ use crate::model::{
     LaunchMode, MaskName, Mode, RecordDepth,
 };
 
-use super::bundle::SourceFile;
 use super::diagnostic::Diagnostic;
 use super::hosts::{HostPattern, Hosts};
 use super::sections::{Approval, Budget, Credential, Entry};
 use super::selector::Selector;
 use super::sheet::{Partial, Section, Sheet, Word};
+use super::sources::SourceFile;
 use super::{environment, sections, selector, sheet};
 
 /// What is spoken on an endpoint.

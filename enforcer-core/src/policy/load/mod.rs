@@ -18,5 +18,6 @@ pub(super) mod schema;
 pub(super) mod sections;
 pub(super) mod selector;
 pub mod sheet;
+pub(super) mod sources;
 pub(super) mod statement;
 pub(super) mod translate;

@@ -19,12 +19,12 @@ use super::super::decide::compared::Compared;
 use super::super::decide::comparison::Plain;
 use super::annotations::{ANNOTATIONS, On, annotation};
 use super::behind_in::BehindIn;
-use super::bundle::SourceFile;
 use super::closest::did_you_mean;
 use super::diagnostic::Diagnostic;
 use super::diagnostic::{Place, Severity};
 use super::draft::Draft;
 use super::inventory::{Endpoint, Inventory, LATER, Named, Protocol, Tls};
+use super::sources::{INVENTORY_FILE, SourceFile};
 use super::statement::{Statement, split};
 use super::translate::{UnknownFacts, list, translate};
 use super::{schema, sheet};
@@ -333,7 +333,7 @@ impl Checker<'_> {
                 };
             if !known.contains(&id.as_str()) && inventory.has_all(named) {
                 let found = draft.error(draft.entity(&uid), format!("unknown {what} `{id}`"));
-                let found = found.label(format!("not in {}", super::super::INVENTORY_FILE));
+                let found = found.label(format!("not in {}", INVENTORY_FILE));
                 self.found.push(match named_otherwise(&uid, &id, inventory) {
                     Some(meant) => found.help(did_you_mean(&meant)),
                     None => found.suggest(&id, known),

@@ -377,7 +377,7 @@ pub(in crate::policy) fn in_order(
 
 #[cfg(test)]
 mod tests {
-    use super::super::bundle::SourceFile;
+    use super::super::sources::SourceFile;
     use super::*;
 
     fn of(exe: Option<&str>, user: Option<&str>) -> Selector {

@@ -14,9 +14,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::model::limits::NAME_BYTES_MAX;
 
-use super::bundle::SourceFile;
 use super::closest::closest;
 use super::diagnostic::Diagnostic;
+use super::sources::SourceFile;
 
 pub use partial::{Partial, Trust, parse, parse_partly};
 

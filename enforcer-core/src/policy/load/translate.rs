@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bundle::SourceFile;
 use super::closest::{closest, did_you_mean, listed};
 use super::diagnostic::Diagnostic;
 use super::diagnostic::Place;
 use super::draft::Draft;
 use super::schema;
+use super::sources::SourceFile;
 use super::statement::{Kind, Statement};
 
 /// Facts that an action does not have. Cedar says so once for each action; a person wants it once.

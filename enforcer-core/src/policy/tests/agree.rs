@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::test_runner::Config;
 
-use super::super::decide::evaluate::Policy;
+use super::super::compile::compile;
 use super::super::decide::explain::{Explanation, Outcome};
-use super::super::load::bundle::{Sources, compile};
+use super::super::decide::policy::Policy;
+use super::super::load::sources::Sources;
 use super::{INVENTORY, sources};
 use crate::facts::{Head, Scope, of_request};
 use crate::model::{AgentName, Effect, EndpointName, Facts, Mode, RuleId};

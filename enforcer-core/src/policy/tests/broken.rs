@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is said of bundles with mistakes. How it is drawn is tested with the command line.
 
+use super::super::compile::compile;
 use super::super::desk::cases;
-use super::super::load::bundle::compile;
 use super::super::load::diagnostic::Severity;
 use super::{INVENTORY, problems, sources};
 use crate::model::limits::NAME_BYTES_MAX;

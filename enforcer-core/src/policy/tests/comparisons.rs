@@ -7,7 +7,7 @@ use proptest::sample::{select, subsequence};
 use proptest::test_runner::Config;
 
 use super::super::decide::comparison::Plain;
-use super::super::decide::evaluate::Policy;
+use super::super::decide::policy::Policy;
 use super::super::load::schema::{ACTIONS, FactKind, FactValue, Otherwise, operation};
 use super::{detected, facts, policy};
 use crate::model::Facts;

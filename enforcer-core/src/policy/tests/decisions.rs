@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::decide::evaluate;
+use super::super::compile::compile;
 use super::super::decide::explain::{Outcome, Part};
-use super::super::load::bundle::compile;
+use super::super::decide::policy;
 use super::super::load::inventory::{Protocol, Tls};
 use super::super::load::schema::{ACTIONS, FactKind, FactValue, Otherwise, operation};
 use super::super::load::{rules, schema};
@@ -190,7 +190,7 @@ fn explain_says_what_matched_and_what_was_lacking() {
 #[test]
 fn the_schema_the_table_and_the_conversion_agree() {
     let schema = rules::parse_schema().expect("the schema");
-    let uid = |kind: &str, id: &str| evaluate::uid(kind, id).expect("a name");
+    let uid = |kind: &str, id: &str| policy::uid(kind, id).expect("a name");
     for action in ACTIONS {
         for with_optional in [false, true] {
             let given = action

@@ -7,9 +7,9 @@ use cedar_policy::{Decision as CedarDecision, PolicySet};
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::test_runner::Config;
 
-use super::super::decide::evaluate::Policy;
+use super::super::compile::compile;
 use super::super::decide::explain::Outcome;
-use super::super::load::bundle::compile;
+use super::super::decide::policy::Policy;
 use super::{INVENTORY, chat, detected, http, sources};
 use crate::model::{AgentName, Decision, Effect, EndpointName, Facts, Mode};
 

@@ -13,10 +13,11 @@ mod suggestions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decide::evaluate::Policy;
-use super::load::bundle::{Compiled, SourceFile, Sources, compile};
+use super::compile::{Compiled, compile};
+use super::decide::policy::Policy;
 use super::load::diagnostic::Diagnostic;
 use super::load::schema::{FactValue, action, operation};
+use super::load::sources::{SourceFile, Sources};
 use crate::model::{AgentName, DetectorName, EndpointName, Facts, Operation};
 
 /// An inventory that most tests share.

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use crate::protocol::openai;
 
+use super::super::compile::compile;
 use super::super::desk::cases;
 use super::super::desk::reference::CASE_KEYS;
 use super::super::desk::reference::actions::{REQUESTS, declared};
 use super::super::desk::reference::reference;
 use super::super::load::annotations::ANNOTATIONS;
-use super::super::load::bundle::compile;
 use super::super::load::schema::{ACTION_GROUPS, ACTIONS, action_names, schema_text};
 use super::{INVENTORY, sources};
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::model::Mode;
 
+use super::super::compile::compile;
 use super::super::desk::cases;
 use super::super::desk::providers::PROVIDERS;
-use super::super::load::bundle::{Sources, compile};
 use super::super::load::hosts::HostPattern;
 use super::super::load::inventory::Protocol;
+use super::super::load::sources::Sources;
 use super::sources;
 
 macro_rules! shipped {

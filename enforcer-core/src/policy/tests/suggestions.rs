@@ -4,9 +4,10 @@
 use proptest::prelude::{Strategy, any, prop_assert, proptest};
 use proptest::test_runner::Config;
 
-use super::super::load::bundle::{SourceFile, Sources, check};
+use super::super::compile::check;
 use super::super::load::schema::{ACTION_GROUPS, ACTIONS, closest_action};
 use super::super::load::sheet;
+use super::super::load::sources::{SourceFile, Sources};
 use super::{INVENTORY, sources};
 
 /// One keystroke that goes wrong: where, what, and which sign.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::model::{Facts, RuleId};
 
-use super::super::super::decide::evaluate::Policy;
+use super::super::super::decide::policy::Policy;
 use super::super::super::decide::question::Question;
 use super::Outcome;
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::super::decide::evaluate::Policy;
+use super::super::super::decide::policy::Policy;
 use super::super::super::load::inventory::Tls;
 use super::super::super::load::inventory::{Inventory, Named};
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{AgentName, DetectorName, EndpointName, ExchangeId, Facts, NotAnId};
 
-use super::super::super::load::bundle::{SourceFile, Sources};
 use super::super::super::load::diagnostic::{Diagnostic, Diagnostics};
 use super::super::super::load::diagnostic::{Place, in_order};
 use super::super::super::load::inventory::Named;
 use super::super::super::load::schema::{self, ActionSpec, FactKind, FactValue};
 use super::super::super::load::sheet::{self, Partial, Section, Sheet, Word};
+use super::super::super::load::sources::{SourceFile, Sources};
 use super::names::{Known, Names};
 use super::sent::Sent;
 use super::{Case, Cases, Expectations, Said, Subject, request};

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::facts::{Head, Scope, of_request};
 use crate::model::{AgentName, EndpointName, Facts};
 
-use super::super::super::decide::evaluate::Policy;
+use super::super::super::decide::policy::Policy;
 use super::super::super::load::inventory::Endpoint;
 use super::super::super::load::sheet::{Section, Sheet, Word};
 use super::names::Names;

@@ -5,7 +5,7 @@ use crate::facts::{Need, need};
 use crate::model::{Decision, Effect};
 use crate::protocol::codec;
 
-use super::super::super::decide::evaluate::Policy;
+use super::super::super::decide::policy::Policy;
 use super::super::super::load::inventory::Endpoint;
 use super::{Mismatch, Request};
 

@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use toml::de::DeTable;
 
-use super::super::super::INVENTORY_FILE;
-use super::super::super::load::bundle::Sources;
 use super::super::super::load::sheet;
+use super::super::super::load::sources::INVENTORY_FILE;
+use super::super::super::load::sources::Sources;
 use super::super::cases::request::json;
 
 /// A key that is new, gone, or says something else.

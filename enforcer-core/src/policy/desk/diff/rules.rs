@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::model::{AgentName, EndpointName, Mode, RuleId};
 
-use super::super::super::decide::evaluate::Policy;
-use super::super::super::decide::explain::{alone, condition_text, conjuncts};
+use super::super::super::decide::comparison::conjuncts;
+use super::super::super::decide::explain::{alone, condition_text};
+use super::super::super::decide::policy::Policy;
 use super::super::super::decide::scope::Scope;
 use super::super::super::load::inventory::{Endpoint, Protocol, Tls};
 use super::super::super::load::rules::{Rule, is_possible};

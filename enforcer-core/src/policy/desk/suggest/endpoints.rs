@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::limits::NAME_BYTES_MAX;
 
-use super::super::super::decide::evaluate::Policy;
+use super::super::super::decide::policy::Policy;
 use super::super::super::load::hosts::HostPattern;
 use super::super::super::load::inventory::Protocol;
 use super::super::super::load::sheet;
@@ -81,8 +81,9 @@ fn times(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::super::load::bundle::{SourceFile, Sources, compile};
+    use super::super::super::super::compile::compile;
     use super::super::super::super::load::diagnostic::Severity;
+    use super::super::super::super::load::sources::{SourceFile, Sources};
     use super::*;
 
     const INVENTORY: &str =

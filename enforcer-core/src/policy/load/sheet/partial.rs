@@ -10,8 +10,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::super::bundle::SourceFile;
 use super::super::diagnostic::Diagnostic;
+use super::super::sources::SourceFile;
 
 /// A file as TOML, as far as it could be read.
 #[derive(Debug)]
