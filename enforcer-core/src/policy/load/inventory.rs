@@ -16,8 +16,8 @@ use crate::model::{
 
 use super::diagnostic::Diagnostic;
 use super::hosts::{HostPattern, Hosts};
-use super::sections::{Approval, Budget, Credential, Entry};
-use super::selector::Selector;
+use super::sections::{Approval, Budget, Credential, Entry, Sections};
+use super::selector::{Claims, Selector};
 use super::sheet::{Partial, Section, Sheet, Word};
 use super::sources::SourceFile;
 use super::{environment, sections, selector, sheet};
@@ -215,15 +215,27 @@ pub(in crate::policy) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) ->
     read_version(&mut sheet, &top);
     let (mode, record) = (read_mode(&mut sheet, &top), read_record(&mut sheet, &top));
     let mut inventory = Inventory { mode, record, ..Inventory::default() };
-    read_agents(&mut sheet, &top, &mut inventory);
+    let mut claims = Claims::default();
+    read_agents(&mut sheet, &top, &mut inventory, &mut claims);
     read_endpoints(&mut sheet, &top, &mut inventory);
     if sheet.has_all(Named::Endpoints.key()) {
-        selector::check_endpoints(&mut sheet, &inventory);
+        let hosts = inventory.endpoints.iter().flat_map(|endpoint| &endpoint.hosts);
+        selector::check_endpoints(&mut sheet, &claims, hosts);
     }
     read_detectors(&mut sheet, &top, &mut inventory);
     read_masks(&mut sheet, &top, &mut inventory);
-    sections::read(&mut sheet, &top, &mut inventory);
-    inventory.selectors = selector::in_order(inventory.selectors);
+    let Sections { budgets, approvals, credentials } = sections::read(&mut sheet, &top);
+    let Claims { selectors, any, captures_endpoints } = claims;
+    let selectors = selector::in_order(selectors);
+    inventory = Inventory {
+        selectors,
+        any,
+        captures_endpoints,
+        budgets,
+        approvals,
+        credentials,
+        ..inventory
+    };
     inventory.is_sound = errors.is_empty() && sheet.found.is_empty();
     inventory.gaps.extend(Named::ALL.iter().filter(|named| !sheet.has_all(named.key())));
     found.extend(errors);
@@ -270,11 +282,16 @@ fn unknown(sheet: &mut Sheet<'_>, word: &Word, message: &str, known: &[&str]) {
     sheet.push(found.suggest(&word.text, known.iter().copied()));
 }
 
-fn read_agents(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
+fn read_agents(
+    sheet: &mut Sheet<'_>,
+    top: &Section<'_>,
+    inventory: &mut Inventory,
+    claims: &mut Claims,
+) {
     for (name, section) in sheet.named(top, "agents") {
         let keys = ["match", "groups", "capture", "launch"];
         sheet.only(&section, &[&keys[..], &environment::KEYS].concat());
-        let capture = selector::read(sheet, &name, &section, inventory);
+        let capture = selector::read(sheet, &name, &section, claims);
         let launch = read_launch(sheet, &section);
         let groups = read_groups(sheet, &section);
         inventory.groups.extend(groups.iter().cloned());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The sections of `policy.toml` that obligations name: budgets, approvals, credentials.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use crate::model::limits;
 use crate::model::{ApprovalName, BudgetName, CredentialName};
 
 use super::diagnostic::Diagnostic;
-use super::inventory::Inventory;
 use super::sheet::{Section, Sheet, Word};
 
 /// What a budget is counted for: each of these has one of its own.
@@ -104,25 +104,35 @@ pub(in crate::policy) struct Entry<T> {
 /// What stands where in the value of a credential.
 const SECRET: &str = "{secret}";
 
-pub(in crate::policy) fn read(sheet: &mut Sheet<'_>, top: &Section<'_>, inventory: &mut Inventory) {
+/// The three sections of an inventory.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    pub(super) budgets: BTreeMap<BudgetName, Entry<Budget>>,
+    pub(super) approvals: BTreeMap<ApprovalName, Entry<Approval>>,
+    pub(super) credentials: BTreeMap<CredentialName, Entry<Credential>>,
+}
+
+pub(super) fn read(sheet: &mut Sheet<'_>, top: &Section<'_>) -> Sections {
+    let mut sections = Sections::default();
     for (name, section) in sheet.named(top, "budgets") {
         sheet.only(&section, &["per", "tokens", "requests", "answer_tokens", "window"]);
         let value = read_budget(sheet, &name, &section);
         let span = name.span;
-        inventory.budgets.insert(BudgetName::new(name.text), Entry { value, span });
+        sections.budgets.insert(BudgetName::new(name.text), Entry { value, span });
     }
     for (name, section) in sheet.named(top, "approvals") {
         sheet.only(&section, &["by", "hold", "expire"]);
         let value = read_approval(sheet, &name, &section);
         let span = name.span;
-        inventory.approvals.insert(ApprovalName::new(name.text), Entry { value, span });
+        sections.approvals.insert(ApprovalName::new(name.text), Entry { value, span });
     }
     for (name, section) in sheet.named(top, "credentials") {
         sheet.only(&section, &["secret", "header", "value"]);
         let value = read_credential(sheet, &section);
         let span = name.span;
-        inventory.credentials.insert(CredentialName::new(name.text), Entry { value, span });
+        sections.credentials.insert(CredentialName::new(name.text), Entry { value, span });
     }
+    sections
 }
 
 fn read_budget(sheet: &mut Sheet<'_>, name: &Word, section: &Section<'_>) -> Budget {

@@ -14,7 +14,7 @@ use crate::model::{AgentName, Capture};
 
 use super::container::Container;
 use super::diagnostic::Diagnostic;
-use super::inventory::{Endpoint, Inventory};
+use super::hosts::HostPattern;
 use super::sheet::{Section, Sheet, Word};
 
 /// One entry of `match`. A process that everything in it describes belongs to the agent.
@@ -53,6 +53,17 @@ impl Selector {
     }
 }
 
+/// What the entries of all agents claim.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    /// Entries, with the agent that each stands for.
+    pub(super) selectors: Vec<(AgentName, Selector)>,
+    /// The agent that any process is which no entry describes.
+    pub(super) any: Option<AgentName>,
+    /// Where the first agent says that it captures endpoints only.
+    pub(super) captures_endpoints: Option<Range<usize>>,
+}
+
 const KEYS: &[&str] =
     &["exe", "sha256", "unit", "cgroup", "container", "user", "group", "parent", "any"];
 /// What a unit's name ends in when processes live in it (systemd.unit(5)).
@@ -60,11 +71,11 @@ const UNIT_SUFFIXES: &[&str] = &[".service", ".scope", ".slice"];
 const SHA256_DIGITS: usize = 64;
 
 /// Reads `match` and `capture` of an agent.
-pub(in crate::policy) fn read(
+pub(super) fn read(
     sheet: &mut Sheet<'_>,
     agent: &Word,
     section: &Section<'_>,
-    inventory: &mut Inventory,
+    claims: &mut Claims,
 ) -> Capture {
     let (capture, span) = read_capture(sheet, section);
     if let Some(span) = span {
@@ -73,7 +84,7 @@ pub(in crate::policy) fn read(
                 .error(span.clone(), "capture `endpoints` without `match` would have no effect")
                 .help = Some("what `enforcer run` starts is guarded as a whole".to_owned());
         }
-        inventory.captures_endpoints.get_or_insert(span);
+        claims.captures_endpoints.get_or_insert(span);
     }
     if let Some(span) = sheet.empty_array(section, "match") {
         sheet.error(span, "a `match` without an entry can match nothing").help = Some(format!(
@@ -85,9 +96,9 @@ pub(in crate::policy) fn read(
         let name = AgentName::new(agent.text.clone());
         match read_entry(sheet, &entry, capture) {
             Some(selector) if selector.key_count() == 0 => {
-                claim_any(sheet, inventory, name, entry.head);
+                claim_any(sheet, claims, name, entry.head);
             }
-            Some(selector) => claim(sheet, inventory, name, selector, entry.head),
+            Some(selector) => claim(sheet, claims, name, selector, entry.head),
             None => {}
         }
     }
@@ -111,10 +122,13 @@ fn read_capture(sheet: &mut Sheet<'_>, section: &Section<'_>) -> (Capture, Optio
 }
 
 /// Where only connections to endpoints are captured, these have to have names that can be looked up.
-pub(super) fn check_endpoints(sheet: &mut Sheet<'_>, inventory: &Inventory) {
-    let Some(span) = &inventory.captures_endpoints else { return };
-    let has_name = |endpoint: &Endpoint| endpoint.hosts.iter().any(|host| host.exact().is_some());
-    if inventory.endpoints.iter().any(has_name) {
+pub(super) fn check_endpoints<'h>(
+    sheet: &mut Sheet<'_>,
+    claims: &Claims,
+    mut hosts: impl Iterator<Item = &'h HostPattern>,
+) {
+    let Some(span) = &claims.captures_endpoints else { return };
+    if hosts.any(|host| host.exact().is_some()) {
         return;
     }
     let message = "capture `endpoints` can take nothing: no endpoint has a host without a wildcard";
@@ -294,30 +308,25 @@ fn check_any(sheet: &mut Sheet<'_>, entry: &Section<'_>, capture: Capture) {
     }
 }
 
-fn claim_any(
-    sheet: &mut Sheet<'_>,
-    inventory: &mut Inventory,
-    agent: AgentName,
-    span: Range<usize>,
-) {
-    if let Some(owner) = &inventory.any {
+fn claim_any(sheet: &mut Sheet<'_>, claims: &mut Claims, agent: AgentName, span: Range<usize>) {
+    if let Some(owner) = &claims.any {
         let message = format!("any other process is agent `{owner}` already");
         let found = Diagnostic::error(sheet.file, span, message);
         sheet.push(found.label("claimed again here"));
         return;
     }
-    inventory.any = Some(agent);
+    claims.any = Some(agent);
 }
 
 /// SECURITY: which agent a process is must not depend on the order of a file.
 fn claim(
     sheet: &mut Sheet<'_>,
-    inventory: &mut Inventory,
+    claims: &mut Claims,
     agent: AgentName,
     selector: Selector,
     span: Range<usize>,
 ) {
-    let same = inventory.selectors.iter().find(|(_, other)| *other == selector);
+    let same = claims.selectors.iter().find(|(_, other)| *other == selector);
     if let Some((owner, _)) = same {
         let message = if *owner == agent {
             format!("agent `{agent}` has this entry twice")
@@ -331,16 +340,16 @@ fn claim(
     let taken = |selectors: &[(AgentName, Selector)]| -> usize {
         selectors.iter().map(|(_, entry)| entry.entry_count()).sum()
     };
-    let before = taken(&inventory.selectors);
+    let before = taken(&claims.selectors);
     if before <= SELECTORS_MAX && before + selector.entry_count() > SELECTORS_MAX {
         let message = format!("more than {SELECTORS_MAX} entries of `match` in one bundle");
         sheet.error(span.clone(), message).help =
             Some("every start of a program is compared with each of them".to_owned());
     }
-    let before = place_count(inventory);
-    inventory.selectors.push((agent, selector));
+    let before = place_count(claims);
+    claims.selectors.push((agent, selector));
     // Told once, at the entry that is too much.
-    if before <= PLACES_MAX && place_count(inventory) > PLACES_MAX {
+    if before <= PLACES_MAX && place_count(claims) > PLACES_MAX {
         let message = format!("more than {PLACES_MAX} units, cgroups and containers in one bundle");
         sheet.error(span, message).help =
             Some("name a slice or a cgroup that holds several of them".to_owned());
@@ -348,8 +357,8 @@ fn claim(
 }
 
 /// Names of cgroups that the entries ask for.
-fn place_count(inventory: &Inventory) -> usize {
-    let entries = || inventory.selectors.iter().map(|(_, entry)| entry);
+fn place_count(claims: &Claims) -> usize {
+    let entries = || claims.selectors.iter().map(|(_, entry)| entry);
     let named = entries().flat_map(|entry| [&entry.unit, &entry.cgroup]);
     let places: BTreeSet<&String> = named.flatten().collect();
     let containers: BTreeSet<&Container> =
