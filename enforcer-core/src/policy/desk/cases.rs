@@ -5,8 +5,10 @@
 //! recorded exchange. It says what it checks: the effect always, everything else only if it is written. A case
 //! file with a problem runs no case at all, so that a misspelt expectation is never a passed one.
 
+mod case;
 mod coverage;
 mod names;
+mod outcome;
 mod raw;
 mod read;
 pub(in crate::policy) mod request;
@@ -18,80 +20,19 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::facts;
-use crate::model::{
-    AgentName, Decision, DetectorName, Effect, EndpointName, ExchangeId, Facts, RuleId,
-};
+use crate::model::{Decision, DetectorName, Effect, ExchangeId, Facts, RuleId};
 
+pub use case::{Expectations, Said};
 pub use coverage::{Coverage, Unreached};
 pub(in crate::policy) use names::Names;
+pub use outcome::{Mismatch, Outcome};
 pub use raw::NotARequest;
 pub use request::Request;
 
 use super::super::decide::policy::Policy;
 use super::super::load::diagnostic::{Diagnostic, Diagnostics};
 use super::super::load::sources::Sources;
-use sent::Sent;
-
-/// One part of a decision, as a case writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Said {
-    /// One word or sentence.
-    Text(String),
-    /// Names.
-    Texts(BTreeSet<String>),
-}
-
-impl fmt::Display for Said {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) if text.is_empty() => f.write_str("none"),
-            Self::Text(text) => f.write_str(text),
-            Self::Texts(texts) => {
-                let texts: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
-                write!(f, "[{}]", texts.join(", "))
-            }
-        }
-    }
-}
-
-/// One expectation that was not met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Mismatch {
-    /// Which part of the decision.
-    pub what: &'static str,
-    /// What the case says.
-    pub expected: String,
-    /// What the policy says.
-    pub found: String,
-}
-
-/// One case and how it went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Outcome {
-    /// File of the case, relative to the bundle.
-    pub file: String,
-    /// Its line, counted from 1.
-    pub line: usize,
-    /// Which case of its file, counted from 0.
-    pub index: usize,
-    /// Its name.
-    pub name: String,
-    /// What was not as expected; empty if it passed.
-    pub mismatches: Vec<Mismatch>,
-    /// What was judged; nothing if the exchange that it names is not there.
-    pub facts: Option<Facts>,
-    /// What the policy decided.
-    pub decision: Option<Decision>,
-}
-
-impl Outcome {
-    /// Whether everything was as expected.
-    #[must_use]
-    pub fn has_passed(&self) -> bool {
-        self.mismatches.is_empty()
-    }
-}
+use case::{Case, Subject};
 
 /// All cases of a bundle, in the order of files and places.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -110,35 +51,6 @@ impl Report {
     }
 }
 
-/// Whether a case has to say what it expects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expectations {
-    /// It may lack.
-    Open,
-    /// It is an error if it lacks.
-    Required,
-}
-
-/// What a case judges.
-#[derive(Clone, Debug)]
-enum Subject {
-    Exchange(ExchangeId),
-    Facts(Facts),
-    Request { agent: AgentName, endpoint: EndpointName, request: Request },
-}
-
-/// A case as written. What it does not say is not checked.
-#[derive(Clone, Debug)]
-struct Case {
-    file: String,
-    line: usize,
-    index: usize,
-    name: String,
-    subject: Subject,
-    expect: BTreeMap<&'static str, Said>,
-    sent: Sent,
-}
-
 /// The cases of a bundle, read and not yet judged.
 #[derive(Clone, Debug)]
 pub struct Cases {
@@ -155,7 +67,8 @@ pub fn read(
     expectations: Expectations,
 ) -> Result<Cases, Diagnostics> {
     let rules = names::rule_ids(policy);
-    read::read(&Names::new(&policy.inventory, Some(&rules)), sources, expectations)
+    let names = Names::new(&policy.inventory, Some(&rules));
+    Ok(Cases { cases: read::read(&names, sources, expectations)? })
 }
 
 /// What is wrong with the case files of a bundle that may itself be broken.

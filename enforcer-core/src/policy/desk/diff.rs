@@ -9,6 +9,7 @@
 mod cases;
 mod inventory;
 mod rules;
+mod side;
 
 use serde::Serialize;
 
@@ -17,18 +18,7 @@ use crate::model::PolicyVersion;
 pub use cases::CaseChange;
 pub use inventory::InventoryChange;
 pub use rules::{RuleChange, RuleText, ScopeChange, Tendency};
-
-use super::super::decide::policy::Policy;
-use super::super::load::sources::Sources;
-
-/// One of the two bundles.
-#[derive(Clone, Copy, Debug)]
-pub struct Side<'s> {
-    /// Compiled.
-    pub policy: &'s Policy,
-    /// As written.
-    pub sources: &'s Sources,
-}
+pub use side::Side;
 
 /// What differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -3,13 +3,14 @@
 //! Nothing here takes part in a decision.
 
 pub mod cases;
-pub(super) mod contradiction;
+mod contradiction;
 pub mod diff;
 pub(super) mod probe;
 pub mod providers;
 pub(super) mod reference;
+mod remark;
 pub mod suggest;
-pub(super) mod truth;
-pub(super) mod unmasked;
-pub(super) mod unused;
+mod truth;
+mod unmasked;
+mod unused;
 pub(super) mod warnings;

@@ -7,7 +7,6 @@ mod inventory;
 mod table;
 
 use super::super::load::annotations::ANNOTATIONS;
-use super::super::load::schema;
 use crate::mask::Builtin;
 use crate::model::limits;
 
@@ -226,9 +225,4 @@ fn limits_of_bundles(text: &mut String) {
         ),
     ];
     table(text, ["what is limited", "limit"], rows.map(|(of, most)| [of.to_owned(), most]));
-}
-
-/// What `context.cause` of `opaque` may be, as one line.
-fn causes() -> String {
-    schema::CAUSES.iter().map(|cause| code(cause)).collect::<Vec<_>>().join(", ")
 }

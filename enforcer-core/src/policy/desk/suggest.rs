@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::model::Facts;
 use crate::model::limits::SUGGEST_HOSTS_MAX;
-use crate::model::{AgentName, EndpointName, Facts};
 
 use super::super::decide::policy::Policy;
 use super::super::load::{schema, sheet};
-use observed::Observed;
+use observed::{Kind, Observed};
 
 /// What to review.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,16 +38,6 @@ pub struct Suggestion {
     pub refused: usize,
     /// Hosts that were asked for and that no endpoint names, and how often.
     pub unnamed: BTreeMap<String, u64>,
-}
-
-/// One kind of exchange.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
-    agent: AgentName,
-    endpoint: EndpointName,
-    action: &'static str,
-    /// It was refused.
-    is_refused: bool,
 }
 
 /// Collects exchanges. Bounded: what is kept of each kind does not grow with their number.

@@ -13,8 +13,8 @@ use super::super::decide::slices::reads;
 use super::super::load::inventory::{Endpoint, Inventory, Tls};
 use super::super::load::rules::{Rule, is_possible};
 use super::super::load::schema;
+use super::remark::{Remark, has_no_condition};
 use super::truth::Known;
-use super::warnings::{Remark, has_no_condition};
 
 /// What a chat may hold beside text, and no mask can read.
 const UNREADABLE_PARTS: [&str; 3] = ["image_url", "input_audio", "file"];

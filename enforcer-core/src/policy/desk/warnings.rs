@@ -19,6 +19,7 @@ use super::super::load::sources::INVENTORY_FILE;
 use super::super::load::sources::{SourceFile, Sources};
 use super::super::load::statement;
 use super::contradiction;
+use super::remark::{Remark, has_no_condition};
 use super::unmasked::unmasked;
 use super::unused::unused;
 
@@ -122,9 +123,6 @@ fn detectors(file: &SourceFile, inventory: &Inventory, rules: &[Rule]) -> Vec<Di
     unused.map(say).collect()
 }
 
-/// Something about a rule: what, and why.
-pub(super) type Remark<'r> = (&'r Rule, String, String);
-
 /// Rules whose own conditions exclude each other.
 fn impossible(rules: &[Rule]) -> Vec<Remark<'_>> {
     let found = rules.iter().filter_map(|rule| Some((rule, contradiction::find(&rule.cedar)?)));
@@ -155,12 +153,6 @@ fn overridden<'r>(inventory: &Inventory, rules: &'r [Rule]) -> Vec<Remark<'r>> {
         Some((rule, message, format!("`{}` forbids all of it", forbid.id)))
     });
     covered.collect()
-}
-
-pub(super) fn has_no_condition(rule: &Rule) -> bool {
-    let tree = rule.cedar.to_json().ok();
-    let conditions = tree.as_ref().and_then(|tree| tree.get("conditions")?.as_array());
-    conditions.is_some_and(Vec::is_empty)
 }
 
 /// Warnings at the heads of rules, behind their annotations.

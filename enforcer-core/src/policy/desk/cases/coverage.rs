@@ -7,7 +7,7 @@ use crate::model::{Facts, RuleId};
 
 use super::super::super::decide::policy::Policy;
 use super::super::super::decide::question::Question;
-use super::Outcome;
+use super::outcome::Outcome;
 
 /// How much of a bundle its cases try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

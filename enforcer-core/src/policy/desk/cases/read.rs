@@ -11,9 +11,10 @@ use super::super::super::load::inventory::Named;
 use super::super::super::load::schema::{self, ActionSpec, FactKind, FactValue};
 use super::super::super::load::sheet::{self, Partial, Section, Sheet, Word};
 use super::super::super::load::sources::{SourceFile, Sources};
+use super::case::{Case, Expectations, Said, Subject};
 use super::names::{Known, Names};
+use super::request;
 use super::sent::Sent;
-use super::{Case, Cases, Expectations, Said, Subject, request};
 
 /// What describes a request by facts.
 const BY_FACTS: [&str; 3] = ["action", "facts", "detected"];
@@ -23,13 +24,13 @@ pub(super) fn read(
     names: &Names<'_>,
     sources: &Sources,
     expectations: Expectations,
-) -> Result<Cases, Diagnostics> {
+) -> Result<Vec<Case>, Diagnostics> {
     let mut found = Vec::new();
     let mut cases = Vec::new();
     for file in sources.case_files() {
         read_file(names, file, expectations, &mut cases, &mut found);
     }
-    if found.is_empty() { Ok(Cases { cases }) } else { Err(Diagnostics(in_order(found))) }
+    if found.is_empty() { Ok(cases) } else { Err(Diagnostics(in_order(found))) }
 }
 
 fn read_file(

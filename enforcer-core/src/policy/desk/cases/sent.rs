@@ -7,7 +7,8 @@ use crate::protocol::codec;
 
 use super::super::super::decide::policy::Policy;
 use super::super::super::load::inventory::Endpoint;
-use super::{Mismatch, Request};
+use super::outcome::Mismatch;
+use super::request::Request;
 
 /// Texts that the body of a request has or lacks as it would be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

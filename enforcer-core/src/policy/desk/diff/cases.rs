@@ -9,7 +9,7 @@ use crate::model::{Decision, Effect, Facts};
 use crate::replay::{Change, changes};
 
 use super::super::cases::{self, Expectations, Outcome};
-use super::Side;
+use super::side::Side;
 
 /// A case that comes out otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -112,7 +112,7 @@ fn facts(text: &mut String, declared: &Declared<'_>) {
         let plain = fact.trim_end_matches('?');
         let spec = specs.iter().find(|spec| spec.name == plain);
         let about = match plain {
-            "cause" => format!("Why: {}.", super::causes()),
+            "cause" => format!("Why: {}.", causes()),
             _ => about.clone(),
         };
         [
@@ -133,4 +133,9 @@ fn otherwise(spec: &FactSpec) -> String {
         (Otherwise::Default(number), FactKind::Long) => number.to_string(),
         (Otherwise::Default(_), FactKind::String | FactKind::StringSet) => "empty".to_owned(),
     }
+}
+
+/// What `context.cause` of `opaque` may be, as one line.
+fn causes() -> String {
+    schema::CAUSES.iter().map(|cause| code(cause)).collect::<Vec<_>>().join(", ")
 }

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What all exchanges of one kind have in common.
+//! One kind of exchange, and what all exchanges of it have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::model::limits::{SUGGEST_EXAMPLES_MAX, SUGGEST_VALUES_MAX};
-use crate::model::{DetectorName, Facts};
+use crate::model::{AgentName, DetectorName, EndpointName, Facts};
 
 use super::super::super::load::schema::{ActionSpec, FactKind};
+
+/// One kind of exchange.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) agent: AgentName,
+    pub(super) endpoint: EndpointName,
+    pub(super) action: &'static str,
+    /// It was refused.
+    pub(super) is_refused: bool,
+}
 
 /// The values of one fact.
 #[derive(Debug)]

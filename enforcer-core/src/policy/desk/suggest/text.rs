@@ -10,8 +10,7 @@ use crate::model::Facts;
 use crate::model::limits::NAME_BYTES_MAX;
 
 use super::super::super::load::schema::{ActionSpec, FactKind, FactSpec, Otherwise};
-use super::Kind;
-use super::observed::{Observed, Values};
+use super::observed::{Kind, Observed, Values};
 
 /// Facts that say how an agent works and not what it may do.
 const UNBOUND: [&str; 2] = ["message_count", "stream"];
