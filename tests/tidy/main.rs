@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test panics with the cause")]
 
 mod docs;
+mod imports;
+mod modules;
 mod rooms;
 mod sources;
 mod text;
