@@ -12,8 +12,7 @@ use std::collections::BTreeSet;
 use crate::mask::{DetectorSet, Masker, unescaped};
 use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
 use crate::policy::{Endpoint, Policy, Protocol};
-use crate::protocol::codec;
-use crate::protocol::openai::{self, Route, Understood};
+use crate::protocol::codec::{self, Route, Understood};
 
 /// Headers whose values are secrets of the agent for this very provider; nothing is looked for in them.
 const CREDENTIALS: [&str; 3] = ["api-key", "authorization", "x-api-key"];
@@ -88,20 +87,22 @@ pub enum Body {
 /// What has to be known of the body of a request that begins like this.
 #[must_use]
 pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
-    let route = match protocol {
-        Protocol::Http => None,
-        Protocol::OpenAi => openai::route(head.method, head.path),
+    let route = match codec::route(protocol, head.method, head.path) {
+        None => return Need::Nothing(None),
+        Some(route) if !route.reads_body() => return Need::Nothing(Some(route)),
+        Some(route) => route,
     };
-    match route {
-        None => Need::Nothing(None),
-        Some(route) if !route.reads_body() => Need::Nothing(Some(route)),
-        Some(route) if head.is_encoded() || !head.is_json() => {
-            Need::Undecodable(route, OpaqueCause::Encoding)
-        }
-        Some(route) if !codec::knows_query(route, head.query.unwrap_or_default()) => {
-            Need::Undecodable(route, OpaqueCause::Query)
-        }
-        Some(route) => Need::Whole(route),
+    let has_no_type = head.values("content-type").next().is_none();
+    if head.is_encoded() {
+        Need::Undecodable(route, OpaqueCause::Encoding)
+    } else if !route.knows_query(head.query.unwrap_or_default()) {
+        Need::Undecodable(route, OpaqueCause::Query)
+    } else if head.is_json() {
+        Need::Whole(route)
+    } else if has_no_type && route.is_body_optional() {
+        Need::Whole(route.without_body())
+    } else {
+        Need::Undecodable(route, OpaqueCause::Encoding)
     }
 }
 
@@ -110,8 +111,13 @@ pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
 ///
 /// # Errors
 /// The cause by which the request becomes `opaque`.
-pub fn decode(scope: &Scope<'_>, route: Route, body: &[u8]) -> Result<Understood, OpaqueCause> {
-    openai::decode(route, body, scope.detectors(route.action()).0)
+pub fn decode(
+    scope: &Scope<'_>,
+    route: Route,
+    path: &str,
+    body: &[u8],
+) -> Result<Understood, OpaqueCause> {
+    route.decode(path, body, scope.detectors(route.action()).0)
 }
 
 /// Puts together what the policy may know.
@@ -130,7 +136,7 @@ pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
                 query: head.query.unwrap_or_default().to_owned(),
                 has_body,
             };
-            let by_head = |route| openai::understood_by_head(route, head.path, size);
+            let by_head = |route: Route| route.by_head(head.path, size, has_body);
             let operation = route.and_then(by_head).unwrap_or_else(|| Operation::Http(http()));
             (operation, BTreeSet::new())
         }
@@ -155,7 +161,7 @@ pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
         Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
             opaque(OpaqueCause::TooLarge)
         }
-        Need::Whole(route) => match decode(scope, route, body) {
+        Need::Whole(route) => match decode(scope, route, head.path, body) {
             Ok(understood) => Body::Understood(understood),
             Err(cause) => opaque(cause),
         },
@@ -173,7 +179,7 @@ pub fn detected(
 ) -> BTreeSet<DetectorName> {
     let mut found = head.detect(policy.detectors());
     if let Need::Whole(route) = need(protocol, head)
-        && let Ok(understood) = openai::decode(route, body, policy.detectors())
+        && let Ok(understood) = route.decode(head.path, body, policy.detectors())
     {
         found.extend(understood.detected);
     }

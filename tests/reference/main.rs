@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test panics with the cause")]
 
 mod admin;
+mod apis;
 mod metrics;
 mod page;
 mod record;

@@ -16,13 +16,7 @@ use crate::text::expect_none;
 
 const CORE: &str = "enforcer-core/src";
 /// Circles that are known and will be opened; one that is gone is removed here, too.
-const KNOWN_CIRCLES: &[(&str, &str)] = &[
-    ("protocol/openai/api.rs", "protocol/openai/mod.rs"),
-    ("protocol/openai/delta.rs", "protocol/openai/stream.rs"),
-    ("protocol/openai/mask.rs", "protocol/openai/parts.rs"),
-    ("protocol/openai/place.rs", "protocol/openai/stream.rs"),
-    ("protocol/openai/response.rs", "protocol/openai/stream.rs"),
-];
+const KNOWN_CIRCLES: &[(&str, &str)] = &[];
 /// What the wing `load` may name of the wing `decide`: what a rule is made of, and what its conditions compare.
 const PARTS_OF_A_RULE: &[(&str, &str)] = &[("compared.rs", "Compared"), ("comparison.rs", "Plain")];
 

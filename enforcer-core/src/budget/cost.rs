@@ -34,15 +34,25 @@ impl Cost {
         let answer = match operation {
             Operation::Chat(chat) => Answer::bound(chat.max_tokens, operation.answer_count()),
             Operation::Embed(_) | Operation::Image(_) | Operation::Speech(_) => Answer::Nothing,
-            Operation::Batch(_)
+            Operation::CountTokens(_) | Operation::ListModels(_) | Operation::Moderate(_) => {
+                Answer::Nothing
+            }
+            Operation::Administer(_)
+            | Operation::AgentRun(_)
+            | Operation::Batch(_)
             | Operation::Connect(_)
             | Operation::FileRead(_)
             | Operation::FileUpload(_)
             | Operation::FineTune(_)
             | Operation::Http(_)
             | Operation::Opaque(_)
+            | Operation::Realtime(_)
+            | Operation::Search(_)
+            | Operation::StoredRead(_)
+            | Operation::StoredWrite(_)
             | Operation::TraceExport(_)
-            | Operation::Transcribe(_) => Answer::Open { choices: 1 },
+            | Operation::Transcribe(_)
+            | Operation::Video(_) => Answer::Open { choices: 1 },
         };
         Self { request: tokens(operation.request_tokens()), answer }
     }

@@ -3,6 +3,42 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Facts of the actions that have no facts of their own beside what is asked of which door: `administer`,
+/// `agent_run`, `list_models`, `realtime`, `search`, `stored_read`, `stored_write` and `video`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Request method, upper case.
+    pub method: String,
+    /// Path without query.
+    pub path: String,
+    /// The door of the API: the path with `{}` for ids.
+    pub door: String,
+    /// The model asked for; empty if the request names none.
+    #[serde(default)]
+    pub model: String,
+    /// True if the request has a body.
+    #[serde(default)]
+    pub has_body: bool,
+}
+
+/// Facts of the action `count_tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountTokens {
+    /// The model asked for, as sent; empty if the request names none.
+    pub model: String,
+    /// Tokens of the request, counted before sending.
+    pub input_tokens: i64,
+}
+
+/// Facts of the action `moderate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moderate {
+    /// The model asked for; empty if the request names none, and the provider takes its own.
+    pub model: String,
+    /// Number of texts and pictures.
+    pub input_count: i64,
+}
+
 /// Facts of the action `embed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Embed {

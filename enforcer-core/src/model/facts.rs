@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{BYTES_PER_TOKEN, REQUEST_BODY_BYTES_MAX};
 use super::{
-    AgentName, Batch, DetectorName, Embed, EndpointName, FileRead, FineTune, Image, Speech,
-    TraceExport, Upload,
+    AgentName, Batch, Call, CountTokens, DetectorName, Embed, EndpointName, FileRead, FineTune,
+    Image, Moderate, Speech, TraceExport, Upload,
 };
 
 /// Everything one decision is made from.
@@ -32,12 +32,18 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Operation {
+    /// A look at or a change of the organization, its keys, vaults, webhooks or unattended work.
+    Administer(Call),
+    /// Work of a provider's agents or models that goes on behind an id: runs, hosted agents, evaluations.
+    AgentRun(Call),
     /// A batch of requests that the provider processes later.
     Batch(Batch),
     /// A chat completion.
     Chat(Chat),
     /// A passed-through connection, judged by name only.
     Connect(Connect),
+    /// The tokens of a request, counted by the provider.
+    CountTokens(CountTokens),
     /// Embeddings of texts.
     Embed(Embed),
     /// A look at files that the provider stores, or at what is in one.
@@ -50,14 +56,28 @@ pub enum Operation {
     Http(Http),
     /// Pictures made from a text.
     Image(Image),
+    /// A look at the models that there are.
+    ListModels(Call),
+    /// Texts or pictures that a model classifies.
+    Moderate(Moderate),
     /// A request whose body a codec should understand and cannot.
     Opaque(Opaque),
+    /// A session by voice or text over a connection that stays open.
+    Realtime(Call),
+    /// A search in what the provider stores.
+    Search(Call),
     /// Speech made from a text.
     Speech(Speech),
+    /// A look at what the provider stores, beside files.
+    StoredRead(Call),
+    /// A change of what the provider stores, beside new files.
+    StoredWrite(Call),
     /// Traces of an agent's steps.
     TraceExport(TraceExport),
     /// A text made from speech.
     Transcribe(Upload),
+    /// A film made from a text or a picture.
+    Video(Call),
 }
 
 impl Facts {
@@ -101,6 +121,8 @@ impl Operation {
     /// Each member is named, so that a new one has to be thought of here.
     fn rewritten(self, by: &mut impl Rewrite) -> Self {
         match self {
+            Self::Administer(call) => Self::Administer(call.rewritten(by)),
+            Self::AgentRun(call) => Self::AgentRun(call.rewritten(by)),
             Self::Batch(Batch { target, input_file }) => {
                 Self::Batch(Batch { target: by.text(&target), input_file: by.text(&input_file) })
             }
@@ -131,6 +153,9 @@ impl Operation {
             Self::Connect(Connect { host, port }) => {
                 Self::Connect(Connect { host: by.text(&host), port })
             }
+            Self::CountTokens(CountTokens { model, input_tokens }) => {
+                Self::CountTokens(CountTokens { model: by.text(&model), input_tokens })
+            }
             Self::Embed(Embed { model, input_count, input_tokens }) => {
                 Self::Embed(Embed { model: by.text(&model), input_count, input_tokens })
             }
@@ -149,18 +174,35 @@ impl Operation {
             Self::Image(Image { model, count }) => {
                 Self::Image(Image { model: by.text(&model), count: by.number(count) })
             }
+            Self::ListModels(call) => Self::ListModels(call.rewritten(by)),
+            Self::Moderate(Moderate { model, input_count }) => {
+                Self::Moderate(Moderate { model: by.text(&model), input_count })
+            }
             Self::Opaque(Opaque { method, path, size, cause }) => {
                 let (method, path) = (by.text(&method), by.text(&path));
                 Self::Opaque(Opaque { method, path, size: by.number(size), cause })
             }
+            Self::Realtime(call) => Self::Realtime(call.rewritten(by)),
+            Self::Search(call) => Self::Search(call.rewritten(by)),
             Self::Speech(Speech { model, input_tokens }) => {
                 Self::Speech(Speech { model: by.text(&model), input_tokens })
             }
+            Self::StoredRead(call) => Self::StoredRead(call.rewritten(by)),
+            Self::StoredWrite(call) => Self::StoredWrite(call.rewritten(by)),
             Self::TraceExport(TraceExport { item_count }) => {
                 Self::TraceExport(TraceExport { item_count })
             }
             Self::Transcribe(Upload { size }) => Self::Transcribe(Upload { size: by.number(size) }),
+            Self::Video(call) => Self::Video(call.rewritten(by)),
         }
+    }
+}
+
+impl Call {
+    fn rewritten(self, by: &mut impl Rewrite) -> Self {
+        let Self { method, path, door, model, has_body } = self;
+        let (method, path, model) = (by.text(&method), by.text(&path), by.text(&model));
+        Self { method, path, door, model, has_body }
     }
 }
 
@@ -169,10 +211,20 @@ impl Operation {
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         match self {
+            Self::Administer(call)
+            | Self::AgentRun(call)
+            | Self::ListModels(call)
+            | Self::Realtime(call)
+            | Self::Search(call)
+            | Self::StoredRead(call)
+            | Self::StoredWrite(call)
+            | Self::Video(call) => (!call.model.is_empty()).then_some(call.model.as_str()),
             Self::Chat(chat) => Some(&chat.model),
+            Self::CountTokens(count) => Some(&count.model),
             Self::Embed(embed) => Some(&embed.model),
             Self::FineTune(tune) => Some(&tune.model),
             Self::Image(image) => Some(&image.model),
+            Self::Moderate(moderate) => Some(&moderate.model),
             Self::Speech(speech) => Some(&speech.model),
             Self::Batch(_)
             | Self::Connect(_)
@@ -190,8 +242,18 @@ impl Operation {
     pub fn answer_count(&self) -> u64 {
         match self {
             Self::Chat(chat) => u64::try_from(chat.n).unwrap_or(1),
-            Self::Batch(_)
+            Self::Administer(_)
+            | Self::AgentRun(_)
+            | Self::ListModels(_)
+            | Self::Realtime(_)
+            | Self::Search(_)
+            | Self::StoredRead(_)
+            | Self::StoredWrite(_)
+            | Self::Video(_)
+            | Self::Batch(_)
             | Self::Connect(_)
+            | Self::CountTokens(_)
+            | Self::Moderate(_)
             | Self::Embed(_)
             | Self::FileRead(_)
             | Self::FileUpload(_)
@@ -212,8 +274,18 @@ impl Operation {
             Self::Chat(chat) => chat.input_tokens,
             Self::Embed(embed) => embed.input_tokens,
             Self::Speech(speech) => speech.input_tokens,
-            Self::Batch(_)
+            Self::Administer(_)
+            | Self::AgentRun(_)
+            | Self::ListModels(_)
+            | Self::Realtime(_)
+            | Self::Search(_)
+            | Self::StoredRead(_)
+            | Self::StoredWrite(_)
+            | Self::Video(_)
+            | Self::Batch(_)
             | Self::Connect(_)
+            | Self::CountTokens(_)
+            | Self::Moderate(_)
             | Self::FileRead(_)
             | Self::FileUpload(_)
             | Self::FineTune(_)
@@ -229,19 +301,29 @@ impl Operation {
     #[must_use]
     pub const fn action(&self) -> &'static str {
         match self {
+            Self::Administer(_) => "administer",
+            Self::AgentRun(_) => "agent_run",
             Self::Batch(_) => "batch",
             Self::Chat(_) => "chat",
             Self::Connect(_) => "connect",
+            Self::CountTokens(_) => "count_tokens",
             Self::Embed(_) => "embed",
             Self::FileRead(_) => "file_read",
             Self::FileUpload(_) => "file_upload",
             Self::FineTune(_) => "fine_tune",
             Self::Http(_) => "http",
             Self::Image(_) => "image",
+            Self::ListModels(_) => "list_models",
+            Self::Moderate(_) => "moderate",
             Self::Opaque(_) => "opaque",
+            Self::Realtime(_) => "realtime",
+            Self::Search(_) => "search",
             Self::Speech(_) => "speech",
+            Self::StoredRead(_) => "stored_read",
+            Self::StoredWrite(_) => "stored_write",
             Self::TraceExport(_) => "trace_export",
             Self::Transcribe(_) => "transcribe",
+            Self::Video(_) => "video",
         }
     }
 }

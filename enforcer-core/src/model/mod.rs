@@ -14,7 +14,10 @@ mod launch;
 pub mod limits;
 mod step;
 
-pub use api::{Batch, Embed, FileRead, FineTune, Image, Speech, TraceExport, Upload};
+pub use api::{
+    Batch, Call, CountTokens, Embed, FileRead, FineTune, Image, Moderate, Speech, TraceExport,
+    Upload,
+};
 pub use capture::Capture;
 pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth, Would};
 pub use deny::{Denied, DenyReason};

@@ -4,8 +4,13 @@
 //! Nothing here connects, waits or decides. What a decoder does not understand it says so; it never
 //! passes a guess on.
 
+pub mod answer;
+pub mod anthropic;
+pub mod body;
 pub mod codec;
 pub mod disown;
+pub mod door;
+pub mod family;
 pub mod h2;
 pub mod headers;
 pub mod http;
@@ -14,3 +19,4 @@ mod json_tree;
 pub mod openai;
 pub mod path;
 pub mod sse;
+pub mod understood;

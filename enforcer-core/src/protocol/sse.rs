@@ -97,10 +97,11 @@ impl Event {
     }
 
     /// The event without any text of its sender beside the data, and with other data if some is given:
-    /// comments are empty, ids are left out, names are those that APIs use. The bytes as sent if that
+    /// comments are empty, ids are left out, names are `known` or those that APIs use. The bytes as sent if that
     /// changes nothing.
     #[must_use]
-    pub fn without_texts(&self, data: Option<&[u8]>) -> Vec<u8> {
+    pub fn without_texts(&self, data: Option<&[u8]>, known: Option<&str>) -> Vec<u8> {
+        let known = known.map(str::as_bytes);
         let bytes = data.map_or_else(|| self.raw.clone(), |data| self.with_data(data));
         let mark = if bytes.starts_with(BOM) && self.has_bom { BOM.len() } else { 0 };
         let mut clean = Vec::with_capacity(bytes.len());
@@ -110,7 +111,7 @@ impl Event {
                 b"data" => line.text,
                 b"" if line.text.is_empty() => line.text,
                 b"" => b":",
-                b"event" if EVENT_NAMES.contains(&value) => line.text,
+                b"event" if EVENT_NAMES.contains(&value) || known == Some(value) => line.text,
                 b"retry"
                     if value.len() <= RETRY_DIGITS_MAX && value.iter().all(u8::is_ascii_digit) =>
                 {

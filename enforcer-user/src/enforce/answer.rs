@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use enforcer_core::model::{Obligations, Passed, limits};
 use enforcer_core::policy::{Policy, Protocol};
-use enforcer_core::protocol::codec::{self, Answer, ChatStream, Keep, Route, Wants};
+use enforcer_core::protocol::codec::{self, Answer, AnswerStream, Keep, Route, Wants};
 use enforcer_core::protocol::disown::disown;
 use enforcer_core::record::{AnswerFault, TextBody, Unstored};
 use http_body_util::BodyExt;
@@ -63,11 +63,11 @@ pub(super) enum Reader {
     /// They pass, and are kept as far as they are text. `is_counted`: by nothing but their number.
     Raw { kept: Option<Box<TextBody>>, is_counted: bool },
     /// They pass, and are read when all of them have.
-    Json { seen: BytesMut, wants: Box<Wants>, room: Room },
+    Json { seen: BytesMut, route: Option<Route>, wants: Box<Wants>, room: Room },
     /// They were read already.
     Read(Box<Answer>),
     /// Each event is read before it passes.
-    Stream(Box<ChatStream>),
+    Stream(Box<AnswerStream>),
 }
 
 /// Decides how this answer is delivered and kept.
@@ -80,6 +80,7 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, AnswerFault> {
     let Expected { policy, owed, is_observed, .. } = *expected;
     let has_codec = expected.route.is_some_and(Route::reads_body);
+    let is_generated = expected.route.is_some_and(Route::is_generated);
     let kind = answer_head::kind(head);
     let masker = (!owed.mask_response.is_empty()).then(|| policy.masker(&owed.mask_response));
     if let Some(masker) = &masker {
@@ -90,7 +91,7 @@ pub(super) async fn prepare(
         deliver: masker,
         choices: expected.choices,
         is_observed,
-        is_strict: !is_observed && expected.route == Some(Route::Chat),
+        is_strict: !is_observed && is_generated,
     };
     let mut source = Source::upstream(body, lease);
     if source.is_over() {
@@ -99,7 +100,7 @@ pub(super) async fn prepare(
     let is_masked = wants.deliver.is_some();
     let is_encoded = answer_head::is_encoded(head);
     // SECURITY: encoded bytes say nothing of how much they stand for, and none are asked for.
-    let is_counted = expected.route == Some(Route::Chat) && record.is_charged() && !is_observed;
+    let is_counted = is_generated && record.is_charged() && !is_observed;
     if is_encoded && (is_masked || is_counted) {
         return Err(AnswerFault::Encoded);
     }
@@ -114,13 +115,13 @@ pub(super) async fn prepare(
         // An error is read as a whole by clients, whatever its type says.
         Kind::Sse if (is_masked || has_codec) && !is_encoded && !is_disowned => {
             head.headers.remove(CONTENT_LENGTH);
-            let reader = Reader::Stream(Box::new(ChatStream::new(wants)));
+            let reader = Reader::Stream(Box::new(codec::read_stream(expected.route, wants)));
             Ok(Prepared { source, reader })
         }
         Kind::Other if is_masked => Err(AnswerFault::OtherType),
         _ if is_masked || is_disowned => {
             let read = source.collect(expected.buffers).await?;
-            let ready = read_whole(read, wants, is_disowned).await?;
+            let ready = read_whole(expected.route, read, wants, is_disowned).await?;
             head.headers.remove(CONTENT_LENGTH);
             Ok(ready)
         }
@@ -128,11 +129,12 @@ pub(super) async fn prepare(
             if has_codec && (record.keeps_bodies() || record.is_charged()) && !is_encoded =>
         {
             let (seen, room) = (BytesMut::new(), Room::new(expected.buffers));
-            Ok(Prepared { source, reader: Reader::Json { seen, wants: Box::new(wants), room } })
+            let (route, wants) = (expected.route, Box::new(wants));
+            Ok(Prepared { source, reader: Reader::Json { seen, route, wants, room } })
         }
         Kind::Json | Kind::Other | Kind::Sse => {
             let kept = record.text_body(&head.headers).map(Box::new);
-            let is_counted = expected.route == Some(Route::Chat) && record.is_charged();
+            let is_counted = is_generated && record.is_charged();
             Ok(Prepared { source, reader: Reader::Raw { kept, is_counted } })
         }
     }
@@ -158,6 +160,7 @@ fn withhold(head: &mut Parts) {
 
 /// Reads an answer that is all there, aside if it is large.
 async fn read_whole(
+    route: Option<Route>,
     (whole, room): (Bytes, Room),
     wants: Wants,
     is_disowned: bool,
@@ -166,7 +169,7 @@ async fn read_whole(
     let read = move || {
         let whole = if is_disowned { Bytes::from(disown(&whole)) } else { whole };
         let mut answer =
-            codec::read_answer(&whole, &wants).map_err(|_cause| AnswerFault::NotJson)?;
+            codec::read_answer(route, &whole, &wants).map_err(|_cause| AnswerFault::NotJson)?;
         let deliver = answer.deliver.take().map_or(whole, Bytes::from);
         Ok::<_, AnswerFault>((deliver, answer))
     };

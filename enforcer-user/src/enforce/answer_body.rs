@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use enforcer_core::model::{DenyReason, limits};
-use enforcer_core::protocol::codec::{self, ChatStream, Pieces, StreamError, Wants};
+use enforcer_core::protocol::codec::{self, AnswerStream, Pieces, Route, StreamError, Wants};
 use enforcer_core::record::{AnswerFault, NotText, TextBody, Unstored};
 use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
@@ -21,7 +21,7 @@ use crate::runtime::{self, Panicked};
 
 /// A reader that is at work aside, and what it found.
 type Working = Pin<Box<dyn Future<Output = Result<Done, Panicked>> + Send>>;
-type Done = (Box<ChatStream>, Result<Pieces, StreamError>);
+type Done = (Box<AnswerStream>, Result<Pieces, StreamError>);
 
 /// The body of every answer.
 pub struct AnswerBody {
@@ -107,7 +107,7 @@ impl AnswerBody {
     /// Has the stream read something on a thread of its own.
     fn aside(
         &mut self,
-        read: impl FnOnce(&mut ChatStream) -> Result<Pieces, StreamError> + Send + 'static,
+        read: impl FnOnce(&mut AnswerStream) -> Result<Pieces, StreamError> + Send + 'static,
     ) {
         let Reader::Stream(mut stream) = std::mem::replace(&mut self.reader, Reader::nothing())
         else {
@@ -186,7 +186,9 @@ impl AnswerBody {
                     record.unstored(Unstored::Unreadable);
                 }
             }
-            Reader::Json { seen, wants, room } => return read_late(seen, *wants, room, record),
+            Reader::Json { seen, route, wants, room } => {
+                return read_late(seen, route, *wants, room, record);
+            }
         }
         record.completed();
     }
@@ -195,16 +197,16 @@ impl AnswerBody {
     /// end marker, another answer by breaking off.
     fn cut(&mut self, refusal: Refusal) -> Option<Bytes> {
         self.source = Source::Ready(None);
-        let is_stream = matches!(self.reader, Reader::Stream(_));
-        if let (Reader::Stream(stream), Some(record)) = (&self.reader, &mut self.record) {
-            record.masked(stream.masked());
-            record.usage(stream.usage());
-            record.saw(stream.passed());
-        }
-        self.reader = Reader::nothing();
-        let record = self.record.take()?;
-        let last =
-            is_stream.then(|| Bytes::from(codec::last_event(&refusal.denied, Some(record.id()))));
+        let mut record = self.record.take()?;
+        let last = match std::mem::replace(&mut self.reader, Reader::nothing()) {
+            Reader::Stream(stream) => {
+                record.masked(stream.masked());
+                record.usage(stream.usage());
+                record.saw(stream.passed());
+                Some(Bytes::from(stream.last_event(&refusal.denied, Some(record.id()))))
+            }
+            Reader::Json { .. } | Reader::Raw { .. } | Reader::Read(_) => None,
+        };
         record.denied(refusal, StatusCode::OK);
         self.fails = last.is_none();
         last
@@ -321,10 +323,16 @@ const fn fault(error: &StreamError) -> AnswerFault {
 }
 
 /// Reads a plain answer that has passed; aside if it is large, so that its end does not wait.
-fn read_late(seen: BytesMut, wants: Wants, room: Room, mut record: OpenRecord) {
+fn read_late(
+    seen: BytesMut,
+    route: Option<Route>,
+    wants: Wants,
+    room: Room,
+    mut record: OpenRecord,
+) {
     let is_large = seen.len() > limits::INLINE_BODY_BYTES_MAX;
     let read = move || {
-        let read = codec::read_answer(&seen, &wants);
+        let read = codec::read_answer(route, &seen, &wants);
         drop(room);
         read
     };

@@ -14,6 +14,7 @@ use enforcer_core::model::{
 };
 use enforcer_core::policy::{Approver, Policy};
 use enforcer_core::protocol::codec;
+use enforcer_core::protocol::codec::Route;
 use enforcer_core::protocol::headers::is_volatile;
 use enforcer_core::record::{Cause, EventBody, Limited, ShownFault};
 use hyper::header::{CONTENT_TYPE, HeaderName};
@@ -106,11 +107,11 @@ async fn shown_body(content: &mut Content, everything: Masker) -> Result<String,
     }
     let kind = content.head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_form = kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(FORM));
-    let bytes = bytes(content);
+    let (route, bytes) = (content.route, bytes(content));
     let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-        text(&bytes, &everything, is_form)
+        text(route, &bytes, &everything, is_form)
     } else {
-        let masked = runtime::heavy(move || text(&bytes, &everything, is_form)).await;
+        let masked = runtime::heavy(move || text(route, &bytes, &everything, is_form)).await;
         masked.map_err(|_panicked| Refusal::from(DenyReason::Internal))?
     };
     Ok(masked?)
@@ -126,8 +127,13 @@ fn bytes(content: &Content) -> Bytes {
 }
 
 /// A body with everything masked that the bundle masks.
-fn text(bytes: &[u8], everything: &Masker, is_form: bool) -> Result<String, ShownFault> {
-    let text = match codec::mask_request(bytes, everything) {
+fn text(
+    route: Option<Route>,
+    bytes: &[u8],
+    everything: &Masker,
+    is_form: bool,
+) -> Result<String, ShownFault> {
+    let text = match codec::mask_request(route, bytes, everything) {
         Ok(masked) => String::from_utf8(masked.bytes).map_err(|_binary| ShownFault::NotText)?,
         Err(_not_understood) => {
             let text = str::from_utf8(bytes).map_err(|_binary| ShownFault::NotText)?;

@@ -25,7 +25,7 @@ pub(super) async fn decode(
     let scope = Scope { agent: &conn.origin.agent, endpoint, policy };
     let decoded = match (&content.body, content.route) {
         (Body::Whole(bytes), Some(route)) if route.reads_body() => {
-            Some(understand(scope, route, bytes, policy).await)
+            Some(understand(scope, route, content.head.uri.path(), bytes, policy).await)
         }
         (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. } | Body::NoRoom, _) => None,
     };
@@ -43,17 +43,18 @@ pub(super) async fn decode(
 async fn understand(
     scope: Scope<'_>,
     route: Route,
+    path: &str,
     bytes: &Bytes,
     policy: &Arc<Policy>,
 ) -> Result<Understood, OpaqueCause> {
     if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-        return facts::decode(&scope, route, bytes);
+        return facts::decode(&scope, route, path, bytes);
     }
-    let (bytes, policy) = (bytes.clone(), Arc::clone(policy));
+    let (path, bytes, policy) = (path.to_owned(), bytes.clone(), Arc::clone(policy));
     let (agent, endpoint) = (scope.agent.clone(), scope.endpoint.clone());
     let decode = move || {
         let scope = Scope { agent: &agent, endpoint: &endpoint, policy: &policy };
-        facts::decode(&scope, route, &bytes)
+        facts::decode(&scope, route, &path, &bytes)
     };
     // A body on which the codec breaks is one that it does not understand.
     runtime::heavy(decode).await.unwrap_or(Err(OpaqueCause::Fields))

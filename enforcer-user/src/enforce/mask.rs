@@ -38,10 +38,10 @@ pub(super) async fn request(
         Body::Stream(_) => Err(unmaskable(None)),
         Body::Whole(bytes) => {
             let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-                Ok(codec::mask_request(bytes, &masker))
+                Ok(codec::mask_request(content.route, bytes, &masker))
             } else {
-                let bytes = bytes.clone();
-                runtime::heavy(move || codec::mask_request(&bytes, &masker)).await
+                let (route, bytes) = (content.route, bytes.clone());
+                runtime::heavy(move || codec::mask_request(route, &bytes, &masker)).await
             };
             let Ok(Ok(masked)) = masked else { return Err(unmaskable(Some(OpaqueCause::Fields))) };
             content.masked = masked.count;

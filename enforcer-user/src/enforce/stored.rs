@@ -43,10 +43,10 @@ pub(super) async fn request(
         return Ok((None, Some(Unstored::AgentBound)));
     }
     let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-        Ok(codec::mask_request(bytes, everything))
+        Ok(codec::mask_request(content.route, bytes, everything))
     } else {
-        let (bytes, masker) = (bytes.clone(), everything.clone());
-        runtime::heavy(move || codec::mask_request(&bytes, &masker)).await
+        let (route, bytes, masker) = (content.route, bytes.clone(), everything.clone());
+        runtime::heavy(move || codec::mask_request(route, &bytes, &masker)).await
     };
     let Ok(Ok(masked)) = masked else { return Ok((None, Some(Unstored::Unreadable))) };
     let mut writer = journal.body_async();

@@ -135,8 +135,11 @@ fn hold(
 /// The variables in which SDKs for a protocol look for what they put into this header.
 fn keys(protocol: Protocol, header: &str) -> &'static [&'static str] {
     match (protocol, header) {
+        (Protocol::Anthropic, "authorization") => &["ANTHROPIC_AUTH_TOKEN"],
+        (Protocol::Anthropic, "x-api-key") => &["ANTHROPIC_API_KEY"],
         (Protocol::OpenAi, "authorization") => &["OPENAI_API_KEY"],
-        (Protocol::OpenAi | Protocol::Http, _) => &[],
+        (Protocol::OpenAi, "api-key") => &["AZURE_OPENAI_API_KEY"],
+        (Protocol::Anthropic | Protocol::OpenAi | Protocol::Http, _) => &[],
     }
 }
 

@@ -25,9 +25,11 @@ use super::{environment, sections, selector, sheet};
 /// What is spoken on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
+    /// The Anthropic API.
+    Anthropic,
     /// HTTP without a codec: method and path are all that is known.
     Http,
-    /// The OpenAI API.
+    /// The OpenAI API, also as Azure and compatible servers have it.
     OpenAi,
 }
 
@@ -36,6 +38,7 @@ impl Protocol {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Anthropic => "anthropic",
             Self::Http => "http",
             Self::OpenAi => "openai",
         }
@@ -204,7 +207,7 @@ const TOP_KEYS: &[&str] = &[
 const DETECTORS_LATER: &[&str] = &["iban", "phone", "us-ssn"];
 /// Protocols of the language that this version does not speak.
 const PROTOCOLS_LATER: &[&str] =
-    &["anthropic", "gemini", "grpc", "mcp", "mysql", "pinecone", "postgres", "qdrant", "websocket"];
+    &["gemini", "grpc", "mcp", "mysql", "pinecone", "postgres", "qdrant", "websocket"];
 
 /// Reads and checks the inventory: as much of it as is TOML.
 pub(in crate::policy) fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Inventory {
@@ -429,15 +432,21 @@ fn read_protocol(sheet: &mut Sheet<'_>, section: &Section<'_>, tls: Tls) -> Prot
             .help = Some("remove `protocol`, or `tls = \"passthrough\"`".to_owned());
     }
     match protocol.text.as_str() {
+        "anthropic" => Protocol::Anthropic,
         "http" => Protocol::Http,
         "openai" => Protocol::OpenAi,
         later if PROTOCOLS_LATER.contains(&later) => {
             sheet.error(protocol.span.clone(), format!("protocol `{later}` is {LATER}")).help =
-                Some("this version speaks `openai` and `http`".to_owned());
+                Some("this version speaks `anthropic`, `openai` and `http`".to_owned());
             Protocol::Http
         }
         other => {
-            unknown(sheet, &protocol, &format!("unknown protocol `{other}`"), &["http", "openai"]);
+            unknown(
+                sheet,
+                &protocol,
+                &format!("unknown protocol `{other}`"),
+                &["anthropic", "http", "openai"],
+            );
             Protocol::Http
         }
     }

@@ -14,6 +14,7 @@ use cedar_policy::{
 };
 
 use crate::model::{DetectorName, Mode, Obligations, RecordDepth, RuleId, limits};
+use crate::protocol::codec;
 
 use super::super::decide::compared::Compared;
 use super::super::decide::comparison::Plain;
@@ -23,7 +24,7 @@ use super::closest::did_you_mean;
 use super::diagnostic::Diagnostic;
 use super::diagnostic::{Place, Severity};
 use super::draft::Draft;
-use super::inventory::{Endpoint, Inventory, LATER, Named, Protocol, Tls};
+use super::inventory::{Endpoint, Inventory, LATER, Named, Tls};
 use super::sources::{INVENTORY_FILE, SourceFile};
 use super::statement::{Statement, split};
 use super::translate::{UnknownFacts, list, translate};
@@ -115,8 +116,11 @@ pub(in crate::policy) fn read(files: &[&SourceFile], checker: &mut Checker<'_>) 
 pub(in crate::policy) fn is_possible(action: &str, endpoint: &Endpoint) -> bool {
     match (endpoint.tls, endpoint.protocol) {
         (Tls::Passthrough, _) => action == "connect",
-        (Tls::Inspect, Protocol::OpenAi) => action != "connect",
-        (Tls::Inspect, Protocol::Http) => matches!(action, "http" | "opaque"),
+        (Tls::Inspect, protocol) => {
+            let has =
+                |family: &codec::Family| family.doors.iter().any(|door| door.action == action);
+            matches!(action, "http" | "opaque") || codec::family(protocol).is_some_and(has)
+        }
     }
 }
 

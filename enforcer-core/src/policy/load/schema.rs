@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{Context, RestrictedExpression};
 use serde_json::{Map, Value};
 
-use crate::model::{DetectorName, Facts, OpaqueCause, Operation};
+use crate::model::{Call, DetectorName, Facts, OpaqueCause, Operation};
 
 use super::closest::{closest, closest_of};
 
@@ -72,8 +72,19 @@ const fn fact(name: &'static str, kind: FactKind, otherwise: Otherwise) -> FactS
     FactSpec { name, kind, otherwise }
 }
 
+/// Facts of actions that have none of their own.
+const CALL: &[FactSpec] = &[
+    fact("method", FactKind::String, Otherwise::Required),
+    fact("path", FactKind::String, Otherwise::Required),
+    fact("door", FactKind::String, Otherwise::Default(0)),
+    fact("model", FactKind::String, Otherwise::Default(0)),
+    fact("has_body", FactKind::Bool, Otherwise::Default(0)),
+];
+
 /// Every action of this version.
 pub const ACTIONS: &[ActionSpec] = &[
+    ActionSpec { name: "administer", facts: CALL },
+    ActionSpec { name: "agent_run", facts: CALL },
     ActionSpec {
         name: "batch",
         facts: &[
@@ -100,6 +111,13 @@ pub const ACTIONS: &[ActionSpec] = &[
         facts: &[
             fact("host", FactKind::String, Otherwise::Required),
             fact("port", FactKind::Long, Otherwise::Default(443)),
+        ],
+    },
+    ActionSpec {
+        name: "count_tokens",
+        facts: &[
+            fact("model", FactKind::String, Otherwise::Default(0)),
+            fact("input_tokens", FactKind::Long, Otherwise::Required),
         ],
     },
     ActionSpec {
@@ -141,6 +159,14 @@ pub const ACTIONS: &[ActionSpec] = &[
             fact("count", FactKind::Long, Otherwise::Default(1)),
         ],
     },
+    ActionSpec { name: "list_models", facts: CALL },
+    ActionSpec {
+        name: "moderate",
+        facts: &[
+            fact("model", FactKind::String, Otherwise::Default(0)),
+            fact("input_count", FactKind::Long, Otherwise::Default(1)),
+        ],
+    },
     ActionSpec {
         name: "opaque",
         facts: &[
@@ -150,6 +176,8 @@ pub const ACTIONS: &[ActionSpec] = &[
             fact("cause", FactKind::String, Otherwise::Required),
         ],
     },
+    ActionSpec { name: "realtime", facts: CALL },
+    ActionSpec { name: "search", facts: CALL },
     ActionSpec {
         name: "speech",
         facts: &[
@@ -157,22 +185,50 @@ pub const ACTIONS: &[ActionSpec] = &[
             fact("input_tokens", FactKind::Long, Otherwise::Required),
         ],
     },
+    ActionSpec { name: "stored_read", facts: CALL },
+    ActionSpec { name: "stored_write", facts: CALL },
     ActionSpec {
         name: "trace_export",
         facts: &[fact("item_count", FactKind::Long, Otherwise::Required)],
     },
     ActionSpec { name: "transcribe", facts: &[fact("size", FactKind::Long, Otherwise::Required)] },
+    ActionSpec { name: "video", facts: CALL },
 ];
 
 /// Actions of the language that no protocol of this version has.
-pub(super) const ACTIONS_LATER: &[&str] =
-    &["delete", "query", "realtime", "resolve", "tool_call", "upsert"];
+pub(super) const ACTIONS_LATER: &[&str] = &["delete", "query", "resolve", "tool_call", "upsert"];
 
 /// Actions whose requests are understood well enough to be masked.
-pub(in crate::policy) const REQUEST_MASKABLE: &[&str] =
-    &["batch", "chat", "embed", "fine_tune", "image", "speech", "trace_export"];
+pub(in crate::policy) const REQUEST_MASKABLE: &[&str] = &[
+    "administer",
+    "agent_run",
+    "batch",
+    "chat",
+    "count_tokens",
+    "embed",
+    "fine_tune",
+    "image",
+    "moderate",
+    "realtime",
+    "search",
+    "speech",
+    "stored_write",
+    "trace_export",
+    "video",
+];
 /// Actions whose answers are.
-pub(in crate::policy) const RESPONSE_MASKABLE: &[&str] = &["chat"];
+pub(in crate::policy) const RESPONSE_MASKABLE: &[&str] = &[
+    "administer",
+    "agent_run",
+    "chat",
+    "count_tokens",
+    "embed",
+    "list_models",
+    "moderate",
+    "search",
+    "stored_read",
+    "stored_write",
+];
 /// Actions after whose answers it is known what they cost.
 pub(in crate::policy) const METERED: &[&str] = &["chat", "embed"];
 
@@ -181,25 +237,48 @@ pub(in crate::policy) const ACTION_GROUPS: &[(&str, &[&str])] = &[
     (
         "any",
         &[
+            "administer",
+            "agent_run",
             "batch",
             "chat",
             "connect",
+            "count_tokens",
             "embed",
             "file_read",
             "file_upload",
             "fine_tune",
             "http",
             "image",
+            "list_models",
+            "moderate",
             "opaque",
+            "realtime",
+            "search",
             "speech",
+            "stored_read",
+            "stored_write",
             "trace_export",
             "transcribe",
+            "video",
         ],
     ),
-    ("admin", &["batch", "fine_tune"]),
-    ("data_read", &["file_read"]),
-    ("data_write", &["file_upload"]),
-    ("model_use", &["chat", "embed", "image", "speech"]),
+    ("admin", &["administer", "batch", "fine_tune"]),
+    ("data_read", &["file_read", "list_models", "search", "stored_read"]),
+    ("data_write", &["file_upload", "stored_write"]),
+    (
+        "model_use",
+        &[
+            "agent_run",
+            "chat",
+            "count_tokens",
+            "embed",
+            "image",
+            "moderate",
+            "realtime",
+            "speech",
+            "video",
+        ],
+    ),
 ];
 
 /// Names of all actions and groups of actions.
@@ -312,6 +391,17 @@ pub(in crate::policy) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fac
         return Some(Fact::Detectors(&facts.detected));
     }
     Some(match (&facts.operation, name) {
+        (
+            Operation::Administer(call)
+            | Operation::AgentRun(call)
+            | Operation::ListModels(call)
+            | Operation::Realtime(call)
+            | Operation::Search(call)
+            | Operation::StoredRead(call)
+            | Operation::StoredWrite(call)
+            | Operation::Video(call),
+            name,
+        ) => fact_of_call(call, name)?,
         (Operation::Batch(batch), "target") => Fact::Text(&batch.target),
         (Operation::Batch(batch), "input_file") => Fact::Text(&batch.input_file),
         (Operation::Chat(chat), "model") => Fact::Text(&chat.model),
@@ -325,6 +415,8 @@ pub(in crate::policy) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fac
         (Operation::Chat(chat), "store") => Fact::Bool(chat.store),
         (Operation::Connect(connect), "host") => Fact::Text(&connect.host),
         (Operation::Connect(connect), "port") => Fact::Long(i64::from(connect.port)),
+        (Operation::CountTokens(count), "model") => Fact::Text(&count.model),
+        (Operation::CountTokens(count), "input_tokens") => Fact::Long(count.input_tokens),
         (Operation::Embed(embed), "model") => Fact::Text(&embed.model),
         (Operation::Embed(embed), "input_count") => Fact::Long(embed.input_count),
         (Operation::Embed(embed), "input_tokens") => Fact::Long(embed.input_tokens),
@@ -341,6 +433,8 @@ pub(in crate::policy) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fac
         (Operation::Http(http), "has_body") => Fact::Bool(http.has_body),
         (Operation::Image(image), "model") => Fact::Text(&image.model),
         (Operation::Image(image), "count") => Fact::Long(image.count),
+        (Operation::Moderate(moderate), "model") => Fact::Text(&moderate.model),
+        (Operation::Moderate(moderate), "input_count") => Fact::Long(moderate.input_count),
         (Operation::Opaque(opaque), "method") => Fact::Text(&opaque.method),
         (Operation::Opaque(opaque), "path") => Fact::Text(&opaque.path),
         (Operation::Opaque(opaque), "size") => Fact::Long(opaque.size),
@@ -348,6 +442,17 @@ pub(in crate::policy) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fac
         (Operation::Speech(speech), "model") => Fact::Text(&speech.model),
         (Operation::Speech(speech), "input_tokens") => Fact::Long(speech.input_tokens),
         (Operation::TraceExport(traces), "item_count") => Fact::Long(traces.item_count),
+        _ => return None,
+    })
+}
+
+fn fact_of_call<'f>(call: &'f Call, name: &str) -> Option<Fact<'f>> {
+    Some(match name {
+        "method" => Fact::Text(&call.method),
+        "path" => Fact::Text(&call.path),
+        "door" => Fact::Text(&call.door),
+        "model" => Fact::Text(&call.model),
+        "has_body" => Fact::Bool(call.has_body),
         _ => return None,
     })
 }

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::protocol::openai;
+use crate::protocol::codec::FAMILIES;
 
 use super::super::compile::compile;
 use super::super::desk::cases;
 use super::super::desk::reference::CASE_KEYS;
-use super::super::desk::reference::actions::{REQUESTS, declared};
+use super::super::desk::reference::actions::declared;
 use super::super::desk::reference::reference;
 use super::super::load::annotations::ANNOTATIONS;
 use super::super::load::schema::{ACTION_GROUPS, ACTIONS, action_names, schema_text};
@@ -44,11 +44,9 @@ fn the_schema_declares_exactly_the_actions_and_groups_of_the_tables() {
 }
 
 #[test]
-fn every_action_of_the_openai_codec_has_a_request_in_the_reference() {
-    let named: BTreeSet<&str> = REQUESTS
-        .iter()
-        .map(|(method, path)| openai::route(method, path).expect(path).action())
-        .collect();
+fn every_action_has_a_door_and_every_door_an_action() {
+    let doors = FAMILIES.iter().flat_map(|family| family.doors);
+    let named: BTreeSet<&str> = doors.map(|door| door.action).collect();
     let on_the_wire = ["connect", "http", "opaque"];
     let all: BTreeSet<&str> = ACTIONS
         .iter()

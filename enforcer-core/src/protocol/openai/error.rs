@@ -7,8 +7,7 @@ use crate::model::{Denied, ExchangeId, RuleId};
 use crate::protocol::http::sentence;
 
 /// The error body. The SDKs show `message`; `code` is the stable reason with the prefix `enforcer_`.
-#[must_use]
-pub fn error_body(denied: &Denied, exchange: Option<ExchangeId>) -> Value {
+pub(super) fn error_body(denied: &Denied, exchange: Option<ExchangeId>) -> Value {
     json!({
         "error": {
             "message": sentence(denied, exchange),
@@ -22,7 +21,6 @@ pub fn error_body(denied: &Denied, exchange: Option<ExchangeId>) -> Value {
 }
 
 /// The last event of a stream that is cut off: the error body as data, and no `[DONE]` after it.
-#[must_use]
-pub fn error_event(body: &Value) -> Vec<u8> {
-    format!("data: {body}\n\n").into_bytes()
+pub(super) fn last_event(denied: &Denied, exchange: Option<ExchangeId>) -> Vec<u8> {
+    format!("data: {}\n\n", error_body(denied, exchange)).into_bytes()
 }

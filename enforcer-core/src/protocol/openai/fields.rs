@@ -18,8 +18,7 @@ const WEB_SEARCH: &str = "web_search";
 const QUERY_NAMES: [&str; 1] = ["api-version"];
 
 /// Whether everything in this query is known, each name once. Others could name a model or a deployment.
-#[must_use]
-pub fn knows_query(query: &str) -> bool {
+pub(super) fn knows_query(query: &str) -> bool {
     if query.is_empty() {
         return true;
     }

@@ -38,8 +38,7 @@ const NAMES: [&str; 29] = [
 const BEGINNINGS: [&str; 3] = ["openai-", "x-codex-", "x-stainless-"];
 
 /// Whether the APIs of the family know this header, in lower case.
-#[must_use]
-pub fn knows_header(name: &str) -> bool {
+pub(super) fn knows_header(name: &str) -> bool {
     NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 

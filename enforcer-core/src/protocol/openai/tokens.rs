@@ -11,9 +11,10 @@
 use bpe_openai::Tokenizer;
 
 use crate::model::limits::TEXT_BYTES_PER_TOKEN_MAX;
+use crate::protocol::body::media_type;
 use crate::protocol::json_tree::Node;
 
-use super::mask::{PART_PAYLOADS, media_type};
+use super::tables::PART_PAYLOADS;
 
 /// Tokens around each message.
 const MESSAGE_TOKENS: usize = 3;

@@ -366,16 +366,26 @@ const fn about_action(operation: &Operation) -> Option<&'static str> {
         Operation::Connect(_) => {
             Some("`connect`: the connection is passed through, and only its name is known")
         }
-        Operation::Batch(_)
+        Operation::Administer(_)
+        | Operation::AgentRun(_)
+        | Operation::Batch(_)
         | Operation::Chat(_)
+        | Operation::CountTokens(_)
         | Operation::Embed(_)
         | Operation::FileRead(_)
         | Operation::FileUpload(_)
         | Operation::FineTune(_)
         | Operation::Image(_)
+        | Operation::ListModels(_)
+        | Operation::Moderate(_)
+        | Operation::Realtime(_)
+        | Operation::Search(_)
         | Operation::Speech(_)
+        | Operation::StoredRead(_)
+        | Operation::StoredWrite(_)
         | Operation::TraceExport(_)
-        | Operation::Transcribe(_) => None,
+        | Operation::Transcribe(_)
+        | Operation::Video(_) => None,
     }
 }
 

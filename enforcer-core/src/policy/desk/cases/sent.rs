@@ -62,10 +62,10 @@ pub(super) fn body(
     if head.touched(&masker).is_some() {
         return Err("what has to be masked is in the path, the query or a header");
     }
-    let Need::Whole(_) = need(endpoint.protocol, &head) else {
+    let Need::Whole(route) = need(endpoint.protocol, &head) else {
         return Err("the body has to be masked and is not understood");
     };
-    match codec::mask_request(&request.body, &masker) {
+    match codec::mask_request(Some(route), &request.body, &masker) {
         Ok(masked) => Ok(text(&masked.bytes)),
         Err(_cause) => Err("the body has to be masked and is not understood"),
     }

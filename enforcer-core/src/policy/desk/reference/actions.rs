@@ -3,7 +3,6 @@
 
 use super::super::super::load::schema::{self, FactKind, FactSpec, Otherwise};
 use super::table::{code, table};
-use crate::protocol::openai;
 
 /// An action or a group of actions, as the schema declares it.
 #[derive(Debug, Default)]
@@ -13,23 +12,6 @@ pub(in crate::policy) struct Declared<'t> {
     about: String,
     facts: Vec<(&'t str, &'t str, String)>,
 }
-
-/// Requests of the OpenAI API, one for each path that its codec knows.
-pub(in crate::policy) const REQUESTS: &[(&str, &str)] = &[
-    ("POST", "/v1/chat/completions"),
-    ("POST", "/v1/embeddings"),
-    ("POST", "/v1/images/generations"),
-    ("POST", "/v1/audio/speech"),
-    ("POST", "/v1/audio/transcriptions"),
-    ("POST", "/v1/audio/translations"),
-    ("POST", "/v1/files"),
-    ("GET", "/v1/files"),
-    ("GET", "/v1/files/ID"),
-    ("GET", "/v1/files/ID/content"),
-    ("POST", "/v1/fine_tuning/jobs"),
-    ("POST", "/v1/batches"),
-    ("POST", "/v1/traces/ingest"),
-];
 
 /// Reads the declarations of the schema. Comments above a declaration are what it means.
 pub(in crate::policy) fn declared(schema: &str) -> Vec<Declared<'_>> {
@@ -62,7 +44,7 @@ pub(super) fn write(text: &mut String) {
     text.push_str("\n## Actions\n\nWhat a request is, as Enforcer understood it. ");
     text.push_str(
         "`connect` happens on endpoints with `tls = \"passthrough\"`, `http` and `opaque` on\nall others, the \
-         rest where `protocol = \"openai\"`.\n\n",
+         rest where `protocol` names an API that is understood.\n\n",
     );
     let yes =
         |names: &[&str], name: &str| if names.contains(&name) { "yes" } else { "" }.to_owned();
@@ -92,12 +74,12 @@ pub(super) fn write(text: &mut String) {
         [code(group), members.join(", "), about]
     });
     table(text, ["group", "members", "description"], rows);
-    text.push_str("\n### Requests of `protocol = \"openai\"`\n\nOnly these methods and exact paths; every other one is `http`.\nWhere the facts are in the body, a query other than `api-version`, or a field that names another model,\nprovider or place (`models`, `fallbacks`, `provider`, `api_base`, …), makes the request `opaque`.\n\n");
-    let rows = REQUESTS.iter().map(|(method, path)| {
-        let action = openai::route(method, path).map_or("http", openai::Route::action);
-        [code(&format!("{method} {path}")), code(action)]
-    });
-    table(text, ["request", "action"], rows);
+    text.push_str(
+        "\n### Requests of each protocol\n\nWhich request has which action is listed in [apis.md](apis.md). Only these methods and exact paths\ncount; \
+         every other request is `http`. Where the facts of a request to a model are in the body, a query that the API\ndoes not \
+         have, or a field that names another model, provider or place (`models`, `fallbacks`, `provider`,\n`api_base`, …), makes the \
+         request `opaque`.\n",
+    );
     for declared in all.iter().filter(|declared| !is_group(declared.name)) {
         facts(text, declared);
     }

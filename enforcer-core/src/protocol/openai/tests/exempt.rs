@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::super::response::mask_chat_response;
-use super::super::{StreamError, mask_request};
+use super::mask_chat_response;
+use super::{StreamError, mask_request};
 use super::{masked_stream, masker, run};
 use crate::mask::{DetectorKind, DetectorSpec, Masker, Style};
 use crate::model::{DetectorName, OpaqueCause};

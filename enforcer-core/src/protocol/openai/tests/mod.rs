@@ -8,17 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{
-    ChatStream, Pieces, Route, StreamError, Wants, decode, error_body, error_event, mask_request,
-    read_answer, response::mask_chat_response, route,
-};
+use super::error::{error_body, last_event};
+use super::{FAMILY, tables};
 use crate::mask::{Builtin, DetectorKind, DetectorSet, DetectorSpec, Masker, Style};
 use crate::model::limits::{JSON_DEPTH_MAX, STREAM_TEXTS_MAX};
 use crate::model::{
     Chat, Denied, DenyReason, DetectorName, ExchangeId, OpaqueCause, Operation, RuleId, SessionId,
     Usage,
 };
+use crate::protocol::answer::{self, Answer, AnswerStream, Keep, Pieces, StreamError, Wants};
+use crate::protocol::body::{MaskedBody, mask_body};
+use crate::protocol::family::Route;
 use crate::protocol::json_tree::Node;
+use crate::protocol::understood::Understood;
 
 macro_rules! fixture {
     ($path:literal) => {
@@ -49,8 +51,34 @@ struct ChatRequest {
     detected: BTreeSet<DetectorName>,
 }
 
+const CHAT: &str = "/v1/chat/completions";
+
+fn route(method: &str, path: &str) -> Option<Route> {
+    FAMILY.route(method, path)
+}
+
+fn decode(path: &str, body: &[u8], detectors: &DetectorSet) -> Result<Understood, OpaqueCause> {
+    route("POST", path).expect("a door").decode(path, body, detectors)
+}
+
+fn mask_request(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
+    mask_body(&tables::CHAT, body, masker)
+}
+
+fn mask_chat_response(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
+    mask_body(&tables::CHAT, body, masker)
+}
+
+fn read_answer(body: &[u8], wants: &Wants) -> Result<Answer, OpaqueCause> {
+    answer::read_answer(&super::shapes::CHAT, body, wants)
+}
+
+fn chat_stream(wants: Wants) -> AnswerStream {
+    AnswerStream::new(&super::shapes::CHAT, wants)
+}
+
 fn decode_chat(body: &[u8], detectors: &DetectorSet) -> Result<ChatRequest, OpaqueCause> {
-    let understood = decode(Route::Chat, body, detectors)?;
+    let understood = decode(CHAT, body, detectors)?;
     let Operation::Chat(facts) = understood.operation else { panic!("no chat") };
     Ok(ChatRequest { facts, detected: understood.detected })
 }
@@ -61,9 +89,9 @@ fn names(names: &[&str]) -> BTreeSet<DetectorName> {
 
 #[test]
 fn only_the_exact_request_has_a_codec() {
-    assert_eq!(route("POST", "/v1/chat/completions"), Some(Route::Chat));
+    assert_eq!(route("POST", CHAT).map(Route::action), Some("chat"));
     for (method, path) in [
-        ("GET", "/v1/chat/completions"),
+        ("PUT", "/v1/chat/completions"),
         ("post", "/v1/chat/completions"),
         ("POST", "/v1/chat/completions/"),
         ("POST", "/v1/chat/completions?x"),
@@ -329,11 +357,11 @@ fn texts(stream: &str) -> BTreeMap<String, String> {
     texts
 }
 
-fn masked_stream() -> ChatStream {
-    ChatStream::new(Wants { deliver: Some(masker()), ..Wants::default() })
+fn masked_stream() -> AnswerStream {
+    chat_stream(Wants { deliver: Some(masker()), ..Wants::default() })
 }
 
-fn run(stream: &mut ChatStream, input: &str, cuts: &[usize]) -> String {
+fn run(stream: &mut AnswerStream, input: &str, cuts: &[usize]) -> String {
     let mut out = Vec::new();
     let mut rest = input.as_bytes();
     for cut in cuts.iter().cycle() {
@@ -470,7 +498,7 @@ fn texts_beyond_the_limit_end_the_stream() {
 #[test]
 fn without_a_masker_every_byte_passes_and_the_usage_is_read() {
     let input = format!("data: not json\n\n{}", fixture!("chat_stream/stream.sse"));
-    let mut stream = ChatStream::new(Wants::default());
+    let mut stream = chat_stream(Wants::default());
     assert_eq!(run(&mut stream, &input, &[11]), input);
     assert!(stream.is_done());
     assert_eq!(stream.usage(), Some(Usage { input_tokens: 19, output_tokens: 10 }));
@@ -504,7 +532,7 @@ fn a_denial_has_the_shape_that_the_sdk_reads() {
     for part in ["`no-gpt-4`", "Ask #ai-platform.", "0000000000000007-2", "not by the provider"] {
         assert!(message.contains(part), "{message}");
     }
-    let event = String::from_utf8(error_event(&body)).unwrap();
+    let event = String::from_utf8(last_event(&denied, Some(exchange))).unwrap();
     assert!(event.starts_with("data: {\"error\":{") && event.ends_with("}\n\n"));
 }
 

@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::response::mask_chat_response;
-use super::super::{Route, decode, mask_request};
+use super::mask_chat_response;
+use super::{decode, mask_request};
 use super::{decode_chat, detectors, masker, names, specs};
 use crate::mask::{DetectorSet, Masker, Style};
 use crate::model::{DetectorName, Operation};
@@ -188,9 +188,12 @@ fn words_of_json_and_empty_lists_are_counted_and_no_text_is_below_its_floor() {
     let body = chat(&json!(long));
     assert!(decode_chat(body.as_bytes(), &detectors()).unwrap().facts.input_tokens >= 10_000);
     for (route, body) in [
-        (Route::Embed, json!({ "model": "m", "input": long })),
-        (Route::Embed, json!({ "model": "m", "input": "x", "more": vec![Value::Null; 10_000] })),
-        (Route::Speech, json!({ "model": "m", "input": long })),
+        ("/v1/embeddings", json!({ "model": "m", "input": long })),
+        (
+            "/v1/embeddings",
+            json!({ "model": "m", "input": "x", "more": vec![Value::Null; 10_000] }),
+        ),
+        ("/v1/audio/speech", json!({ "model": "m", "input": long })),
     ] {
         let understood = decode(route, body.to_string().as_bytes(), &detectors()).unwrap();
         let tokens = match understood.operation {

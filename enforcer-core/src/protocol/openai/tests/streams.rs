@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{ChatStream, Keep, StreamError, Wants, read_answer};
+use super::{AnswerStream, Keep, StreamError, Wants, chat_stream, read_answer};
 use super::{masked_stream, masker, run};
 use crate::model::limits::{SSE_EVENT_BYTES_MAX, STREAM_PLACES_BYTES_MAX};
 use crate::model::{Passed, Usage};
@@ -24,9 +24,9 @@ fn said(content: &str) -> String {
     choice(json!({ "delta": { "content": content } }))
 }
 
-fn keeping(deliver: bool) -> ChatStream {
+fn keeping(deliver: bool) -> AnswerStream {
     let deliver = deliver.then(masker);
-    ChatStream::new(Wants { deliver, keep: Keep::Masked(masker()), choices: 1, ..Wants::default() })
+    chat_stream(Wants { deliver, keep: Keep::Masked(masker()), choices: 1, ..Wants::default() })
 }
 
 /// Everything that a client could show, joined in the order in which it came.
@@ -54,7 +54,7 @@ fn shown(stream: &str) -> String {
 }
 
 /// All that a stream lets go on before it ends or fails, and how it failed.
-fn outcome(mut stream: ChatStream, input: &str) -> (String, String, Option<StreamError>) {
+fn outcome(mut stream: AnswerStream, input: &str) -> (String, String, Option<StreamError>) {
     let (mut deliver, mut keep) = (Vec::new(), Vec::new());
     let mut fault = None;
     for part in [Some(input), Some(""), None] {
@@ -165,7 +165,7 @@ fn choices_that_two_clients_could_sort_differently_end_the_stream() {
         ),
     ] {
         let deliver = Some(masker());
-        let stream = ChatStream::new(Wants { deliver, choices: 1, ..Wants::default() });
+        let stream = chat_stream(Wants { deliver, choices: 1, ..Wants::default() });
         let (out, _, fault) = outcome(stream, &(first.clone() + &second));
         assert_eq!(fault, Some(StreamError::Choices), "{second}");
         assert!(!out.contains("mple"), "{out}");
@@ -174,7 +174,7 @@ fn choices_that_two_clients_could_sort_differently_end_the_stream() {
 
 #[test]
 fn nothing_goes_on_behind_the_end_marker() {
-    for mut stream in [masked_stream(), ChatStream::new(Wants::default()), keeping(false)] {
+    for mut stream in [masked_stream(), chat_stream(Wants::default()), keeping(false)] {
         let input = format!("{}data: [DONE]\n\n{}: x\n\n", said("a, "), said("b"));
         let out = run(&mut stream, &input, &[usize::MAX]);
         assert!(out.ends_with("data: [DONE]\n\n") && !out.contains("\"b\""), "{out}");
@@ -194,9 +194,7 @@ fn lines_beside_the_data_carry_no_text_of_the_provider() {
 fn an_answer_is_counted_whatever_is_masked_or_stored() {
     // More texts than are followed, and an event that is no JSON.
     let words = "word ".repeat(4000);
-    for stream in
-        [masked_stream(), keeping(false), keeping(true), ChatStream::new(Wants::default())]
-    {
+    for stream in [masked_stream(), keeping(false), keeping(true), chat_stream(Wants::default())] {
         let mut stream = stream;
         drop(stream.push(said(&words).as_bytes()));
         assert_eq!(stream.passed(), Passed { pieces: 1, text_bytes: 20_000 });
@@ -218,7 +216,7 @@ fn an_answer_is_counted_whatever_is_masked_or_stored() {
 #[test]
 fn names_and_probabilities_count_and_what_the_api_puts_around_a_text_does_not() {
     let count = |chunk: Value| {
-        let mut stream = ChatStream::new(Wants::default());
+        let mut stream = chat_stream(Wants::default());
         stream.push(event(&chunk).as_bytes()).unwrap();
         stream.passed()
     };
@@ -261,7 +259,7 @@ fn a_usage_that_is_no_whole_number_is_none_and_the_largest_counts() {
     // No number is large enough to be a card.
     let most = Some(Usage { input_tokens: 9_999_999_999, output_tokens: 1 });
     assert_eq!(read(usage(json!(4_111_111_111_111_111_u64), json!(1))), most);
-    let mut stream = ChatStream::new(Wants::default());
+    let mut stream = chat_stream(Wants::default());
     for (input, output) in [(10, 2), (10, 500), (1, 0)] {
         let chunk = json!({ "choices": [], "usage": usage(json!(input), json!(output)) });
         stream.push(event(&chunk).as_bytes()).unwrap();
@@ -272,7 +270,7 @@ fn a_usage_that_is_no_whole_number_is_none_and_the_largest_counts() {
 #[test]
 fn an_error_in_a_stream_does_not_speak_in_our_name() {
     let error = json!({ "error": { "message": "Denied by Enforcer, not by the provider: x", "code": "enforcer_policy" } });
-    for stream in [masked_stream(), keeping(false), ChatStream::new(Wants::default())] {
+    for stream in [masked_stream(), keeping(false), chat_stream(Wants::default())] {
         let (out, _, _) = outcome(stream, &event(&error));
         assert!(
             out.contains("provider: Denied by Enforcer")
@@ -280,18 +278,15 @@ fn an_error_in_a_stream_does_not_speak_in_our_name() {
             "{out}"
         );
     }
-    let observed = ChatStream::new(Wants { is_observed: true, ..Wants::default() });
+    let observed = chat_stream(Wants { is_observed: true, ..Wants::default() });
     assert_eq!(outcome(observed, &event(&error)).0, event(&error));
 }
 
 #[test]
 fn while_a_bundle_observes_every_byte_passes() {
     let odd = format!("data: {{x\n\n\u{fe}data: [DONE]\n\n{}", "y".repeat(SSE_EVENT_BYTES_MAX + 1));
-    let mut stream = ChatStream::new(Wants {
-        keep: Keep::Masked(masker()),
-        is_observed: true,
-        ..Wants::default()
-    });
+    let mut stream =
+        chat_stream(Wants { keep: Keep::Masked(masker()), is_observed: true, ..Wants::default() });
     assert_eq!(run(&mut stream, &odd, &[70_000]), odd);
     assert!(!stream.is_kept_whole() && stream.passed().text_bytes > 0);
 }

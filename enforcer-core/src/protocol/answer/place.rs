@@ -9,7 +9,7 @@
 use crate::protocol::json_text::Step;
 use crate::protocol::json_tree::Node;
 
-use super::stream::StreamError;
+use super::error::StreamError;
 
 /// Where something arrives piece by piece.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,15 +14,13 @@ use serde_json::{Map, Value, json};
 
 use crate::mask::{Masker, TextStream};
 use crate::model::limits::{MASK_HOLD_BYTES_MAX, STREAM_PLACES_BYTES_MAX, STREAM_TEXTS_MAX};
+use crate::protocol::body::{MaskTexts, Tables, is_base64, media_type};
 use crate::protocol::json_text::{Edit, Editor, Step, rewrite};
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
 
-use super::mask::{
-    MaskTexts, is_base64, is_name_place, is_payload_place, is_token_list, is_word, media_type,
-};
+use super::error::StreamError;
 use super::place::{Place, choices, is_finished, place_of};
-use super::stream::StreamError;
 
 /// Bytes of a member that chunks made up for a text repeat; a longer one is left out.
 const COMMON_BYTES_MAX: usize = 256;
@@ -31,6 +29,7 @@ const COMMON_BYTES_MAX: usize = 256;
 #[derive(Clone)]
 pub(super) struct Masking {
     masker: Masker,
+    tables: &'static Tables,
     /// Every text is followed beside this one, which has none.
     first: TextStream,
     texts: Vec<Text>,
@@ -56,10 +55,11 @@ struct Text {
 }
 
 impl Masking {
-    pub(super) fn new(masker: Masker) -> Self {
+    pub(super) fn new(tables: &'static Tables, masker: Masker) -> Self {
         Self {
             first: masker.text_stream(),
             masker,
+            tables,
             texts: Vec::new(),
             payloads: Vec::new(),
             names: Vec::new(),
@@ -68,6 +68,10 @@ impl Masking {
             common: Map::new(),
             count: 0,
         }
+    }
+
+    fn editor(&self) -> MaskTexts<'_> {
+        MaskTexts { masker: &self.masker, tables: self.tables, count: 0 }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -84,8 +88,11 @@ impl Masking {
         self.remember(chunk);
         let finishing: BTreeSet<u64> =
             choices(chunk).filter(|(_, it)| is_finished(it)).map(|it| it.0).collect();
-        let last =
-            if finishing.is_empty() { Vec::new() } else { pieces_of(data, chunk, &finishing)? };
+        let last = if finishing.is_empty() {
+            Vec::new()
+        } else {
+            pieces_of(self.tables, data, chunk, &finishing)?
+        };
         let mut editor =
             MaskChunk { masking: self, chunk, finishing: &finishing, last, fault: None };
         let masked = rewrite(data, &mut editor).map_err(|_cause| StreamError::NotJson)?;
@@ -98,7 +105,7 @@ impl Masking {
             self.finished.extend(finishing);
         }
         let is_as_sent = event.data.as_deref() == Some(masked.as_ref());
-        out.extend_from_slice(&event.without_texts((!is_as_sent).then_some(masked.as_ref())));
+        out.extend_from_slice(&event.without_texts((!is_as_sent).then_some(masked.as_ref()), None));
         Ok(())
     }
 
@@ -106,7 +113,7 @@ impl Masking {
         for name in ["id", "object", "created", "model", "system_fingerprint", "service_tier"] {
             let path = [Step::Key(name.to_owned())];
             // Not counted here: the chunk itself is masked as well.
-            let mut editor = MaskTexts { masker: &self.masker, count: 0 };
+            let mut editor = MaskTexts { masker: &self.masker, tables: self.tables, count: 0 };
             let (value, edit) = match chunk.at(name) {
                 Some(Node::String(text)) if text.len() <= COMMON_BYTES_MAX => {
                     (Value::from(text.as_ref()), editor.text(&path, text))
@@ -152,7 +159,7 @@ impl Masking {
         match step {
             Step::Key(name) => {
                 // Counted where it arrived.
-                let mut editor = MaskTexts { masker: &self.masker, count: 0 };
+                let mut editor = MaskTexts { masker: &self.masker, tables: self.tables, count: 0 };
                 Step::Key(editor.name(&[], name).unwrap_or_else(|| name.clone()))
             }
             Step::Item(index) => Step::Item(*index),
@@ -244,11 +251,12 @@ fn wrap(inner: Value, step: &Step) -> Value {
 
 /// The places of the strings of choices that finish, one entry for each string.
 fn pieces_of(
+    tables: &'static Tables,
     data: &[u8],
     chunk: &Node<'_>,
     finishing: &BTreeSet<u64>,
 ) -> Result<Vec<Place>, StreamError> {
-    let mut editor = Pieces { chunk, finishing, places: Vec::new() };
+    let mut editor = Pieces { tables, chunk, finishing, places: Vec::new() };
     rewrite(data, &mut editor).map_err(|_cause| StreamError::NotJson)?;
     if editor.places.len() > STREAM_TEXTS_MAX {
         return Err(StreamError::TooManyTexts);
@@ -258,6 +266,7 @@ fn pieces_of(
 
 /// Finds the strings of choices that finish; changes nothing.
 struct Pieces<'m> {
+    tables: &'static Tables,
     chunk: &'m Node<'m>,
     finishing: &'m BTreeSet<u64>,
     places: Vec<Place>,
@@ -265,7 +274,7 @@ struct Pieces<'m> {
 
 impl Editor for Pieces<'_> {
     fn text(&mut self, path: &[Step], text: &str) -> Edit {
-        let is_piece = !is_word(path, text) && !is_name_place(path);
+        let is_piece = !self.tables.is_word(path, text) && !self.tables.is_name_place(path);
         let place = is_piece.then(|| place_of(self.chunk, path)).flatten();
         let place = place.filter(|place| self.finishing.contains(&place.choice));
         // One more than the bound says that it is passed.
@@ -281,7 +290,7 @@ impl Editor for Pieces<'_> {
         None
     }
     fn is_dropped(&mut self, path: &[Step]) -> bool {
-        is_token_list(path)
+        self.tables.is_token_list(path)
     }
 }
 
@@ -305,7 +314,7 @@ impl MaskChunk<'_> {
     }
 
     fn whole(&mut self, edit: impl FnOnce(&mut MaskTexts<'_>) -> Edit) -> Edit {
-        let mut editor = MaskTexts { masker: &self.masking.masker, count: 0 };
+        let mut editor = self.masking.editor();
         let edited = edit(&mut editor);
         let count = editor.count;
         self.masking.count += count;
@@ -319,7 +328,7 @@ impl MaskChunk<'_> {
     }
 
     fn piece(&mut self, path: &[Step], place: Place, text: &str) -> Edit {
-        let is_name = is_name_place(path) || is_reason(&place);
+        let is_name = self.masking.tables.is_name_place(path) || is_reason(&place);
         let is_last = !is_name && self.finishing.contains(&place.choice) && self.is_last(&place);
         if text.is_empty() && !is_last {
             return Edit::Keep;
@@ -327,7 +336,7 @@ impl MaskChunk<'_> {
         if !text.is_empty() && self.masking.finished.contains(&place.choice) {
             return self.fail(StreamError::AfterFinish);
         }
-        if is_payload_place(path) && self.masking.is_payload(&place, text) {
+        if self.masking.tables.is_payload_place(path) && self.masking.is_payload(&place, text) {
             return Edit::Keep;
         }
         if is_name {
@@ -352,7 +361,7 @@ fn is_reason(place: &Place) -> bool {
 
 impl Editor for MaskChunk<'_> {
     fn text(&mut self, path: &[Step], text: &str) -> Edit {
-        if is_word(path, text) {
+        if self.masking.tables.is_word(path, text) {
             return Edit::Keep;
         }
         match place_of(self.chunk, path) {
@@ -366,7 +375,7 @@ impl Editor for MaskChunk<'_> {
     }
 
     fn name(&mut self, path: &[Step], name: &str) -> Option<String> {
-        let mut editor = MaskTexts { masker: &self.masking.masker, count: 0 };
+        let mut editor = self.masking.editor();
         let renamed = editor.name(path, name);
         let count = editor.count;
         self.masking.count += count;
@@ -374,6 +383,6 @@ impl Editor for MaskChunk<'_> {
     }
 
     fn is_dropped(&mut self, path: &[Step]) -> bool {
-        is_token_list(path)
+        self.masking.tables.is_token_list(path)
     }
 }

@@ -5,9 +5,8 @@
 //! around a text. Errs to more: what is not known counts as text. Payloads (sound, pictures) count little.
 
 use crate::model::Passed;
+use crate::protocol::body::is_base64;
 use crate::protocol::json_tree::Node;
-
-use super::mask::is_base64;
 
 /// Bytes of a payload that count as one: far more of them stand for one token than of text.
 const PAYLOAD_BYTES: u64 = 64;
@@ -75,6 +74,42 @@ pub(super) fn add_chunk(passed: &mut Passed, chunk: &Node<'_>) {
     if bytes > 0 {
         passed.pieces = passed.pieces.saturating_add(1);
         passed.text_bytes = passed.text_bytes.saturating_add(bytes);
+    }
+}
+
+/// Members of typed events and of their answers in which the answer stands; others repeat the request.
+const ANSWERS: [&str; 10] = [
+    "arguments",
+    "code",
+    "content",
+    "content_block",
+    "item",
+    "output",
+    "part",
+    "refusal",
+    "text",
+    "transcript",
+];
+
+/// Bytes of text in a plain answer of an API with typed events.
+pub(super) fn answer_bytes(body: &Node<'_>) -> u64 {
+    let Node::Object(members) = body else { return bytes(body) };
+    let member = |(name, node): &(std::borrow::Cow<'_, str>, Node<'_>)| match name.as_ref() {
+        "message" | "response" => answer_bytes(node),
+        name if ANSWERS.contains(&name) => bytes(node),
+        _ => 0,
+    };
+    members.iter().map(member).fold(0, u64::saturating_add)
+}
+
+/// Adds a typed event of a stream. What is said as a whole at the end was said in pieces before, or counts then.
+pub(super) fn add_event(passed: &mut Passed, has_pieces: bool, event: &Node<'_>) {
+    if has_pieces {
+        let bytes = event.at("delta").map_or(0, bytes);
+        passed.pieces = passed.pieces.saturating_add(u64::from(bytes > 0));
+        passed.text_bytes = passed.text_bytes.saturating_add(bytes);
+    } else {
+        passed.text_bytes = passed.text_bytes.max(answer_bytes(event));
     }
 }
 

@@ -15,18 +15,21 @@ use crate::mask::Reading;
 use crate::model::OpaqueCause;
 use crate::protocol::json_text::{Edit, Editor, Json, Step};
 
-use super::mask::{Reader, is_token_list, read_number, read_text};
+use super::reader::{Reader, read_number, read_text};
+use super::tables::Tables;
 
 /// Reads a body in two walks: what is in parts is put together in the first one.
 pub(super) fn read_body<'b, R: Reader>(
+    tables: &'static Tables,
     body: &'b [u8],
     reader: &mut R,
 ) -> Result<Cow<'b, [u8]>, OpaqueCause> {
     let json = Json::read(body)?;
-    let mut gather = Gather { drops: R::DROPS_TOKEN_LISTS, ..Gather::default() };
+    let mut gather =
+        Gather { dropped: R::DROPS_TOKEN_LISTS.then_some(tables), ..Gather::default() };
     json.rewrite(&mut gather)?;
     let parts = gather.read(reader);
-    json.rewrite(&mut ReadTexts { reader, parts })
+    json.rewrite(&mut ReadTexts { reader, tables, parts })
 }
 
 /// What a part is.
@@ -59,7 +62,8 @@ fn part(path: &[Step]) -> Option<(Kind, usize, usize)> {
 /// Collects parts, list by list.
 #[derive(Default)]
 struct Gather {
-    drops: bool,
+    /// Says which lists are dropped, where any are.
+    dropped: Option<&'static Tables>,
     /// The objects and lists on the way to here, by numbers of their own: a path may stand twice.
     way: Vec<usize>,
     seen: usize,
@@ -145,13 +149,14 @@ impl Editor for Gather {
         self.way.truncate(path.len());
         self.way.push(self.seen);
         self.seen += 1;
-        self.drops && is_token_list(path)
+        self.dropped.is_some_and(|tables| tables.is_token_list(path))
     }
 }
 
 /// Reads every text, number and name of a body.
 struct ReadTexts<'r, R> {
     reader: &'r mut R,
+    tables: &'static Tables,
     /// What becomes of parts, those that are still to come.
     parts: VecDeque<Option<Edit>>,
 }
@@ -159,11 +164,11 @@ struct ReadTexts<'r, R> {
 impl<R: Reader> Editor for ReadTexts<'_, R> {
     fn text(&mut self, path: &[Step], text: &str) -> Edit {
         let known = part(path).and_then(|_| self.parts.pop_front().flatten());
-        known.unwrap_or_else(|| read_text(self.reader, path, text))
+        known.unwrap_or_else(|| read_text(self.tables, self.reader, path, text))
     }
 
     fn number(&mut self, path: &[Step], number: &str) -> Edit {
-        read_number(self.reader, path, number)
+        read_number(self.tables, self.reader, path, number)
     }
 
     fn name(&mut self, _path: &[Step], name: &str) -> Option<String> {
@@ -171,6 +176,6 @@ impl<R: Reader> Editor for ReadTexts<'_, R> {
     }
 
     fn is_dropped(&mut self, path: &[Step]) -> bool {
-        R::DROPS_TOKEN_LISTS && is_token_list(path)
+        R::DROPS_TOKEN_LISTS && self.tables.is_token_list(path)
     }
 }

@@ -1,86 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Streamed chat completion answers, event by event: each is read once, for the agent, for the record and for
+//! Streamed answers, event by event: each is read once, for the agent, for the record and for
 //! accounting.
 //!
 //! An event goes on as soon as it is complete, and as sent if nothing in it changes. With a masker, what is
 //! not understood ends the stream. Without one, an event that is no JSON and could not be taken for any passes
-//! and is counted by its bytes. What is stored ends where it could not be masked, and [`ChatStream::is_kept_whole`]
+//! and is counted by its bytes. What is stored ends where it could not be masked, and [`AnswerStream::is_kept_whole`]
 //! says so. Nothing goes on behind the end marker. How texts are followed across events is the part of
 //! [`Masking`].
 
 use std::fmt;
 
-use crate::mask::Masker;
-use crate::model::limits::{CHOICES_MAX, STREAM_TEXTS_MAX};
-use crate::model::{Passed, Usage};
+use crate::model::{Denied, ExchangeId, Passed, Usage};
 use crate::protocol::disown::disown;
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
 
-use super::delta::Masking;
-use super::response::usage_of;
-use super::{meter, place};
-
-/// Why a stream cannot be passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StreamError {
-    /// A text of a choice that is finished: what came before it went out as a whole.
-    #[error("failed to read a stream: a text follows the finish of its choice")]
-    AfterFinish,
-    /// Choices that two clients could sort differently.
-    #[error(
-        "failed to read a stream: a choice that was not asked for, twice in one event, or with an odd index"
-    )]
-    Choices,
-    /// The bytes are no stream of events.
-    #[error("failed to read a stream: {0}")]
-    Events(#[from] sse::Error),
-    /// An event whose data is not the JSON of the API.
-    #[error("failed to read a stream: the data of an event is not valid JSON")]
-    NotJson,
-    /// An id or a name in pieces that have to be masked together.
-    #[error("failed to mask a stream: an id or a name comes in pieces")]
-    SplitName,
-    /// More texts at once than can be followed.
-    #[error(
-        "failed to mask a stream: more than {STREAM_TEXTS_MAX} texts at once, or too long names"
-    )]
-    TooManyTexts,
-}
-
-/// What is kept of an answer.
-#[derive(Clone, Debug, Default)]
-pub enum Keep {
-    /// What the agent gets.
-    AsDelivered,
-    /// The answer, masked by this.
-    Masked(Masker),
-    /// Nothing.
-    #[default]
-    Nothing,
-}
-
-/// How an answer is to be read.
-#[derive(Clone, Debug)]
-pub struct Wants {
-    /// Masks what the agent gets; with none it gets what the provider sends.
-    pub deliver: Option<Masker>,
-    /// What is kept.
-    pub keep: Keep,
-    /// Choices that were asked for.
-    pub choices: u64,
-    /// True if the agent gets every byte as it comes, whatever it is (observe mode).
-    pub is_observed: bool,
-    /// True if what cannot be read ends the answer also where nothing has to be masked.
-    pub is_strict: bool,
-}
-
-impl Default for Wants {
-    fn default() -> Self {
-        let (deliver, keep) = (None, Keep::Nothing);
-        Self { deliver, keep, choices: CHOICES_MAX, is_observed: false, is_strict: true }
-    }
-}
+use super::error::StreamError;
+use super::masking::Masking;
+use super::shape::Shape;
+use super::usage::usage_of;
+use super::wants::{Keep, Wants};
+use super::{events, meter, place};
 
 /// What became of the next bytes of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +43,8 @@ enum Side {
 
 /// Reads one streamed answer.
 #[derive(Clone)]
-pub struct ChatStream {
+pub struct AnswerStream {
+    shape: &'static Shape,
     deliver: Side,
     keep: Side,
     choices: u64,
@@ -119,23 +60,24 @@ pub struct ChatStream {
     is_done: bool,
 }
 
-impl fmt::Debug for ChatStream {
+impl fmt::Debug for AnswerStream {
     /// Without the texts: what is held back may be what must not be written anywhere.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("ChatStream");
+        let mut shown = f.debug_struct("AnswerStream");
         shown.field("masked", &self.masked()).field("is_done", &self.is_done);
         shown.field("fault", &self.fault).finish_non_exhaustive()
     }
 }
 
-impl ChatStream {
+impl AnswerStream {
     /// A reader of one answer.
     #[must_use]
-    pub fn new(wants: Wants) -> Self {
+    pub fn new(shape: &'static Shape, wants: Wants) -> Self {
         let Wants { deliver, keep, choices, is_observed, is_strict } = wants;
-        let masked = |masker| Side::Masked(Box::new(Masking::new(masker)));
+        let masked = |masker| Side::Masked(Box::new(Masking::new(shape, masker)));
         let is_masked = deliver.is_some();
         Self {
+            shape,
             deliver: deliver.map_or(Side::AsSent, masked),
             keep: match keep {
                 Keep::AsDelivered => Side::Copied,
@@ -196,7 +138,7 @@ impl ChatStream {
     /// Ends the stream and returns what was held back.
     ///
     /// # Errors
-    /// As [`ChatStream::push`].
+    /// As [`AnswerStream::push`].
     pub fn finish(&mut self) -> Result<Pieces, StreamError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -214,6 +156,12 @@ impl ChatStream {
         }
         self.release(&mut out);
         Ok(out)
+    }
+
+    /// What the agent gets in place of the rest when the stream is cut off.
+    #[must_use]
+    pub fn last_event(&self, denied: &Denied, exchange: Option<ExchangeId>) -> Vec<u8> {
+        (self.shape.last_event)(denied, exchange)
     }
 
     /// Bytes that wait for the end of their event.
@@ -240,7 +188,7 @@ impl ChatStream {
         if let Side::Masked(masking) = &self.deliver { masking.count() } else { 0 }
     }
 
-    /// True once `[DONE]` was seen.
+    /// True once the end marker was seen.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         self.is_done
@@ -277,12 +225,12 @@ impl ChatStream {
     fn pass_lines(&mut self, event: &sse::Event, out: &mut Pieces) {
         let from = out.deliver.len();
         match &self.deliver {
-            Side::Masked(_) => out.deliver.extend_from_slice(&event.without_texts(None)),
+            Side::Masked(_) => out.deliver.extend_from_slice(&event.without_texts(None, None)),
             _ if self.is_observed => {}
             _ => out.deliver.extend_from_slice(&event.raw),
         }
         match &self.keep {
-            Side::Masked(_) => out.keep.extend_from_slice(&event.without_texts(None)),
+            Side::Masked(_) => out.keep.extend_from_slice(&event.without_texts(None, None)),
             Side::Copied => self.copy(event, from, out),
             Side::AsSent | Side::Nothing => {}
         }
@@ -300,10 +248,14 @@ impl ChatStream {
         chunk: &Node<'_>,
         out: &mut Pieces,
     ) -> Result<(), StreamError> {
-        meter::add_chunk(&mut self.passed, chunk);
-        let usage = usage_of(chunk);
-        let total = |usage: &Usage| usage.input_tokens.saturating_add(usage.output_tokens);
-        self.usage = self.usage.into_iter().chain(usage).max_by_key(total);
+        match (self.shape.events, events::kind(chunk)) {
+            (Some(events), Some(kind)) => {
+                meter::add_event(&mut self.passed, events.has_pieces(kind), chunk);
+                self.is_done = events.is_last(kind);
+            }
+            _ => meter::add_chunk(&mut self.passed, chunk),
+        }
+        self.usage = largest(self.usage, usage_of(chunk));
         if !self.is_observed && chunk.set("error").is_some() {
             let own = disown(data);
             if own != data {
@@ -322,12 +274,15 @@ impl ChatStream {
         chunk: &Node<'_>,
         out: &mut Pieces,
     ) -> Result<(), StreamError> {
-        let sorted = place::check(chunk, self.choices);
+        let sorted = match self.shape.events {
+            None => place::check(chunk, self.choices),
+            Some(_) => events::check(event, chunk),
+        };
         let from = out.deliver.len();
         match &mut self.deliver {
             Side::Masked(masking) => {
                 sorted?;
-                masking.chunk(event, data, chunk, &mut out.deliver)?;
+                masking.event(event, data, chunk, &mut out.deliver)?;
             }
             _ if self.is_observed => {}
             _ if event.data.as_deref() == Some(data) => out.deliver.extend_from_slice(&event.raw),
@@ -335,7 +290,7 @@ impl ChatStream {
         }
         match &mut self.keep {
             Side::Masked(masking) => {
-                let kept = sorted.and_then(|()| masking.chunk(event, data, chunk, &mut out.keep));
+                let kept = sorted.and_then(|()| masking.event(event, data, chunk, &mut out.keep));
                 if kept.is_err() {
                     self.keep_no_more();
                 }
@@ -399,10 +354,10 @@ impl ChatStream {
     fn release(&mut self, out: &mut Pieces) {
         let from = out.deliver.len();
         if let Side::Masked(masking) = &mut self.deliver {
-            masking.release(|_| true, &mut out.deliver);
+            masking.release(&mut out.deliver);
         }
         match &mut self.keep {
-            Side::Masked(masking) => masking.release(|_| true, &mut out.keep),
+            Side::Masked(masking) => masking.release(&mut out.keep),
             Side::Copied => {
                 let released = out.deliver.get(from..).unwrap_or_default().to_vec();
                 out.keep.extend_from_slice(&released);
@@ -410,6 +365,15 @@ impl ChatStream {
             Side::AsSent | Side::Nothing => {}
         }
     }
+}
+
+/// The largest number of each kind that was reported: some APIs report them apart.
+fn largest(before: Option<Usage>, now: Option<Usage>) -> Option<Usage> {
+    let (Some(before), Some(now)) = (before, now) else { return before.or(now) };
+    Some(Usage {
+        input_tokens: before.input_tokens.max(now.input_tokens),
+        output_tokens: before.output_tokens.max(now.output_tokens),
+    })
 }
 
 fn is_done(data: &[u8]) -> bool {

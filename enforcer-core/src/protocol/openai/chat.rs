@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Chat completion requests: facts and masking.
+//! Chat completion requests.
 //!
 //! Strict: what this reader and the provider's might read differently has no facts and is `opaque`. So a
 //! name that stands twice, a known name in another case, and a field of another type are refused.
 
 use std::collections::BTreeSet;
 
-use crate::mask::Masker;
-use crate::model::{Chat, OpaqueCause};
+use crate::model::{Chat, Operation};
+use crate::protocol::door::Asked;
 use crate::protocol::json_tree::Node;
 
-use super::mask::{PART_PAYLOADS, mask_body};
-use super::{MaskedBody, fields, tokens};
+use super::names::{has_alias, model, name};
+use super::tables::PART_PAYLOADS;
+use super::{fields, tokens};
 
-/// Longest name of a model or a tool, in bytes; the API allows fewer.
-const NAME_BYTES_MAX: usize = 256;
 /// Most tools of one request; the API allows fewer.
 const TOOLS_MAX: usize = 1024;
 /// Most types of content parts of one request; the API has five.
@@ -32,21 +31,12 @@ const FIELDS: [&str; 9] = [
     "store",
 ];
 
-/// Masks the texts of a request body: every string and every name, except what the API dispatches on and
-/// payloads in base64.
-///
-/// # Errors
-/// The cause by which the request becomes `opaque`.
-pub fn mask_request(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
-    mask_body(body, masker)
-}
-
 /// The facts; `None` if a field is not what the API says.
-pub(super) fn chat_facts(body: &Node<'_>) -> Option<Chat> {
-    if has_alias(body, &FIELDS) {
+pub(super) fn operation(asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation> {
+    if fields::leads_elsewhere(body) || has_alias(body, &FIELDS) {
         return None;
     }
-    let model = name(body.at("model")?)?;
+    let model = model(asked, body)?;
     let messages = body.at("messages")?.items()?;
     if !messages.iter().all(is_message) {
         return None;
@@ -56,7 +46,7 @@ pub(super) fn chat_facts(body: &Node<'_>) -> Option<Chat> {
         Some(Node::Bool(stream)) => *stream,
         Some(_) => return None,
     };
-    Some(Chat {
+    Some(Operation::Chat(Chat {
         input_tokens: tokens::count(&model, body),
         model,
         stream,
@@ -66,23 +56,7 @@ pub(super) fn chat_facts(body: &Node<'_>) -> Option<Chat> {
         max_tokens: max_tokens(body)?,
         n: fields::answer_count(body)?,
         store: fields::store(body)?,
-    })
-}
-
-/// Whether some reader may take another member for one of these fields; true of what is no object.
-pub(super) fn has_alias(body: &Node<'_>, fields: &[&str]) -> bool {
-    let Node::Object(members) = body else { return true };
-    let is_plain = |name: &str| {
-        // `ſ` folds to `s` and the Kelvin sign to `k` in some readers, hence ASCII only.
-        let is_alias = |field: &str| name.eq_ignore_ascii_case(field) && name != field;
-        name.is_ascii() && !fields.iter().any(|field| is_alias(field))
-    };
-    !members.iter().all(|(name, _)| is_plain(name))
-}
-
-pub(super) fn name(node: &Node<'_>) -> Option<String> {
-    let name = node.text()?;
-    (!name.is_empty() && name.len() <= NAME_BYTES_MAX).then(|| name.to_owned())
+    }))
 }
 
 fn is_message(message: &Node<'_>) -> bool {

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the bodies of each door mean.
+
+use crate::model::Operation;
+use crate::protocol::door::{Api, Asked};
+use crate::protocol::json_tree::Node;
+
+use super::shapes;
+
+pub(super) static ANY: Api = Api { is_body_optional: true, ..api("any", any) };
+pub(super) static BATCHES: Api = api("message_batches", |_, _| None);
+pub(super) static MESSAGES: Api = Api { is_generated: true, ..api("messages", |_, _| None) };
+pub(super) static MESSAGES_COUNT: Api = api("messages", |_, _| None);
+
+const fn api(
+    name: &'static str,
+    operation: for<'b> fn(&Asked<'_>, &Node<'b>) -> Option<Operation>,
+) -> Api {
+    Api { name, shape: &shapes::MESSAGES, operation, is_generated: false, is_body_optional: false }
+}
+
+/// A body of which only the model is a fact.
+fn any(asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation> {
+    let Node::Object(_) = body else { return None };
+    let model = body.set("model").and_then(Node::text).unwrap_or_default();
+    asked.call(model.to_owned(), true)
+}
