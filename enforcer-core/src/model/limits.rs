@@ -43,6 +43,10 @@ pub const STREAM_PLACES_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of text for one token at most, on average: no request and no answer has fewer tokens than that,
 /// whatever a count or a provider says.
 pub const TEXT_BYTES_PER_TOKEN_MAX: u64 = 8;
+/// Lines of one body of JSON lines, blank ones too; ten times the largest batch that a provider takes.
+pub const JSON_LINES_MAX: usize = 1_000_000;
+/// Bytes of one line of JSON lines.
+pub const JSON_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Depth to which JSON is followed; deeper is not understood.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Bytes of the longest match of a pattern, and so what a streaming masker may hold back for one.

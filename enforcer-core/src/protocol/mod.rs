@@ -8,6 +8,7 @@ pub mod answer;
 pub mod anthropic;
 pub mod body;
 pub mod codec;
+pub mod content;
 pub mod disown;
 pub mod door;
 pub mod family;
