@@ -43,6 +43,12 @@ pub const STREAM_PLACES_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of text for one token at most, on average: no request and no answer has fewer tokens than that,
 /// whatever a count or a provider says.
 pub const TEXT_BYTES_PER_TOKEN_MAX: u64 = 8;
+/// Bytes of the boundary of a form (RFC 2046 section 5.1.1).
+pub const FORM_BOUNDARY_BYTES_MAX: usize = 70;
+/// Parts of one form; one with more is not understood.
+pub const FORM_PARTS_MAX: usize = 1024;
+/// Bytes of the headers of one part of a form.
+pub const FORM_PART_HEAD_BYTES_MAX: usize = 4 * 1024;
 /// Lines of one body of JSON lines, blank ones too; ten times the largest batch that a provider takes.
 pub const JSON_LINES_MAX: usize = 1_000_000;
 /// Bytes of one line of JSON lines.
