@@ -115,9 +115,10 @@ pub fn decode(
     scope: &Scope<'_>,
     route: Route,
     path: &str,
+    query: &str,
     body: &[u8],
 ) -> Result<Understood, OpaqueCause> {
-    route.decode(path, body, scope.detectors(route.action()).0)
+    route.decode(path, query, body, scope.detectors(route.action()).0)
 }
 
 /// Puts together what the policy may know.
@@ -130,13 +131,14 @@ pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
             (Operation::Opaque(Opaque { method, path, size, cause }), BTreeSet::new())
         }
         Body::Unread { route, has_body, size } => {
+            let query = head.query.unwrap_or_default();
             let http = || Http {
                 method: head.method.to_owned(),
                 path: head.path.to_owned(),
-                query: head.query.unwrap_or_default().to_owned(),
+                query: query.to_owned(),
                 has_body,
             };
-            let by_head = |route: Route| route.by_head(head.path, size, has_body);
+            let by_head = |route: Route| route.by_head(head.path, query, size, has_body);
             let operation = route.and_then(by_head).unwrap_or_else(|| Operation::Http(http()));
             (operation, BTreeSet::new())
         }
@@ -161,10 +163,12 @@ pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
         Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
             opaque(OpaqueCause::TooLarge)
         }
-        Need::Whole(route) => match decode(scope, route, head.path, body) {
-            Ok(understood) => Body::Understood(understood),
-            Err(cause) => opaque(cause),
-        },
+        Need::Whole(route) => {
+            match decode(scope, route, head.path, head.query.unwrap_or_default(), body) {
+                Ok(understood) => Body::Understood(understood),
+                Err(cause) => opaque(cause),
+            }
+        }
     };
     assemble(scope, head, known)
 }
@@ -179,7 +183,8 @@ pub fn detected(
 ) -> BTreeSet<DetectorName> {
     let mut found = head.detect(policy.detectors());
     if let Need::Whole(route) = need(protocol, head)
-        && let Ok(understood) = route.decode(head.path, body, policy.detectors())
+        && let Ok(understood) =
+            route.decode(head.path, head.query.unwrap_or_default(), body, policy.detectors())
     {
         found.extend(understood.detected);
     }

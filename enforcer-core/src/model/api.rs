@@ -11,6 +11,9 @@ pub struct Call {
     pub method: String,
     /// Path without query.
     pub path: String,
+    /// Query as sent, without `?`; empty if there is none.
+    #[serde(default)]
+    pub query: String,
     /// The door of the API: the path with `{}` for ids.
     pub door: String,
     /// The model asked for; empty if the request names none.

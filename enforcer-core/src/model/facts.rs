@@ -200,9 +200,10 @@ impl Operation {
 
 impl Call {
     fn rewritten(self, by: &mut impl Rewrite) -> Self {
-        let Self { method, path, door, model, has_body } = self;
-        let (method, path, model) = (by.text(&method), by.text(&path), by.text(&model));
-        Self { method, path, door, model, has_body }
+        let Self { method, path, query, door, model, has_body } = self;
+        let (method, path) = (by.text(&method), by.text(&path));
+        let (query, model) = (by.text(&query), by.text(&model));
+        Self { method, path, query, door, model, has_body }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Asked<'h> {
     pub door: &'static Door,
     /// Path without query, as sent.
     pub path: &'h str,
+    /// Query as sent, without `?`; empty if there is none.
+    pub query: &'h str,
     /// The model that the path names, where the API has it there.
     pub model: Option<&'h str>,
 }
@@ -134,6 +136,7 @@ impl Asked<'_> {
         let call = Call {
             method: method.to_owned(),
             path: self.path.to_owned(),
+            query: self.query.to_owned(),
             door: door.to_owned(),
             model,
             has_body,

@@ -142,6 +142,7 @@ impl Route {
     pub fn decode(
         self,
         path: &str,
+        query: &str,
         body: &[u8],
         detectors: &DetectorSet,
     ) -> Result<Understood, OpaqueCause> {
@@ -149,7 +150,7 @@ impl Route {
         if !self.may_have_body && !body.is_empty() {
             return Err(OpaqueCause::Encoding);
         }
-        let operation = api.read(&self.asked(path), body)?;
+        let operation = api.read(&self.asked(path, query), body)?;
         let is_empty = body.is_empty();
         let detected = if is_empty {
             detectors.look().names()
@@ -161,11 +162,11 @@ impl Route {
 
     /// What the head of a request says, where its body is not read; `size` as declared.
     #[must_use]
-    pub fn by_head(self, path: &str, size: i64, has_body: bool) -> Option<Operation> {
-        if self.reads_body() { None } else { self.asked(path).by_head(size, has_body) }
+    pub fn by_head(self, path: &str, query: &str, size: i64, has_body: bool) -> Option<Operation> {
+        if self.reads_body() { None } else { self.asked(path, query).by_head(size, has_body) }
     }
 
-    fn asked(self, path: &str) -> Asked<'_> {
-        Asked { door: self.door, path, model: (self.family.place)(path).model }
+    fn asked<'h>(self, path: &'h str, query: &'h str) -> Asked<'h> {
+        Asked { door: self.door, path, query, model: (self.family.place)(path).model }
     }
 }

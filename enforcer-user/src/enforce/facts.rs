@@ -8,6 +8,7 @@ use enforcer_core::facts::{self, Scope, assemble};
 use enforcer_core::model::{Facts, OpaqueCause, limits};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::protocol::codec::{Route, Understood};
+use hyper::Uri;
 use hyper::body::{Body as _, Incoming};
 
 use super::Conn;
@@ -25,7 +26,7 @@ pub(super) async fn decode(
     let scope = Scope { agent: &conn.origin.agent, endpoint, policy };
     let decoded = match (&content.body, content.route) {
         (Body::Whole(bytes), Some(route)) if route.reads_body() => {
-            Some(understand(scope, route, content.head.uri.path(), bytes, policy).await)
+            Some(understand(scope, route, &content.head.uri, bytes, policy).await)
         }
         (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. } | Body::NoRoom, _) => None,
     };
@@ -43,18 +44,18 @@ pub(super) async fn decode(
 async fn understand(
     scope: Scope<'_>,
     route: Route,
-    path: &str,
+    uri: &Uri,
     bytes: &Bytes,
     policy: &Arc<Policy>,
 ) -> Result<Understood, OpaqueCause> {
     if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
-        return facts::decode(&scope, route, path, bytes);
+        return facts::decode(&scope, route, uri.path(), uri.query().unwrap_or_default(), bytes);
     }
-    let (path, bytes, policy) = (path.to_owned(), bytes.clone(), Arc::clone(policy));
+    let (uri, bytes, policy) = (uri.clone(), bytes.clone(), Arc::clone(policy));
     let (agent, endpoint) = (scope.agent.clone(), scope.endpoint.clone());
     let decode = move || {
         let scope = Scope { agent: &agent, endpoint: &endpoint, policy: &policy };
-        facts::decode(&scope, route, &path, &bytes)
+        facts::decode(&scope, route, uri.path(), uri.query().unwrap_or_default(), &bytes)
     };
     // A body on which the codec breaks is one that it does not understand.
     runtime::heavy(decode).await.unwrap_or(Err(OpaqueCause::Fields))

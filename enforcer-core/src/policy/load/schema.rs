@@ -76,6 +76,7 @@ const fn fact(name: &'static str, kind: FactKind, otherwise: Otherwise) -> FactS
 const CALL: &[FactSpec] = &[
     fact("method", FactKind::String, Otherwise::Required),
     fact("path", FactKind::String, Otherwise::Required),
+    fact("query", FactKind::String, Otherwise::Default(0)),
     fact("door", FactKind::String, Otherwise::Default(0)),
     fact("model", FactKind::String, Otherwise::Default(0)),
     fact("has_body", FactKind::Bool, Otherwise::Default(0)),
@@ -221,8 +222,6 @@ pub(in crate::policy) const RESPONSE_MASKABLE: &[&str] = &[
     "administer",
     "agent_run",
     "chat",
-    "count_tokens",
-    "embed",
     "list_models",
     "moderate",
     "search",
@@ -263,7 +262,7 @@ pub(in crate::policy) const ACTION_GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["administer", "batch", "fine_tune"]),
-    ("data_read", &["file_read", "list_models", "search", "stored_read"]),
+    ("data_read", &["file_read", "search", "stored_read"]),
     ("data_write", &["file_upload", "stored_write"]),
     (
         "model_use",
@@ -273,6 +272,7 @@ pub(in crate::policy) const ACTION_GROUPS: &[(&str, &[&str])] = &[
             "count_tokens",
             "embed",
             "image",
+            "list_models",
             "moderate",
             "realtime",
             "speech",
@@ -450,6 +450,7 @@ fn fact_of_call<'f>(call: &'f Call, name: &str) -> Option<Fact<'f>> {
     Some(match name {
         "method" => Fact::Text(&call.method),
         "path" => Fact::Text(&call.path),
+        "query" => Fact::Text(&call.query),
         "door" => Fact::Text(&call.door),
         "model" => Fact::Text(&call.model),
         "has_body" => Fact::Bool(call.has_body),

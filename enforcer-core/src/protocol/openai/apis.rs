@@ -118,7 +118,7 @@ mod tests {
     fn decoded(path: &str, body: &str) -> Result<Operation, OpaqueCause> {
         let route = FAMILY.route("POST", path).expect("a door");
         let detectors = DetectorSet::compile(Vec::new()).expect("no detectors");
-        let understood = route.decode(path, body.as_bytes(), &detectors)?;
+        let understood = route.decode(path, "", body.as_bytes(), &detectors)?;
         assert_eq!(understood.operation.action(), route.action());
         Ok(understood.operation)
     }
@@ -183,7 +183,7 @@ mod tests {
     fn files_are_read_by_exact_paths_only() {
         let read = |path: &str| {
             let route = FAMILY.route("GET", path)?;
-            match route.by_head(path, 0, false) {
+            match route.by_head(path, "", 0, false) {
                 Some(Operation::FileRead(read)) => Some(read.is_content),
                 _ => None,
             }

@@ -58,7 +58,7 @@ fn route(method: &str, path: &str) -> Option<Route> {
 }
 
 fn decode(path: &str, body: &[u8], detectors: &DetectorSet) -> Result<Understood, OpaqueCause> {
-    route("POST", path).expect("a door").decode(path, body, detectors)
+    route("POST", path).expect("a door").decode(path, "", body, detectors)
 }
 
 fn mask_request(body: &[u8], masker: &Masker) -> Result<MaskedBody, OpaqueCause> {
