@@ -125,6 +125,12 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
             max_tokens: None,
             n: 1,
             store: false,
+            api: "chat_completions".to_owned(),
+            tool_choice: String::new(),
+            system: false,
+            previous: false,
+            files: BTreeSet::new(),
+            unknown: BTreeSet::new(),
             input_tokens: 5,
         }),
     };

@@ -43,6 +43,12 @@ fn chat(max_tokens: Option<i64>) -> Operation {
     Operation::Chat(Chat {
         n: 1,
         store: false,
+        api: "chat_completions".to_owned(),
+        tool_choice: String::new(),
+        system: false,
+        previous: false,
+        files: BTreeSet::new(),
+        unknown: BTreeSet::new(),
         model: "gpt-4.1".to_owned(),
         stream: false,
         message_count: 1,

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::chat::Chat;
 use super::limits::{BYTES_PER_TOKEN, REQUEST_BODY_BYTES_MAX};
+use super::rewrite::Rewrite;
 use super::{
     AgentName, Batch, Call, CountTokens, DetectorName, Embed, EndpointName, FileRead, FineTune,
     Image, Moderate, Speech, TraceExport, Upload,
@@ -95,15 +97,6 @@ impl Facts {
     }
 }
 
-/// What becomes of what the agent chose.
-pub(crate) trait Rewrite {
-    fn text(&mut self, text: &str) -> String;
-
-    fn number(&mut self, number: i64) -> i64 {
-        number
-    }
-}
-
 struct Masking<F>(F);
 
 impl<F: FnMut(&str) -> String> Rewrite for Masking<F> {
@@ -126,30 +119,7 @@ impl Operation {
             Self::Batch(Batch { target, input_file }) => {
                 Self::Batch(Batch { target: by.text(&target), input_file: by.text(&input_file) })
             }
-            Self::Chat(chat) => {
-                let Chat {
-                    model,
-                    stream,
-                    message_count,
-                    tools,
-                    parts,
-                    max_tokens,
-                    n,
-                    store,
-                    input_tokens,
-                } = chat;
-                Self::Chat(Chat {
-                    model: by.text(&model),
-                    stream,
-                    message_count,
-                    tools: tools.iter().map(|tool| by.text(tool)).collect(),
-                    parts: parts.iter().map(|part| by.text(part)).collect(),
-                    max_tokens: max_tokens.map(|tokens| by.number(tokens)),
-                    n,
-                    store,
-                    input_tokens,
-                })
-            }
+            Self::Chat(chat) => Self::Chat(chat.rewritten(by)),
             Self::Connect(Connect { host, port }) => {
                 Self::Connect(Connect { host: by.text(&host), port })
             }
@@ -329,36 +299,6 @@ impl Operation {
     }
 }
 
-/// Facts of the action `chat`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chat {
-    /// The model asked for, as sent.
-    pub model: String,
-    /// True if the answer is asked for as a stream.
-    pub stream: bool,
-    /// Number of messages.
-    pub message_count: i64,
-    /// Names of the tools offered to the model.
-    pub tools: BTreeSet<String>,
-    /// Types of the content parts of all messages, as sent; `text` for plain strings, too.
-    pub parts: BTreeSet<String>,
-    /// Upper bound of the answer in tokens, if the request names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<i64>,
-    /// Tokens of the request, counted before sending; an estimate for models without a public vocabulary.
-    pub input_tokens: i64,
-    /// Number of answers asked for. Records of before this fact was known have one.
-    #[serde(default = "one")]
-    pub n: i64,
-    /// True if the provider is asked to keep the chat.
-    #[serde(default)]
-    pub store: bool,
-}
-
-const fn one() -> i64 {
-    1
-}
-
 /// Facts of the action `connect`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connect {
@@ -498,17 +438,6 @@ pub struct Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_record_of_before_a_fact_was_known_has_what_was_so_then() {
-        let old = r#"{"action":"chat","model":"m","stream":false,"message_count":1,"tools":[],"parts":[],"input_tokens":1}"#;
-        let operation: Operation = serde_json::from_str(old).unwrap();
-        assert_eq!(operation.answer_count(), 1);
-        let Operation::Chat(chat) = operation else { panic!("a chat") };
-        assert!(!chat.store);
-        let many = Operation::Chat(Chat { n: 5, ..chat });
-        assert_eq!(many.answer_count(), 5);
-    }
 
     #[test]
     fn every_text_that_the_agent_chose_is_masked_for_the_record() {

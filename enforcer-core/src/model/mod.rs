@@ -5,6 +5,7 @@
 
 mod api;
 mod capture;
+mod chat;
 mod decision;
 mod deny;
 mod facts;
@@ -12,6 +13,7 @@ mod fault;
 mod ids;
 mod launch;
 pub mod limits;
+mod rewrite;
 mod step;
 
 pub use api::{
@@ -19,14 +21,15 @@ pub use api::{
     Upload,
 };
 pub use capture::Capture;
+pub use chat::Chat;
 pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth, Would};
 pub use deny::{Denied, DenyReason};
-pub(crate) use facts::Rewrite;
-pub use facts::{Chat, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Passed, Usage};
+pub use facts::{Connect, Facts, Http, Opaque, OpaqueCause, Operation, Passed, Usage};
 pub use fault::{Alarm, Fault};
 pub use ids::{
     AgentName, ApprovalName, BudgetName, CredentialName, DetectorName, EndpointName, ExchangeId,
     MaskName, NotAnId, PolicyVersion, RuleId, SessionId, UnixMillis,
 };
 pub use launch::{Lack, Launch, LaunchMode};
+pub(crate) use rewrite::Rewrite;
 pub use step::Step;

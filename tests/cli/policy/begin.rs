@@ -77,6 +77,7 @@ fn what_was_seen_becomes_rules_and_what_was_refused_comments() {
         "  [\"gpt-4.1\", \"gpt-4.1-mini\"].contains(context.model) &&",
         "  (if context has max_tokens then context.max_tokens <= 500 else true) &&",
         "  context.input_tokens <= 5000 &&\n  context.n <= 1 &&\n  !context.store\n};",
+        "  !context.previous &&\n  context.files.isEmpty() &&\n  context.unknown.isEmpty() &&\n",
         "[\"look\\\"up\\u{a}// permit\"].containsAll(context.tools)",
         "@id(\"support-openai-http\")",
         "// @id(\"support-openai-http-2\")\n// permit (",

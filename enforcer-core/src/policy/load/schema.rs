@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{Context, RestrictedExpression};
 use serde_json::{Map, Value};
 
-use crate::model::{Call, DetectorName, Facts, OpaqueCause, Operation};
+use crate::model::{Call, Chat, DetectorName, Facts, OpaqueCause, Operation};
 
 use super::closest::{closest, closest_of};
 
@@ -44,6 +44,8 @@ pub enum Otherwise {
     Absent,
     /// An empty text or set, `false`, or this number.
     Default(i64),
+    /// This text.
+    Text(&'static str),
     /// It has to be given.
     Required,
 }
@@ -96,11 +98,17 @@ pub const ACTIONS: &[ActionSpec] = &[
     ActionSpec {
         name: "chat",
         facts: &[
+            fact("api", FactKind::String, Otherwise::Text("chat_completions")),
             fact("model", FactKind::String, Otherwise::Required),
             fact("stream", FactKind::Bool, Otherwise::Default(0)),
             fact("message_count", FactKind::Long, Otherwise::Default(1)),
             fact("tools", FactKind::StringSet, Otherwise::Default(0)),
+            fact("tool_choice", FactKind::String, Otherwise::Default(0)),
             fact("parts", FactKind::StringSet, Otherwise::Default(0)),
+            fact("system", FactKind::Bool, Otherwise::Default(0)),
+            fact("previous", FactKind::Bool, Otherwise::Default(0)),
+            fact("files", FactKind::StringSet, Otherwise::Default(0)),
+            fact("unknown", FactKind::StringSet, Otherwise::Default(0)),
             fact("max_tokens", FactKind::Long, Otherwise::Absent),
             fact("input_tokens", FactKind::Long, Otherwise::Required),
             fact("n", FactKind::Long, Otherwise::Default(1)),
@@ -357,6 +365,7 @@ pub fn operation(
                 missing.push(format!("`{}`", spec.name));
                 continue;
             }
+            (None, Otherwise::Text(text)) => text.into(),
             (None, Otherwise::Default(number)) => match spec.kind {
                 FactKind::Bool => false.into(),
                 FactKind::Long => number.into(),
@@ -404,15 +413,7 @@ pub(in crate::policy) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fac
         ) => fact_of_call(call, name)?,
         (Operation::Batch(batch), "target") => Fact::Text(&batch.target),
         (Operation::Batch(batch), "input_file") => Fact::Text(&batch.input_file),
-        (Operation::Chat(chat), "model") => Fact::Text(&chat.model),
-        (Operation::Chat(chat), "stream") => Fact::Bool(chat.stream),
-        (Operation::Chat(chat), "message_count") => Fact::Long(chat.message_count),
-        (Operation::Chat(chat), "tools") => Fact::Texts(&chat.tools),
-        (Operation::Chat(chat), "parts") => Fact::Texts(&chat.parts),
-        (Operation::Chat(chat), "max_tokens") => Fact::Long(chat.max_tokens?),
-        (Operation::Chat(chat), "input_tokens") => Fact::Long(chat.input_tokens),
-        (Operation::Chat(chat), "n") => Fact::Long(chat.n),
-        (Operation::Chat(chat), "store") => Fact::Bool(chat.store),
+        (Operation::Chat(chat), name) => fact_of_chat(chat, name)?,
         (Operation::Connect(connect), "host") => Fact::Text(&connect.host),
         (Operation::Connect(connect), "port") => Fact::Long(i64::from(connect.port)),
         (Operation::CountTokens(count), "model") => Fact::Text(&count.model),
@@ -442,6 +443,27 @@ pub(in crate::policy) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fac
         (Operation::Speech(speech), "model") => Fact::Text(&speech.model),
         (Operation::Speech(speech), "input_tokens") => Fact::Long(speech.input_tokens),
         (Operation::TraceExport(traces), "item_count") => Fact::Long(traces.item_count),
+        _ => return None,
+    })
+}
+
+fn fact_of_chat<'f>(chat: &'f Chat, name: &str) -> Option<Fact<'f>> {
+    Some(match name {
+        "api" => Fact::Text(&chat.api),
+        "model" => Fact::Text(&chat.model),
+        "stream" => Fact::Bool(chat.stream),
+        "message_count" => Fact::Long(chat.message_count),
+        "tools" => Fact::Texts(&chat.tools),
+        "tool_choice" => Fact::Text(&chat.tool_choice),
+        "parts" => Fact::Texts(&chat.parts),
+        "system" => Fact::Bool(chat.system),
+        "previous" => Fact::Bool(chat.previous),
+        "files" => Fact::Texts(&chat.files),
+        "unknown" => Fact::Texts(&chat.unknown),
+        "max_tokens" => Fact::Long(chat.max_tokens?),
+        "input_tokens" => Fact::Long(chat.input_tokens),
+        "n" => Fact::Long(chat.n),
+        "store" => Fact::Bool(chat.store),
         _ => return None,
     })
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Chat, Operation};
+use crate::protocol::body::media_type;
 use crate::protocol::door::Asked;
 use crate::protocol::json_tree::Node;
 
@@ -18,13 +19,21 @@ use super::{fields, tokens};
 const TOOLS_MAX: usize = 1024;
 /// Most types of content parts of one request; the API has five.
 const PARTS_MAX: usize = 16;
+/// Most files of one request that are a fact.
+pub(super) const FILES_MAX: usize = 1024;
+/// Longest id or address of a file as a fact, in bytes.
+const FILE_BYTES_MAX: usize = 2048;
+/// The types of content parts of this API.
+const KNOWN_PARTS: [&str; 5] = ["file", "image_url", "input_audio", "refusal", "text"];
 /// Fields that facts are made from.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 11] = [
     "model",
     "messages",
     "stream",
     "tools",
     "functions",
+    "tool_choice",
+    "function_call",
     "max_tokens",
     "max_completion_tokens",
     "n",
@@ -47,12 +56,19 @@ pub(super) fn operation(asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation>
         Some(_) => return None,
     };
     Some(Operation::Chat(Chat {
+        api: "chat_completions".to_owned(),
         input_tokens: tokens::count(&model, body),
         model,
         stream,
         message_count: i64::try_from(messages.len()).ok()?,
         tools: tools(body)?,
+        tool_choice: tool_choice(body)?,
         parts: parts(messages)?,
+        system: messages.iter().any(is_system),
+        // A sound of an earlier answer is referred to by its id.
+        previous: messages.iter().any(|message| message.set("audio").is_some()),
+        files: files(messages)?,
+        unknown: unknown(body, messages),
         max_tokens: max_tokens(body)?,
         n: fields::answer_count(body)?,
         store: fields::store(body)?,
@@ -63,6 +79,65 @@ fn is_message(message: &Node<'_>) -> bool {
     let is_content = |node: &Node<'_>| matches!(node, Node::String(_) | Node::Array(_));
     message.set("content").is_none_or(is_content)
         && message.at("role").is_some_and(|role| role.text().is_some())
+}
+
+/// Whether a message is of the system or the developer.
+pub(super) fn is_system(message: &Node<'_>) -> bool {
+    matches!(message.at("role").and_then(Node::text), Some("system" | "developer"))
+}
+
+/// The content parts of all messages.
+fn content_parts<'n>(messages: &'n [Node<'n>]) -> impl Iterator<Item = &'n Node<'n>> {
+    messages.iter().filter_map(|message| message.set("content")?.items()).flatten()
+}
+
+/// Files and pictures that the provider is to read and that are not in the request.
+fn files(messages: &[Node<'_>]) -> Option<BTreeSet<String>> {
+    let mut files = BTreeSet::new();
+    for part in content_parts(messages) {
+        let id = part.at("file").and_then(|file| file.set("file_id"));
+        let address = part.at("image_url").and_then(|image| image.set("url"));
+        for file in id.into_iter().chain(address) {
+            add_file(&mut files, file)?;
+        }
+    }
+    Some(files)
+}
+
+/// Adds the id or the address of a file; what is sent along is none. Addresses are cut where they are too long
+/// for a fact.
+pub(super) fn add_file(files: &mut BTreeSet<String>, file: &Node<'_>) -> Option<()> {
+    let file = file.text()?;
+    if media_type(file).is_none_or(str::is_empty) {
+        let end = file.floor_char_boundary(FILE_BYTES_MAX);
+        files.insert(file.get(..end)?.to_owned());
+    }
+    (files.len() <= FILES_MAX).then_some(())
+}
+
+/// Types of content parts and tools that are not of this API.
+fn unknown(body: &Node<'_>, messages: &[Node<'_>]) -> BTreeSet<String> {
+    let kinds = |node: &Node<'_>| node.at("type").and_then(Node::text).map(str::to_owned);
+    let parts = content_parts(messages).filter_map(kinds);
+    let parts = parts.filter(|kind| !KNOWN_PARTS.contains(&kind.as_str()));
+    let tools = body.set("tools").and_then(Node::items).unwrap_or_default();
+    let tools = tools.iter().filter_map(kinds);
+    parts.chain(tools.filter(|kind| !matches!(kind.as_str(), "function" | "custom"))).collect()
+}
+
+/// Which tool the model should use; `None` if that is not what the API says.
+fn tool_choice(body: &Node<'_>) -> Option<String> {
+    let Some(choice) = body.set("tool_choice").or_else(|| body.set("function_call")) else {
+        return Some(String::new());
+    };
+    if choice.text().is_some() {
+        return name(choice);
+    }
+    let kind = choice.set("type").and_then(Node::text).unwrap_or_default();
+    match choice.at(kind).unwrap_or(choice).set("name") {
+        Some(named) => name(named),
+        None => name(choice.at("type")?),
+    }
 }
 
 /// Types of all content parts. What a part holds counts, too, whatever type it says it has.

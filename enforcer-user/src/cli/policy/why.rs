@@ -73,7 +73,9 @@ fn actions_help() -> String {
     for action in ACTIONS {
         let facts = action.facts.iter().map(|fact| match fact.otherwise {
             Otherwise::Required => fact.name.to_owned(),
-            Otherwise::Absent | Otherwise::Default(_) => format!("[{}]", fact.name),
+            Otherwise::Absent | Otherwise::Default(_) | Otherwise::Text(_) => {
+                format!("[{}]", fact.name)
+            }
         });
         text += &format!("\n  {}: {}", action.name, facts.collect::<Vec<_>>().join(", "));
     }

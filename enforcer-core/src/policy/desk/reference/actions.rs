@@ -111,6 +111,7 @@ fn otherwise(spec: &FactSpec) -> String {
     match (spec.otherwise, spec.kind) {
         (Otherwise::Absent, _) => "not there; ask with `has`".to_owned(),
         (Otherwise::Required, _) => "needed".to_owned(),
+        (Otherwise::Text(text), _) => code(&format!("\"{text}\"")),
         (Otherwise::Default(_), FactKind::Bool) => "false".to_owned(),
         (Otherwise::Default(number), FactKind::Long) => number.to_string(),
         (Otherwise::Default(_), FactKind::String | FactKind::StringSet) => "empty".to_owned(),

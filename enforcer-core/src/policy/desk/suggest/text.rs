@@ -13,7 +13,7 @@ use super::super::super::load::schema::{ActionSpec, FactKind, FactSpec, Otherwis
 use super::observed::{Kind, Observed, Values};
 
 /// Facts that say how an agent works and not what it may do.
-const UNBOUND: [&str; 2] = ["message_count", "stream"];
+const UNBOUND: [&str; 5] = ["api", "message_count", "stream", "system", "tool_choice"];
 
 /// A free id for the rule of a kind.
 pub(super) fn rule_id(kind: &Kind, taken: &BTreeSet<String>) -> String {
@@ -93,7 +93,7 @@ fn bound(spec: &FactSpec, values: &Values, observed: &Observed) -> Bound {
     };
     Bound::By(match spec.otherwise {
         Otherwise::Absent => format!("(if context has {} then {condition} else true)", spec.name),
-        Otherwise::Default(_) | Otherwise::Required => condition,
+        Otherwise::Default(_) | Otherwise::Required | Otherwise::Text(_) => condition,
     })
 }
 

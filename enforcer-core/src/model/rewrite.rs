@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What becomes of the facts that the agent chose, for the record and for people.
+
+/// What becomes of what the agent chose.
+pub(crate) trait Rewrite {
+    fn text(&mut self, text: &str) -> String;
+
+    fn number(&mut self, number: i64) -> i64 {
+        number
+    }
+}
