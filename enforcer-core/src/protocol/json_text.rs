@@ -43,7 +43,7 @@ pub trait Editor {
     /// The name of a member, at the path of its object; `Some` renames it.
     fn name(&mut self, path: &[Step], name: &str) -> Option<String>;
 
-    /// An object or array, at its path; true makes it `null`.
+    /// An object or array, at its path; true makes it `null`, unless it is empty.
     fn is_dropped(&mut self, path: &[Step]) -> bool;
 }
 
@@ -113,7 +113,9 @@ impl<'b> Walk<'b> {
                 }
                 let is_dropped = editor.is_dropped(&self.path);
                 self.at += 1;
-                if is_dropped {
+                self.skip_space();
+                let is_empty = matches!(self.peek(), Some(b'}' | b']'));
+                if is_dropped && !is_empty {
                     self.children(open, &mut Nobody)?;
                     self.replace(start, "null");
                 } else {
@@ -285,6 +287,7 @@ mod tests {
         check("-1.25e3", r#""=-1.25e3""#);
         check(r#"[123456 ,{"a":678901},true]"#, r#"["/0=123456" ,{"a":"/1/a=678901"},true]"#);
         check(r#"{"drop":{"a":["x"]},"old":1e400,"b":[]}"#, r#"{"drop":null,"new":1e400,"b":[]}"#);
+        check(r#"{"drop":[ ],"a":{"drop":{}}}"#, r#"{"drop":[ ],"a":{"drop":{}}}"#);
     }
 
     #[test]

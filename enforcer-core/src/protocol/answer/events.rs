@@ -65,9 +65,12 @@ fn is_one_of(kind: &str, patterns: &[&str]) -> bool {
     })
 }
 
-/// The type of an event.
+/// The type of an event. An error of the provider may come without one.
 pub(super) fn kind<'n>(event: &'n Node<'_>) -> Option<&'n str> {
-    event.at("type").and_then(Node::text)
+    match event.at("type") {
+        Some(kind) => kind.text(),
+        None => event.set("error").map(|_| "error"),
+    }
 }
 
 /// Refuses an event that two clients could take for different ones.
@@ -120,6 +123,33 @@ struct Text {
     last: Vec<u8>,
 }
 
+/// Texts of which no piece may follow.
+#[derive(Clone)]
+struct Over {
+    /// The type of their events without its last word; none for all types.
+    stem: Option<String>,
+    /// Ids and indexes that they have, among others.
+    keys: BTreeMap<String, String>,
+}
+
+impl Over {
+    fn bytes(&self) -> usize {
+        let keys: usize = self.keys.iter().map(|(name, value)| name.len() + value.len()).sum();
+        size_of::<Self>() + self.stem.as_ref().map_or(0, String::len) + keys
+    }
+
+    /// Whether a text is one of these.
+    fn is_about(&self, stem: Option<&str>, keys: &BTreeMap<String, String>) -> bool {
+        (self.stem.is_none() || self.stem.as_deref() == stem)
+            && self.keys.iter().all(|(name, value)| keys.get(name) == Some(value))
+    }
+
+    /// Whether every text of the other one is one of these.
+    fn covers(&self, other: &Self) -> bool {
+        self.is_about(other.stem.as_deref(), &other.keys)
+    }
+}
+
 /// The texts of a stream that is masked.
 #[derive(Clone)]
 pub(super) struct Masking {
@@ -129,8 +159,8 @@ pub(super) struct Masking {
     /// Every text is followed beside this one, which has none.
     first: TextStream,
     texts: Vec<Text>,
-    /// Ids and indexes of texts that are over, or that began whole.
-    over: Vec<(Option<String>, BTreeMap<String, String>)>,
+    /// Texts that are over, or that began whole.
+    over: Vec<Over>,
     /// Bytes of all these places.
     places_bytes: usize,
     /// Places masked outside `texts`.
@@ -174,7 +204,9 @@ impl Masking {
             }
             masked.into_owned()
         } else {
-            if is_one_of(kind, self.events.ends) {
+            if self.events.is_last(kind) {
+                self.release(out);
+            } else if is_one_of(kind, self.events.ends) {
                 self.end(kind, &keys, out)?;
             } else if is_one_of(kind, self.events.starts) && has_text(node) {
                 self.remember(None, keys)?;
@@ -217,7 +249,7 @@ impl Masking {
         let stem = stem(kind);
         let is_one = self.texts.iter().any(|text| text.place.stem == stem);
         let is_ended = |place: &Place| {
-            (!is_one || place.stem == stem)
+            (place.stem == stem || (!is_one && !keys.is_empty()))
                 && keys.iter().all(|(name, value)| place.keys.get(name) == Some(value))
         };
         for text in mem::take(&mut self.texts) {
@@ -267,6 +299,8 @@ impl Masking {
                     let kind = kind.filter(|kind| self.name(kind).is_some());
                     Some(Value::from_iter(kind.map(|kind| ("type", kind))))
                 }
+                // SDKs read lists without looking whether they are there.
+                Node::Array(_) => Some(Value::Array(Vec::new())),
                 _ => None,
             };
             if let Some(value) = value {
@@ -292,12 +326,17 @@ impl Masking {
         stem: Option<String>,
         keys: BTreeMap<String, String>,
     ) -> Result<(), StreamError> {
-        if keys.is_empty() || self.over.iter().any(|it| it.0 == stem && it.1 == keys) {
+        let over = Over { stem, keys };
+        let is_empty = over.stem.is_none() && over.keys.is_empty();
+        if is_empty || self.over.iter().any(|it| it.covers(&over)) {
             return Ok(());
         }
-        let bytes: usize = keys.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.make_room(self.over.len(), bytes)?;
-        self.over.push((stem, keys));
+        // The end of an item says what the ends of its texts said.
+        let covered: usize = self.over.iter().filter(|it| over.covers(it)).map(Over::bytes).sum();
+        self.places_bytes = self.places_bytes.saturating_sub(covered);
+        self.over.retain(|it| !over.covers(it));
+        self.make_room(self.over.len(), over.bytes())?;
+        self.over.push(over);
         Ok(())
     }
 
@@ -312,10 +351,7 @@ impl Masking {
 
     /// Whether the text of a piece is over.
     fn is_over(&self, place: &Place) -> bool {
-        self.over.iter().any(|(stem, keys)| {
-            stem.as_deref().is_none_or(|stem| stem == place.stem)
-                && keys.iter().all(|(name, value)| place.keys.get(name) == Some(value))
-        })
+        self.over.iter().any(|over| over.is_about(Some(&place.stem), &place.keys))
     }
 
     /// Masks the next piece of a text.
@@ -367,8 +403,17 @@ fn keys(event: &Node<'_>) -> BTreeMap<String, String> {
 
 /// Whether an event that begins something has a text in it that pieces could go on.
 fn has_text(event: &Node<'_>) -> bool {
-    const TEXTS: [&str; 7] =
-        ["text", "thinking", "refusal", "transcript", "arguments", "partial_json", "code"];
+    const TEXTS: [&str; 9] = [
+        "arguments",
+        "code",
+        "command",
+        "input",
+        "partial_json",
+        "refusal",
+        "text",
+        "thinking",
+        "transcript",
+    ];
     match event {
         Node::Object(members) => members.iter().any(|(name, node)| match node {
             Node::String(text) => !text.is_empty() && TEXTS.contains(&name.as_ref()),

@@ -5,7 +5,7 @@
 //! around a text. Errs to more: what is not known counts as text. Payloads (sound, pictures) count little.
 
 use crate::model::Passed;
-use crate::protocol::body::is_base64;
+use crate::protocol::body::{is_base64, media_type};
 use crate::protocol::json_tree::Node;
 
 /// Bytes of a payload that count as one: far more of them stand for one token than of text.
@@ -96,6 +96,8 @@ pub(super) fn answer_bytes(body: &Node<'_>) -> u64 {
     let Node::Object(members) = body else { return bytes(body) };
     let member = |(name, node): &(std::borrow::Cow<'_, str>, Node<'_>)| match name.as_ref() {
         "message" | "response" => answer_bytes(node),
+        // In an answer of the Responses API it says which form was asked for.
+        "text" if matches!(node, Node::Object(_)) => 0,
         name if ANSWERS.contains(&name) => bytes(node),
         _ => 0,
     };
@@ -128,9 +130,10 @@ fn bytes(node: &Node<'_>) -> u64 {
 fn member(name: &str, node: &Node<'_>) -> u64 {
     let value = match (name, node) {
         ("logprobs", node) => bytes(node) / PROBABILITY_REPEATS,
-        ("data" | "b64_json", Node::String(text)) if is_base64(text) => {
-            text.len() as u64 / PAYLOAD_BYTES
-        }
+        (
+            "data" | "b64_json" | "encrypted_content" | "result" | "signature",
+            Node::String(text),
+        ) if is_base64(text) || media_type(text).is_some() => text.len() as u64 / PAYLOAD_BYTES,
         (name, node) => bytes(node).saturating_sub(allowance(name)),
     };
     let name = if NAMES.contains(&name) || allowance(name) > 0 { 0 } else { name.len() as u64 };

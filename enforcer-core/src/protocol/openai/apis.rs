@@ -4,25 +4,29 @@
 //! As strict as that one: a field that two readers may read differently, or of another type than the API
 //! says, makes the request `opaque`.
 
-use crate::model::{Batch, Embed, FineTune, Image, Operation, Speech, TraceExport};
+use crate::model::{Batch, Embed, FineTune, Image, Moderate, Operation, Speech, TraceExport};
 use crate::protocol::door::{Api, Asked};
 use crate::protocol::json_tree::Node;
 
 use super::names::{has_alias, model, model_if_any, name};
-use super::{chat, fields, shapes, tokens};
+use super::{chat, completions, fields, responses, shapes, tokens};
 
-pub(super) static ANY: Api = Api { is_body_optional: true, ..api("any", any) };
+pub(super) static ANY: Api =
+    Api { is_body_optional: true, shape: &shapes::TYPED, ..api("any", any) };
 pub(super) static BATCH: Api = api("batch", batch);
 pub(super) static CHAT: Api =
     Api { is_generated: true, ..api("chat_completions", chat::operation) };
-pub(super) static COMPLETIONS: Api = Api { is_generated: true, ..api("completions", |_, _| None) };
+pub(super) static COMPLETIONS: Api =
+    Api { is_generated: true, ..api("completions", completions::operation) };
 pub(super) static EMBED: Api = api("embeddings", embed);
 pub(super) static FINE_TUNE: Api = api("fine_tuning", fine_tune);
-pub(super) static IMAGE: Api = api("images", image);
-pub(super) static MODERATE: Api = api("moderations", |_, _| None);
-pub(super) static RESPONSES: Api = Api { is_generated: true, ..api("responses", |_, _| None) };
-pub(super) static RESPONSES_COUNT: Api = api("responses", |_, _| None);
-pub(super) static SPEECH: Api = api("speech", speech);
+pub(super) static IMAGE: Api = Api { shape: &shapes::TYPED, ..api("images", image) };
+pub(super) static MODERATE: Api = api("moderations", moderate);
+pub(super) static RESPONSES: Api =
+    Api { is_generated: true, shape: &shapes::TYPED, ..api("responses", responses::operation) };
+pub(super) static RESPONSES_COUNT: Api =
+    Api { shape: &shapes::TYPED, ..api("responses", responses::count) };
+pub(super) static SPEECH: Api = Api { shape: &shapes::TYPED, ..api("speech", speech) };
 pub(super) static TRACE_EXPORT: Api = api("traces", trace_export);
 
 const fn api(
@@ -70,6 +74,23 @@ fn image(asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation> {
         Some(node) => i64::try_from(node.number()?).ok()?,
     };
     Some(Operation::Image(Image { model, count }))
+}
+
+fn moderate(asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation> {
+    judged(body, &["model", "input"])?;
+    let model = model_if_any(asked, body)?;
+    let input_count = match body.at("input")? {
+        Node::String(_) => 1,
+        input => {
+            let items = input.items()?;
+            let is_item = |item: &Node<'_>| match item {
+                Node::String(_) => true,
+                item => item.at("type").is_some_and(|kind| kind.text().is_some()),
+            };
+            items.iter().all(is_item).then(|| i64::try_from(items.len()).ok()).flatten()?
+        }
+    };
+    Some(Operation::Moderate(Moderate { model, input_count }))
 }
 
 fn speech(asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation> {

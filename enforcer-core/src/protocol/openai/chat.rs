@@ -7,22 +7,17 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Chat, Operation};
-use crate::protocol::body::media_type;
 use crate::protocol::door::Asked;
 use crate::protocol::json_tree::Node;
 
 use super::names::{has_alias, model, name};
 use super::tables::PART_PAYLOADS;
-use super::{fields, tokens};
+use super::{fields, files, tokens};
 
 /// Most tools of one request; the API allows fewer.
 const TOOLS_MAX: usize = 1024;
 /// Most types of content parts of one request; the API has five.
 const PARTS_MAX: usize = 16;
-/// Most files of one request that are a fact.
-pub(super) const FILES_MAX: usize = 1024;
-/// Longest id or address of a file as a fact, in bytes.
-const FILE_BYTES_MAX: usize = 2048;
 /// The types of content parts of this API.
 const KNOWN_PARTS: [&str; 5] = ["file", "image_url", "input_audio", "refusal", "text"];
 /// Fields that facts are made from.
@@ -82,7 +77,7 @@ fn is_message(message: &Node<'_>) -> bool {
 }
 
 /// Whether a message is of the system or the developer.
-pub(super) fn is_system(message: &Node<'_>) -> bool {
+fn is_system(message: &Node<'_>) -> bool {
     matches!(message.at("role").and_then(Node::text), Some("system" | "developer"))
 }
 
@@ -93,26 +88,15 @@ fn content_parts<'n>(messages: &'n [Node<'n>]) -> impl Iterator<Item = &'n Node<
 
 /// Files and pictures that the provider is to read and that are not in the request.
 fn files(messages: &[Node<'_>]) -> Option<BTreeSet<String>> {
-    let mut files = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for part in content_parts(messages) {
         let id = part.at("file").and_then(|file| file.set("file_id"));
         let address = part.at("image_url").and_then(|image| image.set("url"));
         for file in id.into_iter().chain(address) {
-            add_file(&mut files, file)?;
+            files::add(&mut found, file)?;
         }
     }
-    Some(files)
-}
-
-/// Adds the id or the address of a file; what is sent along is none. Addresses are cut where they are too long
-/// for a fact.
-pub(super) fn add_file(files: &mut BTreeSet<String>, file: &Node<'_>) -> Option<()> {
-    let file = file.text()?;
-    if media_type(file).is_none_or(str::is_empty) {
-        let end = file.floor_char_boundary(FILE_BYTES_MAX);
-        files.insert(file.get(..end)?.to_owned());
-    }
-    (files.len() <= FILES_MAX).then_some(())
+    Some(found)
 }
 
 /// Types of content parts and tools that are not of this API.

@@ -24,3 +24,24 @@ pub(super) fn error_body(denied: &Denied, exchange: Option<ExchangeId>) -> Value
 pub(super) fn last_event(denied: &Denied, exchange: Option<ExchangeId>) -> Vec<u8> {
     format!("data: {}\n\n", error_body(denied, exchange)).into_bytes()
 }
+
+/// The last event of a stream of typed events that is cut off, one for all who read such streams:
+///
+/// - The official SDKs raise their `APIError` for every event with a member `error`, whatever its type
+///   (openai-python `_streaming.py`, openai-node `core/streaming.ts`).
+/// - Codex looks for `response.failed` and takes every code in it but a few for a reason to try again; `invalid_prompt` is
+///   the one by which it gives up and shows the message (`codex-api/src/sse/responses.rs`).
+pub(super) fn last_typed_event(denied: &Denied, exchange: Option<ExchangeId>) -> Vec<u8> {
+    let Value::Object(mut event) = error_body(denied, exchange) else { return Vec::new() };
+    let id = exchange.map_or_else(|| "enforcer".to_owned(), |id| id.to_string());
+    let response = json!({
+        "id": id,
+        "object": "response",
+        "status": "failed",
+        "output": [],
+        "error": { "code": "invalid_prompt", "message": sentence(denied, exchange) },
+    });
+    event.insert("type".to_owned(), json!("response.failed"));
+    event.insert("response".to_owned(), response);
+    format!("event: response.failed\ndata: {}\n\n", Value::from(event)).into_bytes()
+}

@@ -4,11 +4,15 @@
 
 mod apis;
 mod chat;
+mod completions;
 mod doors;
 mod error;
 mod fields;
+mod files;
 mod headers;
 mod names;
+mod offered;
+mod responses;
 mod shapes;
 mod tables;
 mod tokens;
@@ -23,7 +27,7 @@ pub static FAMILY: Family = Family {
     name: "openai",
     doors: doors::DOORS,
     place,
-    shape: &shapes::CHAT,
+    shape: &shapes::TYPED,
     knows_header: headers::knows_header,
     knows_query: fields::knows_query,
     refusal: error::error_body,

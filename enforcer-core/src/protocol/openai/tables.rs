@@ -2,9 +2,13 @@
 //! Which strings of chat completions are no text: the words that SDKs dispatch on (roles, types), ids, and
 //! payloads.
 
+mod typed;
+
 use crate::protocol::body::Tables;
 
-/// Chat completions and what else has no tables of its own.
+pub(super) use typed::TYPED;
+
+/// Chat completions and completions.
 pub(super) static CHAT: Tables = Tables {
     word_places: &[
         // Requests.
@@ -50,6 +54,7 @@ pub(super) static CHAT: Tables = Tables {
         "audio",
         "chat.completion",
         "chat.completion.chunk",
+        "text_completion",
         "custom",
         "file",
         "image_url",

@@ -14,7 +14,7 @@ use crate::model::limits::TEXT_BYTES_PER_TOKEN_MAX;
 use crate::protocol::body::media_type;
 use crate::protocol::json_tree::Node;
 
-use super::tables::PART_PAYLOADS;
+use super::tables::{self, PART_PAYLOADS};
 
 /// Tokens around each message.
 const MESSAGE_TOKENS: usize = 3;
@@ -43,6 +43,62 @@ pub(super) fn count(model: &str, body: &Node<'_>) -> i64 {
     let bytes = text_bytes(body).saturating_sub(payload_bytes(body));
     let floor = (bytes as u64).div_ceil(TEXT_BYTES_PER_TOKEN_MAX);
     i64::try_from(floor.max(tokens as u64)).unwrap_or(i64::MAX)
+}
+
+/// Tokens of a request of the Responses API that was found to be valid: each item of the input is counted like a
+/// message, and the words and names of the API in it are not counted. Everything else is.
+pub(super) fn count_items(model: &str, body: &Node<'_>) -> i64 {
+    let tokenizer = tokenizer(model);
+    let items = body.at("input").and_then(Node::items).map_or(1, <[_]>::len);
+    let member = |name: &str, node: &Node<'_>| match (name, node) {
+        ("model", _) => 0,
+        // Settings.
+        (_, Node::Number(_) | Node::Bool(_) | Node::Null) => tokenizer.count(name),
+        _ => item_tokens(tokenizer, name, node),
+    };
+    let tokens = members(body, member) + items * MESSAGE_TOKENS + ANSWER_TOKENS;
+    let bytes = text_bytes(body).saturating_sub(item_payload_bytes("", body));
+    let floor = (bytes as u64).div_ceil(TEXT_BYTES_PER_TOKEN_MAX);
+    i64::try_from(floor.max(tokens as u64)).unwrap_or(i64::MAX)
+}
+
+/// Members of items whose names are the API's own and part of no text.
+const ITEM_MEMBERS: [&str; 8] =
+    ["arguments", "content", "input", "instructions", "output", "summary", "text", "tools"];
+/// Members of items that hold payloads.
+const ITEM_PAYLOADS: [&str; 5] = ["data", "encrypted_content", "file_data", "image_url", "result"];
+
+fn is_item_payload(name: &str, text: &str) -> bool {
+    ITEM_PAYLOADS.contains(&name) && media_type(text).is_some()
+}
+
+/// Tokens of a member, its name included.
+fn item_tokens(tokenizer: &Tokenizer, name: &str, node: &Node<'_>) -> usize {
+    let is_word = |text: &str| {
+        matches!(name, "type" | "role" | "status") && tables::TYPED.words.contains(&text)
+    };
+    let own = if ITEM_MEMBERS.contains(&name) { 0 } else { tokenizer.count(name) };
+    match node {
+        Node::String(text) if is_word(text) || is_item_payload(name, text) => 0,
+        Node::Array(items) => {
+            let item = |item: &Node<'_>| item_tokens(tokenizer, "content", item);
+            own + items.iter().map(item).sum::<usize>().max(1)
+        }
+        Node::Object(_) => {
+            own + members(node, |name, node| item_tokens(tokenizer, name, node)).max(1)
+        }
+        node => own + text_tokens(tokenizer, node),
+    }
+}
+
+/// Bytes of payloads, however deep.
+fn item_payload_bytes(name: &str, node: &Node<'_>) -> usize {
+    match node {
+        Node::String(text) if is_item_payload(name, text) => text.len(),
+        Node::Array(items) => items.iter().map(|item| item_payload_bytes("", item)).sum(),
+        Node::Object(_) => members(node, item_payload_bytes),
+        Node::Null | Node::Bool(_) | Node::Number(_) | Node::String(_) => 0,
+    }
 }
 
 /// Bytes of everything that is no bracket, sign or space.
