@@ -41,7 +41,7 @@ pub use attempts::{Attempts, network_refused, next_due, record_all, record_due, 
 use before::Before;
 pub use buffers::Buffers;
 pub use denials::{Denials, Series};
-pub use deny::answer as deny_answer;
+pub use deny::{answer as deny_answer, no_websocket, unopened};
 use forward::{Asked, forward};
 use outgoing::Outgoing;
 use record::{NotRecorded, OpenRecord};

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use enforcer_core::model::{Denied, DenyReason, limits};
 use enforcer_core::protocol::path;
 use hyper::body::Incoming;
-use hyper::header::{HOST, UPGRADE};
+use hyper::header::HOST;
 use hyper::http::uri::Authority;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, Version};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Proxy;
 use super::patience::{Bounded, Carried, Patient, Traffic};
 use super::refusals::Refusals;
+use super::upgrade::{self, Upgrade};
 use crate::enforce::{self, AnswerBody, Conn};
 use crate::intake::Origin;
 use crate::runtime::Watched;
@@ -101,6 +102,8 @@ impl Carrier {
         let mut builder = http2::Builder::new(Bounded);
         builder
             .timer(TokioTimer::new())
+            // So that whoever asks for a WebSocket in this way gets an answer, and no broken stream.
+            .enable_connect_protocol()
             .max_concurrent_streams(limits::H2_STREAMS_MAX)
             .max_send_buf_size(limits::H2_SEND_BUFFER_BYTES)
             .max_header_list_size(u32::try_from(limits::HEAD_BYTES_MAX).unwrap_or(u32::MAX))
@@ -193,24 +196,28 @@ impl Carrier {
     }
 
     async fn exchange(&self, conn: &Conn, request: Request<Incoming>) -> Response<AnswerBody> {
+        let refuse = |denied, detail: &str| {
+            enforce::refuse(&self.proxy.enforcer, conn, Some(detail.to_owned()), denied)
+        };
+        match upgrade::asked(&request) {
+            Some(Upgrade::WebSocket) => {
+                let answer = refuse(enforce::no_websocket(), "a WebSocket");
+                return enforce::unopened(answer, request.version());
+            }
+            Some(Upgrade::Other(detail)) => {
+                return refuse(Denied::because(DenyReason::UpgradeUnsupported), detail);
+            }
+            None => {}
+        }
         match check(&request, &conn.target) {
             Ok(()) => enforce::exchange(&self.proxy.enforcer, conn, request).await,
-            Err((reason, detail)) => {
-                let denied = Denied::because(reason);
-                enforce::refuse(&self.proxy.enforcer, conn, Some(detail.to_owned()), denied)
-            }
+            Err((reason, detail)) => refuse(Denied::because(reason), detail),
         }
     }
 }
 
 /// Authority = server name = endpoint, or the request is refused.
 fn check<B>(request: &Request<B>, target: &Target) -> Result<(), (DenyReason, &'static str)> {
-    if request.method() == Method::CONNECT {
-        return Err((DenyReason::UpgradeUnsupported, "CONNECT inside a connection"));
-    }
-    if request.headers().contains_key(UPGRADE) {
-        return Err((DenyReason::UpgradeUnsupported, "an `Upgrade` header"));
-    }
     if let Some(why) = path::ambiguity(request.uri().path()) {
         return Err((DenyReason::ProtocolError, why));
     }

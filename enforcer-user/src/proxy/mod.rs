@@ -7,6 +7,7 @@ mod http;
 mod passthrough;
 mod patience;
 mod refusals;
+mod upgrade;
 
 use std::sync::Arc;
 

@@ -11,3 +11,4 @@ mod passthrough;
 mod patience;
 mod shared;
 mod upstream;
+mod websocket;
