@@ -18,9 +18,12 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers of a request.
 pub const HEADERS_MAX: usize = 128;
-/// Bytes of a request body that a codec looks at; a larger one is `opaque`.
-pub const REQUEST_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Bytes of bodies that are held whole at once, over all exchanges; beyond it exchanges are refused.
+/// Bytes of a request body that a codec reads, before and after its content codings are undone; a larger one is
+/// `opaque`. Agents send screenshots in base64 with every turn of a long history.
+pub const REQUEST_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of bodies that are held whole at once, requests and answers of all exchanges together; beyond it exchanges
+/// are refused. It bounds the memory for bodies, whatever the size of one: sixteen of the largest fill it. What is
+/// computed from a body is a small multiple of the body and freed when it is computed.
 pub const BUFFERED_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Bytes of a body that is decoded where it arrived; a larger one goes to a thread of its own.
 pub const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -30,8 +33,9 @@ pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub const REQUEST_DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Time for the rest of a refused request.
 pub const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a plain answer that has to be masked whole; a larger one is refused.
-pub const RESPONSE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a plain answer that has to be masked whole; a larger one is refused. As many as of a request: what a model
+/// answers with, such as an image, comes back in the history of the next turn.
+pub const RESPONSE_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of one Server-Sent Event; a larger one ends the stream with an error event.
 pub const SSE_EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// Choices of one answer, and so the largest `n` (OpenAI API reference, chat completions).
@@ -286,6 +290,8 @@ pub const APPROVALS_MAX: usize = 256;
 pub const APPROVALS_OF_AGENT_MAX: usize = 64;
 /// Characters of the name of a header that a refusal repeats.
 pub const HEADER_NAME_SHOWN_CHARS: usize = 64;
+/// Characters of a content coding, a content type or the name of a query that a refusal repeats.
+pub const DECLARED_SHOWN_CHARS: usize = 64;
 /// Bytes of a body that is shown to whoever approves it; one that is longer cannot be approved.
 pub const APPROVAL_SHOWN_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of all questions that stand, with the bodies that they show.
