@@ -9,8 +9,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use serde::de::IgnoredAny;
+
 use crate::mask::{DetectorSet, Masker, unescaped};
-use crate::model::{AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, limits};
+use crate::model::{
+    AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, WhyOpaque, declared,
+    limits,
+};
 use crate::policy::{Endpoint, Policy, Protocol};
 use crate::protocol::codec::{self, Route, Understood};
 
@@ -51,12 +56,12 @@ pub struct Scope<'s> {
 }
 
 /// What has to be known of a body before the request can be judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Only whether there is one, and how long it is; the head says the rest, by this codec if there is one.
     Nothing(Option<Route>),
     /// A codec should understand it and, by what the head says of it, cannot.
-    Undecodable(Route, OpaqueCause),
+    Undecodable(Route, WhyOpaque),
     /// All of it, for this codec.
     Whole(Route),
 }
@@ -67,7 +72,7 @@ pub enum Body {
     /// A codec should understand it and cannot.
     Opaque {
         /// Why not.
-        cause: OpaqueCause,
+        why: WhyOpaque,
         /// Its bytes; the largest number if nobody knows.
         size: i64,
     },
@@ -92,17 +97,17 @@ pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
         Some(route) if !route.reads_body() => return Need::Nothing(Some(route)),
         Some(route) => route,
     };
+    if let Some(why) = head.undecodable(route) {
+        return Need::Undecodable(route, why);
+    }
     let has_no_type = head.values("content-type").next().is_none();
-    if head.is_encoded() {
-        Need::Undecodable(route, OpaqueCause::Encoding)
-    } else if !route.knows_query(head.query.unwrap_or_default()) {
-        Need::Undecodable(route, OpaqueCause::Query)
-    } else if head.is_json() {
+    if head.is_json() {
         Need::Whole(route)
     } else if has_no_type && route.is_body_optional() {
         Need::Whole(route.without_body())
     } else {
-        Need::Undecodable(route, OpaqueCause::Encoding)
+        let why = WhyOpaque::because(OpaqueCause::Encoding, head.wrong_type());
+        Need::Undecodable(route, why)
     }
 }
 
@@ -110,15 +115,28 @@ pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
 /// [`limits::REQUEST_BODY_BYTES_MAX`].
 ///
 /// # Errors
-/// The cause by which the request becomes `opaque`.
+/// Why the request becomes `opaque`.
 pub fn decode(
     scope: &Scope<'_>,
     route: Route,
     path: &str,
     query: &str,
     body: &[u8],
-) -> Result<Understood, OpaqueCause> {
-    route.decode(path, query, body, scope.detectors(route.action()).0)
+) -> Result<Understood, WhyOpaque> {
+    let understood = route.decode(path, query, body, scope.detectors(route.action()).0);
+    understood.map_err(|cause| match cause {
+        OpaqueCause::NotJson => not_json(body),
+        cause => cause.into(),
+    })
+}
+
+/// Where the body stops being JSON. The parser names places and kinds of tokens, and repeats nothing of the body.
+fn not_json(body: &[u8]) -> WhyOpaque {
+    let cause = OpaqueCause::NotJson;
+    match serde_json::from_slice::<IgnoredAny>(body) {
+        Ok(IgnoredAny) => cause.into(),
+        Err(error) => WhyOpaque::because(cause, format!("the body is not JSON ({error})")),
+    }
 }
 
 /// Puts together what the policy may know.
@@ -126,9 +144,9 @@ pub fn decode(
 pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
     let (operation, mut detected) = match body {
         Body::Understood(Understood { operation, detected }) => (operation, detected),
-        Body::Opaque { cause, size } => {
+        Body::Opaque { why: WhyOpaque { cause, detail }, size } => {
             let (method, path) = (head.method.to_owned(), head.path.to_owned());
-            (Operation::Opaque(Opaque { method, path, size, cause }), BTreeSet::new())
+            (Operation::Opaque(Opaque { method, path, size, cause, detail }), BTreeSet::new())
         }
         Body::Unread { route, has_body, size } => {
             let query = head.query.unwrap_or_default();
@@ -156,17 +174,17 @@ pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
 #[must_use]
 pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
-    let opaque = |cause| Body::Opaque { cause, size };
+    let opaque = |why| Body::Opaque { why, size };
     let known = match need(scope.endpoint.protocol, head) {
         Need::Nothing(route) => Body::Unread { route, has_body: !body.is_empty(), size },
-        Need::Undecodable(_, cause) => opaque(cause),
+        Need::Undecodable(_, why) => opaque(why),
         Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
-            opaque(OpaqueCause::TooLarge)
+            opaque(OpaqueCause::TooLarge.into())
         }
         Need::Whole(route) => {
             match decode(scope, route, head.path, head.query.unwrap_or_default(), body) {
                 Ok(understood) => Body::Understood(understood),
-                Err(cause) => opaque(cause),
+                Err(why) => opaque(why),
             }
         }
     };
@@ -255,6 +273,39 @@ impl Head<'_> {
 
     fn is_encoded(&self) -> bool {
         self.values("content-encoding").any(|value| !value.eq_ignore_ascii_case(b"identity"))
+    }
+
+    /// Why the body will not be understood, as far as the head shows it.
+    fn undecodable(&self, route: Route) -> Option<WhyOpaque> {
+        if self.is_encoded() {
+            return Some(OpaqueCause::Encoding.into());
+        }
+        let query = self.query.unwrap_or_default();
+        if route.knows_query(query) {
+            return None;
+        }
+        let unknown = query.split('&').find(|field| !route.knows_query(field));
+        let name = unknown.map(|field| field.split('=').next().unwrap_or_default());
+        Some(match name {
+            Some(name) => {
+                let name = declared(name);
+                let detail = format!("the query has {name}, which the API does not have there");
+                WhyOpaque::because(OpaqueCause::Query, detail)
+            }
+            None => OpaqueCause::Query.into(),
+        })
+    }
+
+    /// What the body is declared as, where that is not JSON in UTF-8.
+    fn wrong_type(&self) -> String {
+        match self.values("content-type").collect::<Vec<_>>().as_slice() {
+            [] => "the body has no content type".to_owned(),
+            [one] => {
+                let shown = declared(&String::from_utf8_lossy(one));
+                format!("the body is declared as {shown}, not as JSON in UTF-8")
+            }
+            _ => "the body has more than one content type".to_owned(),
+        }
     }
 
     /// SECURITY: a provider that follows the declared type or character set would read another text than

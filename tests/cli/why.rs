@@ -145,7 +145,7 @@ fn causes() -> Vec<(DenyReason, Cause, &'static str, &'static str)> {
         until: NOW,
     };
     let undecodable = DenyReason::RequestUndecodable;
-    let body = |opaque| Cause::Body { opaque };
+    let body = |opaque| Cause::Body { opaque, detail: None };
     vec![
         (
             DenyReason::BudgetSpent,

@@ -25,3 +25,4 @@ mod recording;
 mod reload;
 mod rig;
 mod sent;
+mod words;

@@ -304,7 +304,7 @@ pub struct Denied {
     /// The rules that denied; empty when no rule permits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleId>,
-    /// The operator's own words for the caller.
+    /// More words for the caller: the operator's own, and what exactly is wrong with the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

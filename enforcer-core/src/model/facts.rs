@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::chat::Chat;
-use super::limits::{BYTES_PER_TOKEN, REQUEST_BODY_BYTES_MAX};
+use super::limits::BYTES_PER_TOKEN;
 use super::rewrite::Rewrite;
 use super::{
     AgentName, Batch, Call, CountTokens, DetectorName, Embed, EndpointName, FileRead, FineTune,
@@ -148,9 +148,10 @@ impl Operation {
             Self::Moderate(Moderate { model, input_count }) => {
                 Self::Moderate(Moderate { model: by.text(&model), input_count })
             }
-            Self::Opaque(Opaque { method, path, size, cause }) => {
+            Self::Opaque(Opaque { method, path, size, cause, detail }) => {
                 let (method, path) = (by.text(&method), by.text(&path));
-                Self::Opaque(Opaque { method, path, size: by.number(size), cause })
+                let (size, detail) = (by.number(size), detail.map(|detail| by.text(&detail)));
+                Self::Opaque(Opaque { method, path, size, cause, detail })
             }
             Self::Realtime(call) => Self::Realtime(call.rewritten(by)),
             Self::Search(call) => Self::Search(call.rewritten(by)),
@@ -332,6 +333,9 @@ pub struct Opaque {
     pub size: i64,
     /// Why the body was not understood.
     pub cause: OpaqueCause,
+    /// What exactly is wrong, in words; for people, not for rules. Missing where the cause says it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// Why a body was not understood.
@@ -363,46 +367,6 @@ impl OpaqueCause {
             Self::Query => "query",
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
-        }
-    }
-
-    /// Why the rules could not judge the content, for the operator.
-    #[must_use]
-    pub fn unjudged(self) -> String {
-        let what = match self {
-            Self::Encoding => "the body is encoded, or not declared as JSON in UTF-8",
-            Self::Fields => "a field of the body is not as the API describes it",
-            Self::NotJson => "the body is not JSON",
-            Self::Query => "the query has something that the API does not have there",
-            Self::TooLarge => {
-                let most = REQUEST_BODY_BYTES_MAX / 1024 / 1024;
-                return format!(
-                    "the body is larger than {most} MiB, so its content was not judged"
-                );
-            }
-            Self::Truncated => "the body ended too early",
-        };
-        format!("{what}, so its content was not judged")
-    }
-
-    /// What a request with the action `opaque` is and why it became one, for whoever reads an explanation.
-    #[must_use]
-    pub const fn sentence(self) -> &'static str {
-        match self {
-            Self::Encoding => {
-                "`opaque`: not understood, since its body is compressed or not declared as JSON in UTF-8"
-            }
-            Self::Fields => {
-                "`opaque`: not understood, since a field of its body is not as the API describes it"
-            }
-            Self::NotJson => "`opaque`: not understood, since its body is not JSON",
-            Self::Query => {
-                "`opaque`: not understood, since its query has something that the API does not have there"
-            }
-            Self::TooLarge => {
-                "`opaque`: not understood, since its body is larger than what is looked at"
-            }
-            Self::Truncated => "`opaque`: not understood, since its body ended too early",
         }
     }
 }

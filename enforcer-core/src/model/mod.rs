@@ -13,6 +13,7 @@ mod fault;
 mod ids;
 mod launch;
 pub mod limits;
+mod opaque;
 mod rewrite;
 mod step;
 
@@ -31,5 +32,6 @@ pub use ids::{
     MaskName, NotAnId, PolicyVersion, RuleId, SessionId, UnixMillis,
 };
 pub use launch::{Lack, Launch, LaunchMode};
+pub use opaque::{WhyOpaque, declared};
 pub(crate) use rewrite::Rewrite;
 pub use step::Step;

@@ -33,6 +33,9 @@ pub enum Cause {
         /// Why not; missing where no codec of the endpoint reads such a body.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         opaque: Option<OpaqueCause>,
+        /// What exactly is wrong with it; missing where `opaque` says it all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<Recorded>,
     },
     /// A budget has no room.
     Budget(Box<Shortage>),
@@ -152,10 +155,12 @@ impl Cause {
                 let word = if needs.len() == 1 { "approval" } else { "approvals" };
                 format!("question {question} needs {word} {}", needs.join(", "))
             }
-            Self::Body { opaque } => match opaque {
+            Self::Body { opaque, detail } => match opaque {
                 None => "nothing reads this kind of body at this endpoint, so it cannot be masked"
                     .to_owned(),
-                Some(cause) => body_sentence(*cause).to_owned(),
+                Some(cause) => {
+                    detail.as_deref().map_or_else(|| cause.words().to_owned(), str::to_owned)
+                }
             },
             Self::Budget(shortage) => shortage.sentence(),
             Self::Credential { name, why } => format!("credential `{name}`: {why}"),
@@ -188,10 +193,10 @@ impl Cause {
                     .to_owned()
             }
             Self::Approval { .. } | Self::Budget(_) => return None,
-            Self::Body { opaque } => match opaque {
+            Self::Body { opaque, .. } => match opaque {
                 None => "permit such requests without a mask, or keep the agent from sending them"
                     .to_owned(),
-                Some(cause) => body_advice(*cause).to_owned(),
+                Some(cause) => cause.advice().to_owned(),
             },
             Self::Credential { name, .. } => {
                 format!("mend `[credentials.{name}]` in policy.toml, or what it names")
@@ -212,30 +217,6 @@ impl Cause {
                 }
             },
         })
-    }
-}
-
-const fn body_sentence(cause: OpaqueCause) -> &'static str {
-    match cause {
-        OpaqueCause::Encoding => {
-            "the body has a content encoding, or a type that is not JSON in UTF-8"
-        }
-        OpaqueCause::Fields => "the body is JSON whose fields are not those of the API",
-        OpaqueCause::NotJson => "the body is not JSON",
-        OpaqueCause::Query => "the query names something that the API does not have there",
-        OpaqueCause::TooLarge => "the body is larger than one that is read",
-        OpaqueCause::Truncated => "the body ended before its declared length, or took too long",
-    }
-}
-
-const fn body_advice(cause: OpaqueCause) -> &'static str {
-    match cause {
-        OpaqueCause::Encoding => "send plain JSON, as `application/json` without compression",
-        OpaqueCause::Fields => "send the fields that the API documents, with their types",
-        OpaqueCause::NotJson => "send valid JSON",
-        OpaqueCause::Query => "leave the query out",
-        OpaqueCause::TooLarge => "send less in one request",
-        OpaqueCause::Truncated => "send all of the body, without a pause",
     }
 }
 

@@ -297,6 +297,7 @@ mod tests {
                 path: text(),
                 size: number,
                 cause: OpaqueCause::NotJson,
+                detail: Some(text()),
             }),
             Operation::Speech(Speech { model: text(), input_tokens: 1 }),
             Operation::TraceExport(TraceExport { item_count: 1 }),

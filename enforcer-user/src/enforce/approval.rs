@@ -95,7 +95,9 @@ async fn shown_body(content: &mut Content, everything: Masker) -> Result<String,
     }
     if !content.is_whole().await {
         return Err(match &content.body {
-            Body::Opaque { cause: OpaqueCause::TooLarge, .. } => ShownFault::TooLarge.into(),
+            Body::Opaque { why, .. } if why.cause == OpaqueCause::TooLarge => {
+                ShownFault::TooLarge.into()
+            }
             Body::Opaque { .. } | Body::Stream(_) | Body::Whole(_) => {
                 Refusal::of(DenyReason::Limit, Cause::Limit { limit: Limited::RequestIdle })
             }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::{Bytes, BytesMut};
 use enforcer_core::facts::{Need, need};
-use enforcer_core::model::{OpaqueCause, limits};
+use enforcer_core::model::{OpaqueCause, WhyOpaque, limits};
 use enforcer_core::policy::Protocol;
 use enforcer_core::protocol::codec::Route;
 use http_body_util::BodyExt;
@@ -40,7 +40,7 @@ pub(super) enum Body {
     /// There is no memory left for it.
     NoRoom,
     /// A codec should understand it and cannot; what was read comes first.
-    Opaque { cause: OpaqueCause, seen: Bytes, rest: Option<Incoming> },
+    Opaque { why: WhyOpaque, seen: Bytes, rest: Option<Incoming> },
     /// Nothing asks for its content.
     Stream(Incoming),
     /// All of it.
@@ -87,9 +87,9 @@ impl Content {
     pub(super) async fn is_whole(&mut self) -> bool {
         match std::mem::replace(&mut self.body, Body::NoRoom) {
             Body::Stream(rest) => self.body = collect(rest, &mut self.room).await,
-            Body::Opaque { cause, seen, rest: Some(rest) } if seen.is_empty() => {
+            Body::Opaque { why, seen, rest: Some(rest) } if seen.is_empty() => {
                 self.body = match collect(rest, &mut self.room).await {
-                    Body::Whole(seen) => Body::Opaque { cause, seen, rest: None },
+                    Body::Whole(seen) => Body::Opaque { why, seen, rest: None },
                     body => body,
                 };
             }
@@ -97,16 +97,16 @@ impl Content {
         }
         match &self.body {
             // SECURITY: its end never came, and what goes out would look as if it had.
-            Body::Opaque { cause: OpaqueCause::Truncated, .. } => false,
+            Body::Opaque { why, .. } if why.cause == OpaqueCause::Truncated => false,
             Body::Whole(_) | Body::Opaque { rest: None, .. } => true,
             Body::NoRoom | Body::Opaque { rest: Some(_), .. } | Body::Stream(_) => false,
         }
     }
 
     /// The codec did not understand what it was given; nothing of it is half known.
-    pub(super) fn become_opaque(&mut self, cause: OpaqueCause) {
+    pub(super) fn become_opaque(&mut self, why: WhyOpaque) {
         if let Body::Whole(bytes) = &self.body {
-            self.body = Body::Opaque { cause, seen: bytes.clone(), rest: None };
+            self.body = Body::Opaque { why, seen: bytes.clone(), rest: None };
         }
     }
 }
@@ -121,8 +121,8 @@ pub(super) async fn read(
     let (head, body) = request.into_parts();
     let (route, body) = match need(protocol, &head::of(&head)) {
         Need::Nothing(route) => (route, Body::Stream(body)),
-        Need::Undecodable(route, cause) => {
-            (Some(route), Body::Opaque { cause, seen: Bytes::new(), rest: Some(body) })
+        Need::Undecodable(route, why) => {
+            (Some(route), Body::Opaque { why, seen: Bytes::new(), rest: Some(body) })
         }
         Need::Whole(route) => (Some(route), collect(body, &mut room).await),
     };
@@ -132,7 +132,11 @@ pub(super) async fn read(
 async fn collect(mut body: Incoming, room: &mut Room) -> Body {
     let mut seen = BytesMut::new();
     let deadline = tokio::time::Instant::now() + limits::REQUEST_BODY_TIMEOUT;
-    let opaque = |cause, seen: BytesMut, rest| Body::Opaque { cause, seen: seen.freeze(), rest };
+    let opaque = |cause: OpaqueCause, seen: BytesMut, rest| Body::Opaque {
+        why: cause.into(),
+        seen: seen.freeze(),
+        rest,
+    };
     if body.size_hint().lower() > limits::REQUEST_BODY_BYTES_MAX as u64 {
         return opaque(OpaqueCause::TooLarge, seen, Some(body));
     }

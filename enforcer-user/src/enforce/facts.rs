@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use enforcer_core::facts::{self, Scope, assemble};
-use enforcer_core::model::{Facts, OpaqueCause, limits};
+use enforcer_core::model::{Facts, OpaqueCause, WhyOpaque, limits};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::protocol::codec::{Route, Understood};
 use hyper::Uri;
@@ -32,8 +32,8 @@ pub(super) async fn decode(
     };
     let body = match decoded {
         Some(Ok(understood)) => facts::Body::Understood(understood),
-        Some(Err(cause)) => {
-            content.become_opaque(cause);
+        Some(Err(why)) => {
+            content.become_opaque(why);
             bare(content)
         }
         None => bare(content),
@@ -47,7 +47,7 @@ async fn understand(
     uri: &Uri,
     bytes: &Bytes,
     policy: &Arc<Policy>,
-) -> Result<Understood, OpaqueCause> {
+) -> Result<Understood, WhyOpaque> {
     if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
         return facts::decode(&scope, route, uri.path(), uri.query().unwrap_or_default(), bytes);
     }
@@ -58,7 +58,7 @@ async fn understand(
         facts::decode(&scope, route, uri.path(), uri.query().unwrap_or_default(), &bytes)
     };
     // A body on which the codec breaks is one that it does not understand.
-    runtime::heavy(decode).await.unwrap_or(Err(OpaqueCause::Fields))
+    runtime::heavy(decode).await.unwrap_or_else(|_panicked| Err(OpaqueCause::Fields.into()))
 }
 
 /// SECURITY: what a rule bounds is what would be sent, not what was looked at: the declared length, or no
@@ -75,9 +75,9 @@ fn bare(content: &Content) -> facts::Body {
     match &content.body {
         Body::Stream(stream) => unread(!stream.is_end_stream(), size(&Bytes::new(), Some(stream))),
         Body::Whole(bytes) => unread(!bytes.is_empty(), size(bytes, None)),
-        Body::NoRoom => facts::Body::Opaque { cause: OpaqueCause::TooLarge, size: i64::MAX },
-        Body::Opaque { cause, seen, rest } => {
-            facts::Body::Opaque { cause: *cause, size: size(seen, rest.as_ref()) }
+        Body::NoRoom => facts::Body::Opaque { why: OpaqueCause::TooLarge.into(), size: i64::MAX },
+        Body::Opaque { why, seen, rest } => {
+            facts::Body::Opaque { why: why.clone(), size: size(seen, rest.as_ref()) }
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn forward(
             None => error.to_string(),
         });
         match record.request_fault() {
-            Some(fault) => stopped(fault),
+            Some(fault) => stopped(fault, asked.policy),
             None => unanswered(error.reason()),
         }
     })?;
@@ -71,11 +71,12 @@ pub(super) async fn forward(
 }
 
 /// The agent's own body did not come to its end.
-fn stopped(fault: DenyReason) -> Refusal {
+fn stopped(fault: DenyReason, policy: &Policy) -> Refusal {
     match fault {
         DenyReason::Limit => Refusal::of(fault, Cause::Limit { limit: Limited::RequestIdle }),
         DenyReason::ProtocolError => {
-            Refusal::of(fault, Cause::Body { opaque: Some(OpaqueCause::Truncated) })
+            let why = OpaqueCause::Truncated.into();
+            Refusal::of_body(fault, why, policy)
         }
         fault => fault.into(),
     }

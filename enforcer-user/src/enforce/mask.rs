@@ -13,6 +13,9 @@ use super::refusal::Refusal;
 use super::{buffers, head};
 use crate::runtime;
 
+/// Why a body cannot be masked that no codec reads, for the agent.
+const NOT_READ: &str = "this kind of request has no body that can be masked at this endpoint";
+
 /// Masks the request in place.
 pub(super) async fn request(
     content: &mut Content,
@@ -20,10 +23,12 @@ pub(super) async fn request(
     obligations: &Obligations,
 ) -> Result<(), Refusal> {
     let masker = policy.masker(&obligations.mask_request);
-    if let Body::Opaque { cause: OpaqueCause::Truncated, .. } = &content.body {
+    let unmaskable = |why| Refusal::of_body(DenyReason::RequestUndecodable, why, policy);
+    if let Body::Opaque { why, .. } = &content.body
+        && why.cause == OpaqueCause::Truncated
+    {
         // Its end never came: there is nothing whole to send.
-        let opaque = Some(OpaqueCause::Truncated);
-        return Err(Refusal::of(DenyReason::ProtocolError, Cause::Body { opaque }));
+        return Err(Refusal::of_body(DenyReason::ProtocolError, why.clone(), policy));
     }
     if masker.is_empty() && obligations.mask_request.is_empty() {
         return Ok(());
@@ -31,11 +36,13 @@ pub(super) async fn request(
     if let Some(place) = head::of(&content.head).touched(&masker) {
         return Err(in_head(place, policy));
     }
-    let unmaskable = |opaque| Refusal::of(DenyReason::RequestUndecodable, Cause::Body { opaque });
     match &content.body {
         Body::NoRoom => Err(buffers::no_memory()),
-        Body::Opaque { cause, .. } => Err(unmaskable(Some(*cause))),
-        Body::Stream(_) => Err(unmaskable(None)),
+        Body::Opaque { why, .. } => Err(unmaskable(why.clone())),
+        Body::Stream(_) => {
+            let cause = Cause::Body { opaque: None, detail: None };
+            Err(Refusal::of(DenyReason::RequestUndecodable, cause).message(NOT_READ))
+        }
         Body::Whole(bytes) => {
             let masked = if bytes.len() <= limits::INLINE_BODY_BYTES_MAX {
                 Ok(codec::mask_request(content.route, bytes, &masker))
@@ -43,7 +50,7 @@ pub(super) async fn request(
                 let (route, bytes) = (content.route, bytes.clone());
                 runtime::heavy(move || codec::mask_request(route, &bytes, &masker)).await
             };
-            let Ok(Ok(masked)) = masked else { return Err(unmaskable(Some(OpaqueCause::Fields))) };
+            let Ok(Ok(masked)) = masked else { return Err(unmaskable(OpaqueCause::Fields.into())) };
             content.masked = masked.count;
             content.body = Body::Whole(Bytes::from(masked.bytes));
             Ok(())

@@ -139,7 +139,7 @@ async fn judged(
     let before = match (decision.is_refusal(), &content.body) {
         (_, content::Body::NoRoom) => Err(buffers::denied(cx)),
         (false, _) => before::before(cx, conn, policy, &owed, &facts, &mut content).await,
-        (true, _) => Err(Refusal::from(decision.denied())),
+        (true, _) => Err(Refusal::by_rules(&decision, &facts.operation, policy)),
     };
     let denied = before.as_ref().err().cloned();
     let choices = facts.operation.answer_count();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A refusal on its way to the agent and into the record: each gets its part of it.
 
-use enforcer_core::model::{Denied, DenyReason};
-use enforcer_core::record::{AnswerFault, Cause};
+use enforcer_core::model::{Decision, Denied, DenyReason, Operation, WhyOpaque};
+use enforcer_core::policy::Policy;
+use enforcer_core::record::{AnswerFault, Cause, Recorded};
 
 /// A refusal for its two audiences.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,28 @@ impl Refusal {
     pub(super) fn of_answer(fault: AnswerFault) -> Self {
         let refusal = Self::of(DenyReason::ResponseUndecodable, Cause::Answer { fault });
         refusal.message(fault.sentence())
+    }
+
+    /// A refusal of a body that cannot be read. The agent learns what is wrong with its own body, and the record.
+    pub(super) fn of_body(reason: DenyReason, why: WhyOpaque, policy: &Policy) -> Self {
+        let everything = policy.masker_of_everything();
+        let message = Recorded::of(&why.explained(), &everything);
+        let detail = why.detail.map(|detail| Recorded::of(&detail, &everything));
+        let refusal = Self::of(reason, Cause::Body { opaque: Some(why.cause), detail });
+        refusal.message(message.as_str())
+    }
+
+    /// The refusal by the rules. Where they could not judge the body, the agent learns why, before the operator's own
+    /// words.
+    pub(super) fn by_rules(decision: &Decision, asked: &Operation, policy: &Policy) -> Self {
+        let denied = decision.denied();
+        let Operation::Opaque(opaque) = asked else { return denied.into() };
+        let why = Recorded::of(&opaque.explained(), &policy.masker_of_everything());
+        let message = match &denied.message {
+            Some(own) => format!("{why}. {own}"),
+            None => why.to_string(),
+        };
+        Self::from(denied).message(message)
     }
 
     /// The same with words for the agent.

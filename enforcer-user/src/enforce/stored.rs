@@ -29,7 +29,7 @@ pub(super) async fn request(
         Body::Whole(bytes) if bytes.is_empty() => return Ok((None, None)),
         Body::Whole(bytes) => bytes,
         Body::Stream(stream) if stream.is_end_stream() => return Ok((None, None)),
-        Body::Opaque { cause, .. } if is_denied && is_small && is_unreadable(*cause) => {
+        Body::Opaque { why, .. } if is_denied && is_small && is_unreadable(why.cause) => {
             return Ok((None, Some(Unstored::Unreadable)));
         }
         Body::NoRoom | Body::Opaque { .. } | Body::Stream(_) => {

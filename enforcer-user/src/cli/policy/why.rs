@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `enforcer policy why`: what a bundle decides for a described request, rule by rule.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
@@ -325,7 +326,7 @@ fn print(explanation: &Explanation, all: bool, out: &mut dyn Write) -> io::Resul
     }
     writeln!(out, "  facts: {}", visible(&facts_line(facts)))?;
     if let Some(about) = about_action(&facts.operation) {
-        writeln!(out, "  {about}")?;
+        writeln!(out, "  {}", visible(&about))?;
     }
     writeln!(out, "  policy {}", decision.policy)?;
     print_rules(explanation, all, out)
@@ -361,12 +362,14 @@ fn print_rules(explanation: &Explanation, all: bool, out: &mut dyn Write) -> io:
 }
 
 /// What an action means that no request says of itself.
-const fn about_action(operation: &Operation) -> Option<&'static str> {
+fn about_action(operation: &Operation) -> Option<Cow<'static, str>> {
     match operation {
-        Operation::Opaque(opaque) => Some(opaque.cause.sentence()),
-        Operation::Http(_) => Some("`http`: method and path are known, the body is not looked at"),
+        Operation::Opaque(opaque) => Some(opaque.sentence().into()),
+        Operation::Http(_) => {
+            Some("`http`: method and path are known, the body is not looked at".into())
+        }
         Operation::Connect(_) => {
-            Some("`connect`: the connection is passed through, and only its name is known")
+            Some("`connect`: the connection is passed through, and only its name is known".into())
         }
         Operation::Administer(_)
         | Operation::AgentRun(_)

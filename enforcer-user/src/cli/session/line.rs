@@ -182,7 +182,10 @@ fn opened_line(opened: &ExchangeOpened, paint: Paint) -> String {
         Some(denied) if denied.reason == DenyReason::Policy => {
             let word = paint.bad("DENIED");
             let unjudged = match &opened.facts.operation {
-                Operation::Opaque(opaque) => format!(" ({})", opaque.cause.unjudged()),
+                // A refusal says it by itself, unless the record is from a version in which none did.
+                Operation::Opaque(opaque) if denied.message == decision.message => {
+                    format!(" ({})", visible(&opaque.unjudged()))
+                }
                 _ => String::new(),
             };
             format!("{word} {}{unjudged}{}", because(decision), message(denied))

@@ -156,8 +156,11 @@ impl Story {
         }
         let general = refused.denied.reason.advice();
         Some(match (refused.denied.reason, &self.opened.facts.operation) {
-            (DenyReason::Policy, Operation::Opaque(opaque)) => {
-                format!("{}; {general}", opaque.cause.unjudged())
+            // A refusal says it by itself, unless the record is from a version in which none did.
+            (DenyReason::Policy, Operation::Opaque(opaque))
+                if refused.denied.message == self.opened.decision.message =>
+            {
+                format!("{}; {general}", opaque.unjudged())
             }
             (DenyReason::UpstreamCertificate, _) if self.is_other_name() => {
                 format!("{general}, at `[upstream.resolve]`, and at the host in policy.toml")
