@@ -6,18 +6,18 @@
 //! together. [`of_request`] takes all three for a request that is there already. Nothing here waits, and
 //! nothing is half known: what the codec does not understand is `opaque`.
 
+mod why;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::de::IgnoredAny;
-
 use crate::mask::{DetectorSet, Masker, unescaped};
 use crate::model::{
-    AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, WhyOpaque, declared,
-    limits,
+    AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, WhyOpaque, limits,
 };
 use crate::policy::{Endpoint, Policy, Protocol};
 use crate::protocol::codec::{self, Route, Understood};
+use crate::protocol::content::encoding::{Codings, Fault};
 
 /// Headers whose values are secrets of the agent for this very provider; nothing is looked for in them.
 const CREDENTIALS: [&str; 3] = ["api-key", "authorization", "x-api-key"];
@@ -62,6 +62,8 @@ pub enum Need {
     Nothing(Option<Route>),
     /// A codec should understand it and, by what the head says of it, cannot.
     Undecodable(Route, WhyOpaque),
+    /// All of it without these content codings, for this codec.
+    Encoded(Route, Codings),
     /// All of it, for this codec.
     Whole(Route),
 }
@@ -97,18 +99,19 @@ pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
         Some(route) if !route.reads_body() => return Need::Nothing(Some(route)),
         Some(route) => route,
     };
-    if let Some(why) = head.undecodable(route) {
-        return Need::Undecodable(route, why);
-    }
-    let has_no_type = head.values("content-type").next().is_none();
-    if head.is_json() {
-        Need::Whole(route)
-    } else if has_no_type && route.is_body_optional() {
-        Need::Whole(route.without_body())
+    let codings = match head.codings(route) {
+        Ok(codings) => codings,
+        Err(why) => return Need::Undecodable(route, why),
+    };
+    let kinds: Vec<&[u8]> = head.values("content-type").collect();
+    let route = if head.is_json() {
+        route
+    } else if kinds.is_empty() && route.is_body_optional() {
+        route.without_body()
     } else {
-        let why = WhyOpaque::because(OpaqueCause::Encoding, head.wrong_type());
-        Need::Undecodable(route, why)
-    }
+        return Need::Undecodable(route, why::wrong_type(&kinds));
+    };
+    if codings.is_empty() { Need::Whole(route) } else { Need::Encoded(route, codings) }
 }
 
 /// Understands a whole body. The caller holds back what is larger than
@@ -125,18 +128,9 @@ pub fn decode(
 ) -> Result<Understood, WhyOpaque> {
     let understood = route.decode(path, query, body, scope.detectors(route.action()).0);
     understood.map_err(|cause| match cause {
-        OpaqueCause::NotJson => not_json(body),
+        OpaqueCause::NotJson => why::not_json(body),
         cause => cause.into(),
     })
-}
-
-/// Where the body stops being JSON. The parser names places and kinds of tokens, and repeats nothing of the body.
-fn not_json(body: &[u8]) -> WhyOpaque {
-    let cause = OpaqueCause::NotJson;
-    match serde_json::from_slice::<IgnoredAny>(body) {
-        Ok(IgnoredAny) => cause.into(),
-        Err(error) => WhyOpaque::because(cause, format!("the body is not JSON ({error})")),
-    }
 }
 
 /// Puts together what the policy may know.
@@ -178,17 +172,46 @@ pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
     let known = match need(scope.endpoint.protocol, head) {
         Need::Nothing(route) => Body::Unread { route, has_body: !body.is_empty(), size },
         Need::Undecodable(_, why) => opaque(why),
-        Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
+        Need::Encoded(..) | Need::Whole(_) if body.len() > limits::REQUEST_BODY_BYTES_MAX => {
             opaque(OpaqueCause::TooLarge.into())
         }
-        Need::Whole(route) => {
-            match decode(scope, route, head.path, head.query.unwrap_or_default(), body) {
-                Ok(understood) => Body::Understood(understood),
-                Err(why) => opaque(why),
-            }
-        }
+        Need::Encoded(route, codings) => match plain(&codings, body) {
+            Ok(body) => understood(scope, route, head, &body),
+            Err(why) => opaque(why),
+        },
+        Need::Whole(route) => understood(scope, route, head, body),
     };
     assemble(scope, head, known)
+}
+
+fn understood(scope: &Scope<'_>, route: Route, head: &Head<'_>, body: &[u8]) -> Body {
+    let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
+    match decode(scope, route, head.path, head.query.unwrap_or_default(), body) {
+        Ok(understood) => Body::Understood(understood),
+        Err(why) => Body::Opaque { why, size },
+    }
+}
+
+/// A body without its codings, where nobody counts the memory.
+fn plain<'b>(codings: &Codings, body: &'b [u8]) -> Result<Cow<'b, [u8]>, WhyOpaque> {
+    codings.undo(body, &mut |_bytes| true).map_err(|fault| match fault {
+        Fault::NoRoom => OpaqueCause::TooLarge.into(),
+        Fault::Opaque(why) => why,
+    })
+}
+
+/// The body that a codec reads of a request that is there completely, without its codings; none if no codec can.
+#[must_use]
+pub fn readable<'b>(
+    protocol: Protocol,
+    head: &Head<'_>,
+    body: &'b [u8],
+) -> Option<(Route, Cow<'b, [u8]>)> {
+    match need(protocol, head) {
+        Need::Encoded(route, codings) => Some((route, plain(&codings, body).ok()?)),
+        Need::Whole(route) => Some((route, Cow::Borrowed(body))),
+        Need::Nothing(_) | Need::Undecodable(..) => None,
+    }
 }
 
 /// What any detector of the bundle finds in a request, whether or not a rule asks for it.
@@ -200,9 +223,9 @@ pub fn detected(
     body: &[u8],
 ) -> BTreeSet<DetectorName> {
     let mut found = head.detect(policy.detectors());
-    if let Need::Whole(route) = need(protocol, head)
+    if let Some((route, body)) = readable(protocol, head, body)
         && let Ok(understood) =
-            route.decode(head.path, head.query.unwrap_or_default(), body, policy.detectors())
+            route.decode(head.path, head.query.unwrap_or_default(), &body, policy.detectors())
     {
         found.extend(understood.detected);
     }
@@ -271,41 +294,11 @@ impl Head<'_> {
         self.headers.iter().filter(move |(found, _)| *found == name).map(|(_, value)| *value)
     }
 
-    fn is_encoded(&self) -> bool {
-        self.values("content-encoding").any(|value| !value.eq_ignore_ascii_case(b"identity"))
-    }
-
-    /// Why the body will not be understood, as far as the head shows it.
-    fn undecodable(&self, route: Route) -> Option<WhyOpaque> {
-        if self.is_encoded() {
-            return Some(OpaqueCause::Encoding.into());
-        }
-        let query = self.query.unwrap_or_default();
-        if route.knows_query(query) {
-            return None;
-        }
-        let unknown = query.split('&').find(|field| !route.knows_query(field));
-        let name = unknown.map(|field| field.split('=').next().unwrap_or_default());
-        Some(match name {
-            Some(name) => {
-                let name = declared(name);
-                let detail = format!("the query has {name}, which the API does not have there");
-                WhyOpaque::because(OpaqueCause::Query, detail)
-            }
-            None => OpaqueCause::Query.into(),
-        })
-    }
-
-    /// What the body is declared as, where that is not JSON in UTF-8.
-    fn wrong_type(&self) -> String {
-        match self.values("content-type").collect::<Vec<_>>().as_slice() {
-            [] => "the body has no content type".to_owned(),
-            [one] => {
-                let shown = declared(&String::from_utf8_lossy(one));
-                format!("the body is declared as {shown}, not as JSON in UTF-8")
-            }
-            _ => "the body has more than one content type".to_owned(),
-        }
+    /// The codings of the body, or why it will not be understood, as far as the head shows it.
+    fn codings(&self, route: Route) -> Result<Codings, WhyOpaque> {
+        let codings = Codings::declared(self.values("content-encoding"))?;
+        let unknown = why::unknown_query(route, self.query.unwrap_or_default());
+        unknown.map_or(Ok(codings), Err)
     }
 
     /// SECURITY: a provider that follows the declared type or character set would read another text than

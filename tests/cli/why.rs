@@ -173,6 +173,12 @@ fn causes() -> Vec<(DenyReason, Cause, &'static str, &'static str)> {
         ),
         (undecodable, Cause::RequestLine {}, "the path or the query", "remove the text"),
         (undecodable, body(Some(OpaqueCause::NotJson)), "the body is not JSON", "send valid JSON"),
+        (
+            undecodable,
+            Cause::Body { opaque: Some(OpaqueCause::Encoding), detail: Some("under `xyz`".into()) },
+            "under `xyz`",
+            "plain or with gzip, br, zstd or deflate",
+        ),
         (undecodable, body(None), "nothing reads this kind of body", "without a mask"),
         (
             DenyReason::Limit,

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use enforcer_core::model::limits;
 use http_body_util::BodyExt as _;
 use hyper::Response;
 use hyper::body::Frame;
 
 use crate::client::{H1, H2, request};
-use crate::rig::{HTTP, LIMIT, Rig, outcome};
+use crate::rig::{CHATS, HTTP, LIMIT, Rig, outcome};
 
 const PIECE: usize = 64 * 1024;
 const LARGE: usize = 256 * 1024 * 1024;
@@ -22,7 +23,7 @@ const LARGE: usize = 256 * 1024 * 1024;
 const HELD_MAX: usize = 64 * 1024 * 1024;
 
 /// Set in the process that is measured.
-const ALONE: &str = "ENFORCER_TESTS_ALONE";
+pub(crate) const ALONE: &str = "ENFORCER_TESTS_ALONE";
 
 static ZEROS: [u8; PIECE] = [0; PIECE];
 
@@ -51,14 +52,14 @@ impl hyper::body::Body for Endless {
 }
 
 /// Memory of this process in use.
-fn resident() -> usize {
+pub(crate) fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096
 }
 
 /// Other tests use memory in the same process, so these measure in one of their own.
-fn alone(name: &str) {
+pub(crate) fn alone(name: &str) {
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new(program);
     command.args(["--exact", name, "--include-ignored", "--test-threads=1"]).env(ALONE, "1");
@@ -132,6 +133,39 @@ async fn stopped_reading_alone() {
         let held = resident().saturating_sub(before);
         assert!(held < HELD_MAX, "{held} bytes more than before");
     }
+}
+
+/// A history of screenshots with a mail address at its end, nearly as large as a body may be that is read.
+fn screenshots() -> Vec<u8> {
+    let image = "iVBORw0KGgoAAAANSUhEUgAAB9AAAARk".repeat(64 * 1024);
+    let url = format!("data:image/png;base64,{image}");
+    let shot = serde_json::json!({"type": "image_url", "image_url": {"url": url}});
+    let parts = vec![shot; (limits::REQUEST_BODY_BYTES_MAX - 1024 * 1024) / url.len()];
+    let messages = serde_json::json!([
+        {"role": "user", "content": parts},
+        {"role": "user", "content": "write to maria.lopez@example.com"},
+    ]);
+    serde_json::json!({"model": "gpt-4.1", "messages": messages}).to_string().into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_of_screenshots_of_nearly_32_mebibytes_is_understood_and_masked() {
+    let rig = Rig::start(CHATS).await;
+    let answer = |_: &_, _: &_| crate::provider::full("application/json", r#"{"choices":[]}"#);
+    let seen = rig.provider(H1, answer).await;
+    let content = screenshots();
+    assert!(content.len() > 28 * 1024 * 1024 && content.len() <= limits::REQUEST_BODY_BYTES_MAX);
+    let masked = String::from_utf8(content.clone()).unwrap();
+    let masked = masked.replace("maria.lopez@example.com", "[email]");
+    let zstd = zstd::stream::encode_all(content.as_slice(), 1).unwrap();
+    for (encoding, content) in [("identity", content), ("zstd", zstd)] {
+        let mut request = request("POST", "/v1/chat/completions", content);
+        request.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+        let (head, answer) = rig.client(H1).await.whole(request).await;
+        assert_eq!(head.status, 200, "{answer}");
+        assert!(seen.requests.lock().unwrap().pop().unwrap().1 == masked, "{encoding}");
+    }
+    assert_eq!(rig.opened(2).await[1].facts.operation.action(), "chat");
 }
 
 #[tokio::test(flavor = "multi_thread")]

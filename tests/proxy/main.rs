@@ -16,6 +16,7 @@ mod budgets;
 mod carriers;
 mod chats;
 mod client;
+mod encoded;
 mod hostile;
 mod large;
 mod obligations;

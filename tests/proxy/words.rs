@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a refusal of a body that was not understood says: why, and what to send instead.
 
-use enforcer_core::model::{Operation, limits};
-use enforcer_core::record::Cause;
+use enforcer_core::model::limits;
 use hyper::Request;
 
 use crate::client::{Body, H1, request};
@@ -71,22 +70,4 @@ async fn the_operators_own_words_come_after_what_is_wrong() {
     let (rig, _provider) = Rig::with_stand_in(&rules).await;
     let (_, answer) = rig.client(H1).await.whole(request("POST", CHAT, "[")).await;
     assert!(answer.contains("; send valid JSON. Ask the platform team."), "{answer}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_cannot_be_masked_is_refused_with_what_is_wrong() {
-    let rules = "@id(\"opaque\") @mask(\"pii\") permit (principal, action == Action::\"opaque\", resource);";
-    let (rig, _provider) = Rig::with_stand_in(rules).await;
-    let (head, answer) = rig.client(H1).await.whole(typed("text/csv")).await;
-    assert_eq!(head.headers["x-enforcer-denied"], "request_undecodable", "{answer}");
-    let why = "the body is declared as `text/csv`, not as JSON in UTF-8";
-    assert!(answer.contains(why), "{answer}");
-    let opened = &rig.opened(1).await[0];
-    let Some(Cause::Body { detail: Some(detail), .. }) = &opened.cause else {
-        panic!("{:?}", opened.cause)
-    };
-    assert_eq!(detail.as_str(), why);
-    assert!(
-        matches!(&opened.facts.operation, Operation::Opaque(it) if it.detail.as_deref() == Some(why))
-    );
 }

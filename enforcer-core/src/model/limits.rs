@@ -21,6 +21,15 @@ pub const HEADERS_MAX: usize = 128;
 /// Bytes of a request body that a codec reads, before and after its content codings are undone; a larger one is
 /// `opaque`. Agents send screenshots in base64 with every turn of a long history.
 pub const REQUEST_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Content codings of one body, one inside the other, that are undone.
+pub const CONTENT_CODINGS_MAX: usize = 2;
+/// Members of one gzip body, or frames of one zstd body. Parallel compressors begin one for each 64 KiB or more.
+pub const CODING_MEMBERS_MAX: usize = 1024;
+/// Logarithm of the largest window, in bytes, of a zstd body (RFC 9659 section 3).
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Bodies that are decompressed at once; more wait. Beside the body each takes at most the window of its format: 16 MiB
+/// for br, 8 MiB for zstd.
+pub const DECOMPRESSED_AT_ONCE_MAX: usize = 8;
 /// Bytes of bodies that are held whole at once, requests and answers of all exchanges together; beyond it exchanges
 /// are refused. It bounds the memory for bodies, whatever the size of one: sixteen of the largest fill it. What is
 /// computed from a body is a small multiple of the body and freed when it is computed.

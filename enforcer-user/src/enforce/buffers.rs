@@ -15,13 +15,19 @@ use super::refusal::Refusal;
 /// Bytes of one permit; a semaphore counts at most 2^32 of them at once.
 const PERMIT_BYTES: usize = 1024;
 
-/// The bound, shared by all exchanges.
+/// The bounds, shared by all exchanges.
 #[derive(Clone, Debug)]
-pub struct Buffers(Arc<Semaphore>);
+pub struct Buffers {
+    bytes: Arc<Semaphore>,
+    decoders: Arc<Semaphore>,
+}
 
 impl Default for Buffers {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(limits::BUFFERED_BYTES_MAX / PERMIT_BYTES)))
+        Self {
+            bytes: Arc::new(Semaphore::new(limits::BUFFERED_BYTES_MAX / PERMIT_BYTES)),
+            decoders: Arc::new(Semaphore::new(limits::DECOMPRESSED_AT_ONCE_MAX)),
+        }
     }
 }
 
@@ -29,7 +35,12 @@ impl Buffers {
     /// True if a request of the largest size that is read whole has room.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.0.available_permits() >= limits::REQUEST_BODY_BYTES_MAX / PERMIT_BYTES
+        self.bytes.available_permits() >= limits::REQUEST_BODY_BYTES_MAX / PERMIT_BYTES
+    }
+
+    /// Waits for a place to decompress one body; the place is given back when it is dropped.
+    pub(super) async fn decoder(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.decoders).acquire_owned().await.ok()
     }
 }
 
@@ -65,7 +76,7 @@ impl Room {
         self.bytes = self.bytes.saturating_add(more);
         let missing = self.bytes.div_ceil(PERMIT_BYTES).saturating_sub(has);
         let Ok(missing) = u32::try_from(missing) else { return false };
-        let semaphore = Arc::clone(&self.buffers.0);
+        let semaphore = Arc::clone(&self.buffers.bytes);
         let Ok(permits) = semaphore.try_acquire_many_owned(missing) else { return false };
         match &mut self.permits {
             Some(held) => held.merge(permits),

@@ -2,18 +2,20 @@
 //! The request as far as its codec needs it: whole where facts come from the body, streamed otherwise.
 //! Bounded by [`limits::REQUEST_BODY_BYTES_MAX`] and [`limits::REQUEST_BODY_TIMEOUT`].
 
+mod decoded;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::{Bytes, BytesMut};
 use enforcer_core::facts::{Need, need};
-use enforcer_core::model::{OpaqueCause, WhyOpaque, limits};
+use enforcer_core::model::{Mode, OpaqueCause, WhyOpaque, limits};
 use enforcer_core::policy::Protocol;
 use enforcer_core::protocol::codec::Route;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::EXPECT;
+use hyper::header::{CONTENT_ENCODING, EXPECT};
 use hyper::http::request::Parts;
 
 use super::buffers::{Buffers, Room};
@@ -27,6 +29,8 @@ pub(super) struct Content {
     pub(super) route: Option<Route>,
     /// Its body.
     pub(super) body: Body,
+    /// What goes out instead of the body; nothing if the body itself does.
+    pub(super) original: Option<Bytes>,
     /// Places masked in it.
     pub(super) masked: u64,
     /// The memory it takes.
@@ -111,22 +115,35 @@ impl Content {
     }
 }
 
-/// Reads what the codec of this endpoint needs.
+/// Reads what the codec of this endpoint needs. A body without its content codings takes the place of the one that
+/// came: it is judged, masked, stored, and sent on, where nobody observes only.
 pub(super) async fn read(
     protocol: Protocol,
+    mode: Mode,
     request: Request<Incoming>,
     buffers: &Buffers,
 ) -> Content {
     let mut room = Room::new(buffers);
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let mut original = None;
     let (route, body) = match need(protocol, &head::of(&head)) {
         Need::Nothing(route) => (route, Body::Stream(body)),
         Need::Undecodable(route, why) => {
             (Some(route), Body::Opaque { why, seen: Bytes::new(), rest: Some(body) })
         }
         Need::Whole(route) => (Some(route), collect(body, &mut room).await),
+        Need::Encoded(route, codings) => {
+            let came = collect(body, &mut room).await;
+            let decoded = decoded::undo(codings, came, room, buffers).await;
+            room = decoded.room;
+            match (decoded.original, mode) {
+                (Some(_), Mode::Enforce) => drop(head.headers.remove(CONTENT_ENCODING)),
+                (came, Mode::Enforce | Mode::Observe) => original = came,
+            }
+            (Some(route), decoded.body)
+        }
     };
-    Content { head, route, body, masked: 0, room, is_judged: Arc::default() }
+    Content { head, route, body, original, masked: 0, room, is_judged: Arc::default() }
 }
 
 async fn collect(mut body: Incoming, room: &mut Room) -> Body {

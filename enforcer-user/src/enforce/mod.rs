@@ -131,7 +131,7 @@ async fn judged(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, NotRecorded> {
     let unjudged = Unjudged { cx, conn, is_over: Arc::default() };
-    let mut content = content::read(endpoint.protocol, request, &cx.buffers).await;
+    let mut content = content::read(endpoint.protocol, policy.mode(), request, &cx.buffers).await;
     content.is_judged = Arc::clone(&unjudged.is_over);
     let facts = facts::decode(&mut content, conn, endpoint, policy).await;
     let decision = policy.decide(&facts);

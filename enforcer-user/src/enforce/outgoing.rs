@@ -85,9 +85,9 @@ pub(super) fn request(
     credentials: Credentials,
     record: &mut OpenRecord,
 ) -> Request<RequestBody> {
-    let Content { mut head, body, room, .. } = content;
+    let Content { mut head, body, original, room, .. } = content;
     let is_late = record.keeps_late_request();
-    let body = match body {
+    let body = match original.map_or(body, Body::Whole) {
         Body::Whole(bytes) | Body::Opaque { seen: bytes, rest: None, .. }
             if !is_late || bytes.is_empty() =>
         {

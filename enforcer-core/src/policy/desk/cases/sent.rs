@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the provider would receive of a raw request: its body behind the masks that the decision asks for.
 
-use crate::facts::{Need, need};
+use crate::facts::readable;
 use crate::model::{Decision, Effect};
 use crate::protocol::codec;
 
@@ -62,10 +62,10 @@ pub(super) fn body(
     if head.touched(&masker).is_some() {
         return Err("what has to be masked is in the path, the query or a header");
     }
-    let Need::Whole(route) = need(endpoint.protocol, &head) else {
+    let Some((route, body)) = readable(endpoint.protocol, &head, &request.body) else {
         return Err("the body has to be masked and is not understood");
     };
-    match codec::mask_request(Some(route), &request.body, &masker) {
+    match codec::mask_request(Some(route), &body, &masker) {
         Ok(masked) => Ok(text(&masked.bytes)),
         Err(_cause) => Err("the body has to be masked and is not understood"),
     }
