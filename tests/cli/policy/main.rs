@@ -322,7 +322,7 @@ fn why_judges_a_raw_request_as_the_data_path_does() {
     let done = why(&chat.replace("\"model\":", ""), &["--endpoint", "openai"]);
     assert_eq!(done.code, 1, "{}", done.err);
     assert!(
-        done.out.contains("`opaque`: not understood, since its body is not JSON"),
+        done.out.contains("`opaque`: not understood, since the body is not JSON (expected `:` at line 1 column 11)"),
         "{}",
         done.out
     );

@@ -440,7 +440,8 @@ fn quoted<N: fmt::Display>(names: impl Iterator<Item = N>) -> String {
 pub(super) fn facts_line(facts: &Facts) -> String {
     let operation = serde_json::to_value(&facts.operation).unwrap_or_default();
     let named = operation.as_object().into_iter().flatten();
-    let named = named.filter(|(name, _)| *name != "action");
+    let known = action(facts.operation.action()).map_or(&[][..], |action| action.facts);
+    let named = named.filter(|(name, _)| known.iter().any(|fact| fact.name == *name));
     let mut all: Vec<String> = named.map(|(name, value)| format!("{name} = {value}")).collect();
     let nobody_looked = facts.sought.as_ref().is_some_and(BTreeSet::is_empty);
     if facts.detected.is_empty() && nobody_looked {
