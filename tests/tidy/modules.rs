@@ -124,7 +124,8 @@ impl Modules {
             name => {
                 let module = self.0.get(from)?;
                 let is_known = module.children.contains(name) && !rest.is_empty()
-                    || module.uses.iter().any(|used| used.name == name);
+                    // `use memchr::memchr` is about the crate, not about what it brings in.
+                    || module.uses.iter().any(|used| used.name == name && used.path != path);
                 is_known.then(|| self.walk(from.clone(), path, depth)).flatten()
             }
         }

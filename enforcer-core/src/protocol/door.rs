@@ -107,12 +107,6 @@ impl Door {
             }
         }
     }
-
-    /// Bytes before the first `{}`: of several doors that fit, the most literal one is meant.
-    #[must_use]
-    pub fn literal_bytes(&self) -> usize {
-        self.path.find("{}").unwrap_or(self.path.len() + 1)
-    }
 }
 
 impl Asked<'_> {

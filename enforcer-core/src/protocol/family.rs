@@ -78,7 +78,8 @@ impl Family {
     pub fn route(&'static self, method: &str, path: &str) -> Option<Route> {
         let Place { prefix, path, .. } = (self.place)(path);
         let fits = |door: &&Door| door.method == method && door.fits(prefix, path);
-        let door = self.doors.iter().filter(fits).max_by_key(|door| door.literal_bytes())?;
+        // `{` sorts behind whatever a literal segment begins with: the most literal door is meant.
+        let door = self.doors.iter().filter(fits).min_by_key(|door| door.path)?;
         Some(Route { family: self, door, may_have_body: true })
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The doors of the Anthropic API, one line each: what the official SDK (anthropic-sdk-python 2.14) can send. A table: it may be as long as the API is.
 //!
-//! `{}` is one segment. Where two doors match, the one whose first `{}` comes later counts.
+//! `{}` is one segment. Where two doors match, the more literal one counts.
 
 use crate::protocol::door::{Door, Reads, door};
 
