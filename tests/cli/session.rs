@@ -245,7 +245,7 @@ fn why_explains_a_recorded_exchange_by_the_evaluator_and_in_the_words_of_the_den
         "rules: deny, because no rule permits it (policy v1)",
         "explains it, not the one that decided; it decides the same",
         "deny: agent `support`, action `chat`, endpoint `openai`",
-        "facts: model = \"gpt-9\"",
+        "facts: api = \"chat_completions\", model = \"gpt-9\"",
         "nearly: `[\"gpt-4.1\"].contains(context.model)` does not hold",
     ] {
         assert!(text.contains(part), "{part}: {text}");

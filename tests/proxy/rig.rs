@@ -67,10 +67,10 @@ permit (principal == Agent::"support", action == Action::"chat", resource == End
 forbid (principal, action == Action::"chat", resource)
 unless { ["gpt-4.1", "gpt-4.1-mini"].contains(context.model) };
 "#;
-/// Everything that is not a chat goes through as it is.
+/// What no door fits, and the list of models, goes through as it is.
 pub(crate) const HTTP: &str = r#"
 @id("http")
-permit (principal, action == Action::"http", resource);
+permit (principal, action in [Action::"http", Action::"list_models"], resource);
 "#;
 /// What cannot be understood goes through as it is.
 pub(crate) const OPAQUE: &str = r#"

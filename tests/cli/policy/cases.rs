@@ -287,7 +287,7 @@ fn what_is_not_sent_meets_no_expectation_about_it() {
 
 #[test]
 fn the_facts_of_each_case_are_printed_on_demand() {
-    let line = "       facts: model = \"gpt-4.1\", stream = false";
+    let line = "       facts: api = \"chat_completions\", model = \"gpt-4.1\", stream = false";
     let case = chat_with_an_address("");
     assert!(!test(&case, &[]).out.contains(line));
     let done = test(&case, &["--facts"]);

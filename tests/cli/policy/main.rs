@@ -265,7 +265,7 @@ fn misspelt_names_and_facts_on_the_command_line_are_usage_errors() {
     let with = |more: &[&'static str]| [of.as_slice(), more].concat();
     check(&with(&["chta"]), "unknown action `chta`\nhint: did you mean `chat`?");
     check(&with(&["finetune"]), "unknown action `finetune`\nhint: did you mean `fine_tune`?");
-    check(&with(&["any"]), "unknown action `any`\nhint: known: `batch`, ");
+    check(&with(&["any"]), "unknown action `any`\nhint: known: `administer`");
     check(&with(&["chat"]), "needs `model`, `input_tokens`");
     check(&with(&["chat", "--fact", "modl=x"]), "has no fact `modl`\nhint: did you mean `model`?");
     check(&with(&["chat", "--fact", "model"]), "NAME=VALUE");

@@ -34,7 +34,7 @@ fn kinds() -> [(&'static str, Facts, Effect, Effect); 6] {
     let list = facts(serde_json::json!({
         "agent": "support", "endpoint": "openai", "detected": [],
         "operation": {
-            "action": "http", "method": "GET", "path": "/v1/models", "query": "", "has_body": false,
+            "action": "list_models", "method": "GET", "path": "/v1/models", "door": "/v1/models",
         },
     }));
     let (allow, deny) = (Effect::Allow, Effect::Deny);
