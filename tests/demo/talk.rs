@@ -12,7 +12,8 @@ use crate::stage::Stage;
 
 /// What must reach neither the provider nor, in an answer, the agent.
 const PERSONAL: [&str; 2] = ["maria.lopez@example.com", "4111 1111 1111 1111"];
-const CHAT_PATH: &str = "/v1/chat/completions";
+/// The SDK speaks the Responses API unless another one is set.
+const CHAT_PATH: &str = "/v1/responses";
 const TRACE_PATH: &str = "/v1/traces/ingest";
 const TEXT_WIDTH: usize = 96;
 
@@ -24,9 +25,9 @@ pub(crate) fn allowed_and_masked(stage: &Stage<'_>) -> Result<Output> {
     let output = agent(stage, &[])?.checked()?;
     let received = chats_since(stage, seen);
     let last = received.last().context("the provider received no chat")?;
-    for (kind, role) in [("user", "user"), ("tool", "tool")] {
+    for (kind, member) in [("user", "content"), ("tool", "output")] {
         let sent = text_of(&output, "sent", Some(kind))?;
-        let got = message_of(last, role)?;
+        let got = input_of(last, kind, member)?;
         screen.pair("agent sent", &short(&sent, TEXT_WIDTH));
         screen.pair("provider got", &short(&got, TEXT_WIDTH));
         ensure!(sent != got, "the provider received the {kind} message as it was sent");
@@ -148,12 +149,13 @@ fn text_of(output: &Output, kind: &str, role: Option<&str>) -> Result<String> {
     Ok(field(line, "text").to_owned())
 }
 
-fn message_of(request: &Received, role: &str) -> Result<String> {
+/// The text of the first item of the input that has this member.
+fn input_of(request: &Received, kind: &str, member: &str) -> Result<String> {
     let json = request.json();
-    let messages = json.get("messages").and_then(Value::as_array);
-    let message = messages.into_iter().flatten().find(|message| field(message, "role") == role);
-    let message = message.with_context(|| format!("the provider received no `{role}` message"))?;
-    Ok(field(message, "content").to_owned())
+    let items = json.get("input").and_then(Value::as_array);
+    let item = items.into_iter().flatten().find(|item| !field(item, member).is_empty());
+    let item = item.with_context(|| format!("the provider received no {kind} item"))?;
+    Ok(field(item, member).to_owned())
 }
 
 fn is_kind(line: &Value, kind: &str) -> bool {

@@ -19,6 +19,7 @@ mod ledger;
 mod people;
 mod record;
 mod reload;
+mod responses;
 mod scene;
 mod trust;
 mod uninstall;

@@ -24,6 +24,7 @@ mod opaque;
 mod provider;
 mod recording;
 mod reload;
+mod responses;
 mod rig;
 mod sent;
 mod words;

@@ -6,6 +6,8 @@
 //! ([`crate::facts::decode`]), how does its answer go on ([`read_stream`], [`read_answer`]), and what does a
 //! refused client receive ([`refusal`]).
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::mask::Masker;
@@ -68,7 +70,10 @@ pub fn mask_request(
     if body.is_empty() && route.is_some_and(Route::is_body_optional) {
         return Ok(MaskedBody { bytes: Vec::new(), count: 0 });
     }
-    body::mask_body(shape(route).tables, body, masker)
+    let spelled = route.map_or(Ok(Cow::Borrowed(body)), |route| route.spelled(body))?;
+    let masked = body::mask_body(shape(route).tables, &spelled, masker)?;
+    let is_as_sent = masked.count == 0 && spelled != body;
+    Ok(if is_as_sent { MaskedBody { bytes: body.to_vec(), ..masked } } else { masked })
 }
 
 /// Reads a plain answer, an error answer too.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! API families: a table of doors with one error shape, and the way from a head to its door.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
@@ -27,6 +28,9 @@ pub struct Family {
     pub knows_header: fn(&str) -> bool,
     /// Whether everything in a query is known, where facts are in the body.
     pub knows_query: fn(&str) -> bool,
+    /// A body in which every text can be read as one; [`as_sent`] where texts come in no other form. `None` if that
+    /// is not possible.
+    pub(crate) spelled: Spelled,
     /// The body of a refusal.
     pub refusal: fn(&Denied, Option<ExchangeId>) -> Value,
 }
@@ -40,6 +44,14 @@ pub struct Place<'p> {
     pub path: &'p str,
     /// The model that the path names, where it does.
     pub model: Option<&'p str>,
+}
+
+/// Turns a body into one in which every text can be read as one.
+pub(crate) type Spelled = for<'b> fn(&Asked<'_>, &'b [u8]) -> Option<Cow<'b, [u8]>>;
+
+/// Where texts come as such.
+pub(super) fn as_sent<'b>(_asked: &Asked<'_>, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+    Some(Cow::Borrowed(body))
 }
 
 /// The door of a request.
@@ -151,7 +163,9 @@ impl Route {
         if !self.may_have_body && !body.is_empty() {
             return Err(OpaqueCause::Encoding);
         }
-        let operation = api.read(&self.asked(path, query), body)?;
+        let asked = self.asked(path, query);
+        let body = &*(self.family.spelled)(&asked, body).ok_or(OpaqueCause::Fields)?;
+        let operation = api.read(&asked, body)?;
         let is_empty = body.is_empty();
         let detected = if is_empty {
             detectors.look().names()
@@ -165,6 +179,15 @@ impl Route {
     #[must_use]
     pub fn by_head(self, path: &str, query: &str, size: i64, has_body: bool) -> Option<Operation> {
         if self.reads_body() { None } else { self.asked(path, query).by_head(size, has_body) }
+    }
+
+    /// The body of a request in which every text can be read as one.
+    ///
+    /// # Errors
+    /// When a text cannot be read.
+    pub(super) fn spelled(self, body: &[u8]) -> Result<Cow<'_, [u8]>, OpaqueCause> {
+        let asked = self.asked(self.door.path, "");
+        (self.family.spelled)(&asked, body).ok_or(OpaqueCause::Fields)
     }
 
     fn asked<'h>(self, path: &'h str, query: &'h str) -> Asked<'h> {

@@ -257,7 +257,7 @@ impl AnswerFault {
             Self::Stopped => "the answer stopped",
             Self::StreamAfterFinish => "in the stream a text follows the finish of its choice",
             Self::StreamChoices => {
-                "the stream has a choice that was not asked for, twice in one event, or with an odd index"
+                "the stream has a choice or an event that two clients could take for different ones"
             }
             Self::StreamEvents => "the stream is not one of events, or an event is too large",
             Self::StreamNotJson => "the data of an event is not valid JSON",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The wire format of the OpenAI API, as the public reference and recorded answers show it.
+//! The wire format of the OpenAI API, as the public reference and recorded answers show it; the Responses API is in
+//! a file of its own.
 //!
 //! The assistant first calls the first tool it is offered, once, and then says the configured text.
 #![expect(
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 const DELTA_CHARS: usize = 5;
 /// What a tool is called with.
 const TOOL_ARGUMENT: &str = "A-1001";
-const CREATED: u64 = 1_763_800_000;
+pub(super) const CREATED: u64 = 1_763_800_000;
 
 /// What the assistant does next.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,13 +33,14 @@ pub(super) enum Turn {
 impl Turn {
     /// Decides from the messages: a user who offers tools gets a call first.
     pub(super) fn of(request: &Value, text: &str) -> Self {
-        let last_role = request["messages"]
-            .as_array()
-            .and_then(|messages| messages.last())
-            .and_then(|message| message["role"].as_str());
-        let tool = request["tools"].as_array().and_then(|tools| tools.first());
-        match (last_role, tool) {
-            (Some("user"), Some(tool)) => Self::call(&tool["function"]),
+        let last = |list: &str| request[list].as_array().and_then(|items| items.last());
+        // In the Responses API the input may be a text, and a function stands in its tool itself.
+        let is_user = request["input"].is_string()
+            || last("messages").or_else(|| last("input")).is_some_and(|it| it["role"] == "user");
+        let tools = request["tools"].as_array();
+        match tools.and_then(|tools| tools.iter().find(|tool| tool["type"] == "function")) {
+            Some(tool) if is_user && tool["function"].is_object() => Self::call(&tool["function"]),
+            Some(tool) if is_user => Self::call(tool),
             _ => Self::Say(text.to_owned()),
         }
     }
@@ -143,48 +145,6 @@ pub(super) fn chat_events(request: &Value, turn: &Turn, number: usize) -> Vec<St
     events
 }
 
-/// A whole answer of the Responses API.
-pub(super) fn response(request: &Value, text: &str, number: usize) -> Value {
-    response_object(request, number, "completed", &json!([response_message(text, number)]))
-}
-
-/// The events of a streamed answer of the Responses API.
-pub(super) fn response_events(request: &Value, text: &str, number: usize) -> Vec<String> {
-    let item = format!("msg_stand_in_{number:06}");
-    let started = response_object(request, number, "in_progress", &json!([]));
-    let empty = json!({"id": item, "type": "message", "status": "in_progress", "role": "assistant",
-                       "content": []});
-    let part = |text: &str| json!({"type": "output_text", "text": text, "annotations": []});
-    let place = |mut event: Value| {
-        event["item_id"] = Value::from(item.as_str());
-        event["output_index"] = Value::from(0);
-        event["content_index"] = Value::from(0);
-        event
-    };
-    let mut events = vec![
-        json!({"type": "response.created", "response": started}),
-        json!({"type": "response.in_progress", "response": started}),
-        json!({"type": "response.output_item.added", "output_index": 0, "item": empty}),
-        place(json!({"type": "response.content_part.added", "part": part("")})),
-    ];
-    events.extend(pieces(text).map(|piece| {
-        place(json!({"type": "response.output_text.delta", "delta": piece, "logprobs": []}))
-    }));
-    events.extend([
-        place(json!({"type": "response.output_text.done", "text": text, "logprobs": []})),
-        place(json!({"type": "response.content_part.done", "part": part(text)})),
-        json!({"type": "response.output_item.done", "output_index": 0,
-               "item": response_message(text, number)}),
-        json!({"type": "response.completed", "response": response(request, text, number)}),
-    ]);
-    let numbered = events.into_iter().enumerate().map(|(sequence, mut event)| {
-        event["sequence_number"] = Value::from(sequence);
-        let kind = event["type"].as_str().unwrap_or_default();
-        format!("event: {kind}\ndata: {event}\n\n")
-    });
-    numbered.collect()
-}
-
 /// The list of models.
 pub(super) fn models() -> Value {
     let model =
@@ -197,39 +157,7 @@ pub(super) fn error(message: &str, code: Option<&str>) -> Value {
     json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}})
 }
 
-fn response_message(text: &str, number: usize) -> Value {
-    json!({"id": format!("msg_stand_in_{number:06}"), "type": "message", "status": "completed",
-           "role": "assistant",
-           "content": [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]})
-}
-
-fn response_object(request: &Value, number: usize, status: &str, output: &Value) -> Value {
-    let is_done = status == "completed";
-    json!({
-        "id": format!("resp_stand_in_{number:06}"),
-        "object": "response",
-        "created_at": CREATED,
-        "status": status,
-        "error": null,
-        "incomplete_details": null,
-        "instructions": request["instructions"],
-        "model": request["model"],
-        "output": output,
-        "parallel_tool_calls": true,
-        "tool_choice": "auto",
-        "tools": [],
-        "metadata": {},
-        "usage": if is_done {
-            json!({"input_tokens": 19, "input_tokens_details": {"cached_tokens": 0},
-                   "output_tokens": 27, "output_tokens_details": {"reasoning_tokens": 0},
-                   "total_tokens": 46})
-        } else {
-            Value::Null
-        }
-    })
-}
-
-fn call_id(number: usize) -> String {
+pub(super) fn call_id(number: usize) -> String {
     format!("call_stand_in_{number:06}")
 }
 
@@ -245,7 +173,7 @@ fn usage() -> Value {
 }
 
 /// Cuts a text into deltas.
-fn pieces(text: &str) -> impl Iterator<Item = String> + use<> {
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = String> + use<> {
     let characters: Vec<char> = text.chars().collect();
     let pieces: Vec<String> =
         characters.chunks(DELTA_CHARS).map(|piece| piece.iter().collect()).collect();
@@ -253,10 +181,10 @@ fn pieces(text: &str) -> impl Iterator<Item = String> + use<> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn joined(events: &[String], pointer: &str) -> String {
+    pub(crate) fn joined(events: &[String], pointer: &str) -> String {
         events
             .iter()
             .filter_map(|event| event.lines().find_map(|line| line.strip_prefix("data: ")))
@@ -288,13 +216,5 @@ mod tests {
         assert_eq!(arguments, r#"{"order":"A-1001"}"#);
         let second = json!({"messages": [{"role": "user"}, {"role": "tool"}], "tools": [tool]});
         assert_eq!(Turn::of(&second, "hi"), Turn::Say("hi".into()));
-    }
-
-    #[test]
-    fn response_events_are_numbered_and_join_to_the_answer() {
-        let events = response_events(&json!({"model": "m"}), "hello there", 3);
-        assert_eq!(joined(&events, "/delta"), "hello there");
-        assert!(events[0].starts_with("event: response.created\ndata: {"));
-        assert!(events[events.len() - 1].contains("\"status\":\"completed\""));
     }
 }

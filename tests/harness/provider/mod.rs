@@ -8,6 +8,7 @@
 mod answer;
 mod certificate;
 mod log;
+mod response;
 mod serve;
 
 use std::net::{Ipv4Addr, SocketAddr};

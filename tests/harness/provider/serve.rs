@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answer::{self, Turn};
 use super::log::{Log, Received, StreamSent, now_ms};
+use super::response;
 
 /// Bytes of a request body; far above what any test sends on purpose.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -140,13 +141,15 @@ fn route(
             match (is_chat, is_streamed) {
                 (true, false) => whole(StatusCode::OK, &answer::chat(json, &turn, number)),
                 (true, true) => streamed(answer::chat_events(json, &turn, number), number, state),
-                (false, false) => {
-                    whole(StatusCode::OK, &answer::response(json, &state.answer, number))
-                }
-                (false, true) => {
-                    streamed(answer::response_events(json, &state.answer, number), number, state)
-                }
+                (false, false) => whole(StatusCode::OK, &response::response(json, &turn, number)),
+                (false, true) => streamed(response::events(json, &turn, number), number, state),
             }
+        }
+        ("POST", "/v1/responses/compact") => whole(StatusCode::OK, &response::compacted(number)),
+        ("POST", "/v1/responses/input_tokens") => whole(StatusCode::OK, &response::input_tokens()),
+        ("GET", path) if path.starts_with("/v1/responses/resp_") => {
+            let turn = Turn::Say(state.answer.clone());
+            whole(StatusCode::OK, &response::response(json, &turn, number))
         }
         _ => {
             let message = format!(

@@ -10,9 +10,9 @@ pub enum StreamError {
     /// A text of a choice that is finished: what came before it went out as a whole.
     #[error("failed to read a stream: a text follows the finish of its choice")]
     AfterFinish,
-    /// Choices that two clients could sort differently.
+    /// Choices or events that two clients could sort differently.
     #[error(
-        "failed to read a stream: a choice that was not asked for, twice in one event, or with an odd index"
+        "failed to read a stream: a choice or an event that two clients could take for different ones"
     )]
     Choices,
     /// The bytes are no stream of events.

@@ -335,7 +335,7 @@ impl Masking {
         let covered: usize = self.over.iter().filter(|it| over.covers(it)).map(Over::bytes).sum();
         self.places_bytes = self.places_bytes.saturating_sub(covered);
         self.over.retain(|it| !over.covers(it));
-        self.make_room(self.over.len(), over.bytes())?;
+        self.make_room(0, over.bytes())?;
         self.over.push(over);
         Ok(())
     }

@@ -8,7 +8,7 @@ mod headers;
 mod shapes;
 mod tables;
 
-use super::family::{Family, Place};
+use super::family::{Family, Place, as_sent};
 
 /// The family `anthropic`.
 pub static FAMILY: Family = Family {
@@ -18,5 +18,6 @@ pub static FAMILY: Family = Family {
     shape: &shapes::MESSAGES,
     knows_header: headers::knows_header,
     knows_query: headers::knows_query,
+    spelled: as_sent,
     refusal: error::error_body,
 };

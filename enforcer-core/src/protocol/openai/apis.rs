@@ -117,7 +117,7 @@ fn judged(body: &Node<'_>, fields: &[&str]) -> Option<()> {
     if fields::leads_elsewhere(body) { None } else { plain(body, fields) }
 }
 
-/// How many texts there are. Lists of token numbers are a text that no detector can read: not understood.
+/// How many texts there are. Lists of token numbers were spelled out before, or are not understood.
 fn texts(input: &Node<'_>) -> Option<i64> {
     match input {
         Node::String(_) => Some(1),

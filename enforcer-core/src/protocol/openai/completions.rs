@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Completions: the oldest API, a text that goes on (openai-python 3.54, `types/completion_create_params.py`).
 //!
-//! Each text of a list is a prompt of its own, with `n` answers of its own. Lists of token numbers are a text that
-//! no detector can read: not understood.
+//! Each text of a list is a prompt of its own, with `n` answers of its own. Lists of token numbers are spelled out
+//! before.
 
 use std::collections::BTreeSet;
 

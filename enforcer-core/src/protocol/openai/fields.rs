@@ -281,6 +281,22 @@ mod tests {
             "partial_images",
             "speed",
             "stream_format",
+            // `types/responses/response_create_params.py`
+            "access_programs",
+            "background_options",
+            "context_management",
+            "conversation",
+            "image",
+            "include",
+            "max_output_tokens",
+            "max_tool_calls",
+            "personality",
+            "previous_response_id",
+            "prompt_cache_options",
+            "reasoning",
+            "text",
+            "truncation",
+            "echo",
         ] {
             assert!(!leads(&format!(r#"{{"{name}":1}}"#)), "{name}");
         }

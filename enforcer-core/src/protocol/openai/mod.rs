@@ -11,6 +11,7 @@ mod fields;
 mod files;
 mod headers;
 mod names;
+mod numbers;
 mod offered;
 mod responses;
 mod shapes;
@@ -30,6 +31,7 @@ pub static FAMILY: Family = Family {
     shape: &shapes::TYPED,
     knows_header: headers::knows_header,
     knows_query: fields::knows_query,
+    spelled: numbers::spelled,
     refusal: error::error_body,
 };
 

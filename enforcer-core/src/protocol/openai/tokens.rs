@@ -24,7 +24,8 @@ const ANSWER_TOKENS: usize = 3;
 /// Members of a content part that are its text.
 const TEXT_MEMBERS: [&str; 2] = ["text", "refusal"];
 /// Models that use the older vocabulary, unless a newer family has the same beginning.
-const OLD_MODELS: [&str; 3] = ["gpt-3.5", "gpt-35", "gpt-4"];
+const OLD_MODELS: [&str; 6] =
+    ["babbage-002", "davinci-002", "gpt-3.5", "gpt-35", "gpt-4", "text-embedding-"];
 const NEW_FAMILIES: [&str; 4] = ["gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-4-omni"];
 
 /// Tokens of a request that was found to be valid.
@@ -128,6 +129,20 @@ fn payload_bytes(body: &Node<'_>) -> usize {
 fn members(node: &Node<'_>, mut tokens: impl FnMut(&str, &Node<'_>) -> usize) -> usize {
     let Node::Object(members) = node else { return 0 };
     members.iter().map(|(name, node)| tokens(name, node)).sum()
+}
+
+/// The vocabulary of a model that takes token numbers, if it is known for certain (github.com/openai/tiktoken,
+/// `tiktoken/model.py`).
+pub(super) fn vocabulary(model: &str) -> Option<&'static Tokenizer> {
+    const MODELS: [&str; 5] = [
+        "babbage-002",
+        "davinci-002",
+        "gpt-3.5-turbo",
+        "text-embedding-3-",
+        "text-embedding-ada-002",
+    ];
+    let base = model.strip_prefix("ft:").unwrap_or(model);
+    MODELS.iter().any(|known| base.starts_with(known)).then(bpe_openai::cl100k_base)
 }
 
 fn tokenizer(model: &str) -> &'static Tokenizer {

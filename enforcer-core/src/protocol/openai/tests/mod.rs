@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 mod exempt;
 mod parts;
+mod responses;
 mod streams;
+mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
