@@ -67,7 +67,7 @@ mod tests {
     use crate::protocol::openai::FAMILY;
 
     fn email() -> DetectorSpec {
-        let (name, kind) = (DetectorName::new("email"), DetectorKind::Builtin(Builtin::Email));
+        let (name, kind) = (DetectorName::new("email"), DetectorKind::Builtin(Builtin::EMAIL));
         DetectorSpec { name, kind }
     }
 
