@@ -10,7 +10,6 @@ mod error;
 mod fields;
 mod files;
 mod headers;
-mod names;
 mod numbers;
 mod offered;
 mod responses;
@@ -22,6 +21,7 @@ mod tokens;
 mod tests;
 
 use super::family::{Family, Place};
+use super::names;
 
 /// The family `openai`.
 pub static FAMILY: Family = Family {

@@ -4,15 +4,15 @@
 //! Messages are counted as OpenAI documents it; neighboring text parts of one are one text. Everything else
 //! counts with all its names, strings, numbers and words of JSON, known to the API or not, which errs to
 //! more: no text goes uncounted because of where it stands, and no request has fewer tokens than one for
-//! [`TEXT_BYTES_PER_TOKEN_MAX`] bytes of these. Only the payloads of images, audio and files are not counted.
+//! [`TEXT_BYTES_PER_TOKEN_MAX`](crate::model::limits::TEXT_BYTES_PER_TOKEN_MAX) bytes of these. Only the payloads of images, audio and files are not counted.
 //! For models without a public vocabulary it is an estimate. The provider's own `usage` is the only truth
 //! for accounting.
 
 use bpe_openai::Tokenizer;
 
-use crate::model::limits::TEXT_BYTES_PER_TOKEN_MAX;
 use crate::protocol::body::media_type;
 use crate::protocol::json_tree::Node;
+use crate::protocol::tokens::{at_least, members, text_bytes, text_tokens};
 
 use super::tables::{self, PART_PAYLOADS};
 
@@ -42,8 +42,7 @@ pub(super) fn count(model: &str, body: &Node<'_>) -> i64 {
     };
     let tokens = members(body, member) + ANSWER_TOKENS;
     let bytes = text_bytes(body).saturating_sub(payload_bytes(body));
-    let floor = (bytes as u64).div_ceil(TEXT_BYTES_PER_TOKEN_MAX);
-    i64::try_from(floor.max(tokens as u64)).unwrap_or(i64::MAX)
+    at_least(tokens, bytes)
 }
 
 /// Tokens of a request of the Responses API that was found to be valid: each item of the input is counted like a
@@ -59,8 +58,7 @@ pub(super) fn count_items(model: &str, body: &Node<'_>) -> i64 {
     };
     let tokens = members(body, member) + items * MESSAGE_TOKENS + ANSWER_TOKENS;
     let bytes = text_bytes(body).saturating_sub(item_payload_bytes("", body));
-    let floor = (bytes as u64).div_ceil(TEXT_BYTES_PER_TOKEN_MAX);
-    i64::try_from(floor.max(tokens as u64)).unwrap_or(i64::MAX)
+    at_least(tokens, bytes)
 }
 
 /// Members of items whose names are the API's own and part of no text.
@@ -102,18 +100,6 @@ fn item_payload_bytes(name: &str, node: &Node<'_>) -> usize {
     }
 }
 
-/// Bytes of everything that is no bracket, sign or space.
-fn text_bytes(node: &Node<'_>) -> usize {
-    match node {
-        Node::String(text) => text.len(),
-        Node::Number(number) => number.to_string().len(),
-        Node::Array(items) => items.iter().map(text_bytes).sum(),
-        Node::Object(_) => members(node, |name, node| name.len() + text_bytes(node)),
-        Node::Null => "null".len(),
-        Node::Bool(is_true) => is_true.to_string().len(),
-    }
-}
-
 /// Bytes of the payloads in content parts.
 fn payload_bytes(body: &Node<'_>) -> usize {
     let messages = body.at("messages").and_then(Node::items).unwrap_or_default();
@@ -123,12 +109,6 @@ fn payload_bytes(body: &Node<'_>) -> usize {
         PART_PAYLOADS.into_iter().filter_map(held)
     });
     payloads.filter(|text| media_type(text).is_some()).map(str::len).sum()
-}
-
-/// The sum over all members of an object; what is no object has none.
-fn members(node: &Node<'_>, mut tokens: impl FnMut(&str, &Node<'_>) -> usize) -> usize {
-    let Node::Object(members) = node else { return 0 };
-    members.iter().map(|(name, node)| tokens(name, node)).sum()
 }
 
 /// The vocabulary of a model that takes token numbers, if it is known for certain (github.com/openai/tiktoken,
@@ -209,20 +189,4 @@ fn part_tokens(tokenizer: &Tokenizer, part: &Node<'_>) -> usize {
         _ => tokenizer.count(name) + text_tokens(tokenizer, node),
     };
     members(part, member)
-}
-
-fn text_tokens(tokenizer: &Tokenizer, node: &Node<'_>) -> usize {
-    match node {
-        Node::String(text) => tokenizer.count(text.as_ref()),
-        Node::Number(number) => tokenizer.count(&number.to_string()),
-        Node::Array(items) => {
-            items.iter().map(|item| text_tokens(tokenizer, item)).sum::<usize>().max(1)
-        }
-        Node::Object(_) => {
-            let member =
-                |name: &str, node: &Node<'_>| tokenizer.count(name) + text_tokens(tokenizer, node);
-            members(node, member).max(1)
-        }
-        Node::Null | Node::Bool(_) => 1,
-    }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Names of models and tools, and members that two readers may take for one another.
 
-use crate::protocol::door::Asked;
-use crate::protocol::json_tree::Node;
+use super::door::Asked;
+use super::json_tree::Node;
 
-/// Longest name of a model or a tool, in bytes; the API allows fewer.
+/// Longest name of a model or a tool, in bytes; the APIs allow fewer.
 const NAME_BYTES_MAX: usize = 256;
 
 /// Whether some reader may take another member for one of these fields; true of what is no object.
@@ -18,6 +18,7 @@ pub(super) fn has_alias(body: &Node<'_>, fields: &[&str]) -> bool {
     !members.iter().all(|(name, _)| is_plain(name))
 }
 
+/// A name of a model or a tool.
 pub(super) fn name(node: &Node<'_>) -> Option<String> {
     let name = node.text()?;
     (!name.is_empty() && name.len() <= NAME_BYTES_MAX).then(|| name.to_owned())
