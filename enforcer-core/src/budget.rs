@@ -108,7 +108,10 @@ pub struct Reserved {
 
 impl Reserved {
     const fn amount(&self) -> Amount {
-        Amount { tokens: self.cost.request.saturating_add(self.answer), requests: 1 }
+        Amount {
+            tokens: self.cost.request.saturating_add(self.answer),
+            requests: self.cost.requests,
+        }
     }
 }
 
@@ -161,7 +164,7 @@ const fn window(now: UnixMillis, length: Duration) -> (UnixMillis, UnixMillis) {
 }
 
 impl Ledger {
-    /// Reserves what an exchange may cost, and one request.
+    /// Reserves what an exchange may cost, and its requests.
     ///
     /// A window that began never begins again: if the clock is set back, the counter goes on in the later one.
     ///
@@ -182,7 +185,7 @@ impl Ledger {
         // The window may be another one than when the counter began: a bundle changed its length.
         let answer = cost.answer.reserves(budget);
         let room_beside = |taken: Amount| {
-            let before = taken.plus(Amount { tokens: cost.request, requests: 1 });
+            let before = taken.plus(Amount { tokens: cost.request, requests: cost.requests });
             let room = match budget.tokens {
                 Some(most) => most.checked_sub(before.tokens),
                 None => Some(answer),
@@ -193,7 +196,7 @@ impl Ledger {
         let Some(room) = room_beside(count.used.plus(count.reserved)) else {
             let is_reserved = room_beside(count.used).is_some();
             let tokens = cost.request.saturating_add(cost.answer.needs(answer));
-            let needs = Amount { tokens, requests: 1 };
+            let needs = Amount { tokens, requests: cost.requests };
             return Err(count.spent(account, budget, needs, is_reserved));
         };
         let (account, since, covered) = (account.clone(), count.since, answer.min(room));

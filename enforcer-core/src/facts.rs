@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use crate::mask::{DetectorSet, Masker, unescaped};
 use crate::model::{
-    AgentName, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, WhyOpaque, limits,
+    AgentName, Called, DetectorName, Facts, Http, Opaque, OpaqueCause, Operation, WhyOpaque, limits,
 };
 use crate::policy::{Endpoint, Policy, Protocol};
 use crate::protocol::codec::{self, Route, Understood};
@@ -129,7 +129,8 @@ pub fn decode(
     query: &str,
     body: &[u8],
 ) -> Result<Understood, WhyOpaque> {
-    let understood = route.decode(path, query, body, scope.detectors(route.action()).0);
+    let detectors = scope.detectors(route.action(), route.has_other_actions()).0;
+    let understood = route.decode(path, query, body, detectors);
     understood.map_err(|cause| match cause {
         OpaqueCause::NotJson => why::not_json(body),
         cause => cause.into(),
@@ -139,11 +140,15 @@ pub fn decode(
 /// Puts together what the policy may know.
 #[must_use]
 pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
-    let (operation, mut detected) = match body {
-        Body::Understood(Understood { operation, detected }) => (operation, detected),
+    let (operation, calls, mut detected) = match body {
+        Body::Understood(Understood { operation, calls, detected }) => (operation, calls, detected),
         Body::Opaque { why: WhyOpaque { cause, detail }, size } => {
             let (method, path) = (head.method.to_owned(), head.path.to_owned());
-            (Operation::Opaque(Opaque { method, path, size, cause, detail }), BTreeSet::new())
+            (
+                Operation::Opaque(Opaque { method, path, size, cause, detail }),
+                Vec::new(),
+                BTreeSet::new(),
+            )
         }
         Body::Unread { route, has_body, size } => {
             let query = head.query.unwrap_or_default();
@@ -155,16 +160,18 @@ pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
             };
             let by_head = |route: Route| route.by_head(head.path, query, size, has_body);
             let operation = route.and_then(by_head).unwrap_or_else(|| Operation::Http(http()));
-            (operation, BTreeSet::new())
+            (operation, Vec::new(), BTreeSet::new())
         }
     };
-    let (detectors, sought) = scope.detectors(operation.action());
+    let is_other = |call: &Called| call.operation.action() != operation.action();
+    let has_others = calls.iter().any(is_other);
+    let (detectors, sought) = scope.detectors(operation.action(), has_others);
     detected.extend(head.detect(detectors));
     let all = || scope.policy.detector_names().into_iter().collect();
     // By name, because a later version may have more detectors than all of today's.
     let sought = Some(sought.cloned().unwrap_or_else(all));
     let (agent, endpoint) = (scope.agent.clone(), scope.endpoint.name.clone());
-    Facts { agent, endpoint, detected, sought, operation }
+    Facts { agent, endpoint, detected, sought, operation, calls }
 }
 
 /// The facts of a request whose body is there completely, as the data path would find them.
@@ -236,8 +243,16 @@ pub fn detected(
 }
 
 impl<'s> Scope<'s> {
-    /// What is looked for in a request with this action, and the names of that unless it is everything.
-    fn detectors(&self, action: &str) -> (&'s DetectorSet, Option<&'s BTreeSet<DetectorName>>) {
+    /// What is looked for in a request with this action, and the names of that unless it is everything, as it is
+    /// where it holds requests with other actions.
+    fn detectors(
+        &self,
+        action: &str,
+        has_others: bool,
+    ) -> (&'s DetectorSet, Option<&'s BTreeSet<DetectorName>>) {
+        if has_others {
+            return (self.policy.detectors(), None);
+        }
         match self.policy.detectors_for(self.agent, action, &self.endpoint.name) {
             Some((detectors, sought)) => (detectors, Some(sought)),
             None => (self.policy.detectors(), None),

@@ -232,6 +232,7 @@ mod tests {
             endpoint: EndpointName::new("e"),
             detected: BTreeSet::new(),
             sought: None,
+            calls: Vec::new(),
             operation: Operation::Http(Http {
                 method: "GET".to_owned(),
                 path: path.to_owned(),

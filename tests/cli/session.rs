@@ -116,6 +116,7 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
         endpoint: EndpointName::new("openai"),
         detected: BTreeSet::new(),
         sought: None,
+        calls: Vec::new(),
         operation: Operation::Chat(Chat {
             model: model.to_owned(),
             stream: false,

@@ -167,7 +167,11 @@ impl World {
 
     fn cost(&mut self) -> Cost {
         if self.plot == Plot::Many {
-            return Cost { request: 10, answer: Answer::Open { choices: CHOICES_MAX } };
+            return Cost {
+                requests: 1,
+                request: 10,
+                answer: Answer::Open { choices: CHOICES_MAX },
+            };
         }
         let choices = if self.dice.is(30) { 1 + self.dice.below(CHOICES_MAX) } else { 1 };
         let request = 1 + self.dice.below(if self.plot == Plot::Anything { 400 } else { 40 });
@@ -177,7 +181,7 @@ impl World {
             2..5 => Answer::AtMost(choices * (1 + self.dice.below(ANSWER_TOKENS))),
             _ => Answer::Open { choices },
         };
-        Cost { request, answer }
+        Cost { requests: 1, request, answer }
     }
 
     /// What the provider is going to say: no more than the request allows, in pieces of any size.

@@ -59,7 +59,7 @@ impl Outcome {
                 (cost.request.max(usage.input_tokens), seen.max(reserved).max(usage.output_tokens))
             }
         };
-        Some(Amount { tokens: request.saturating_add(answer), requests: 1 })
+        Some(Amount { tokens: request.saturating_add(answer), requests: cost.requests })
     }
 
     /// Tokens that the provider reports and tokens that were counted, where it reports far more: what is hidden
@@ -198,7 +198,7 @@ mod tests {
             ("all that there is", OPEN, WHOLE, NOTHING, usage(u64::MAX, u64::MAX), Some(u64::MAX)),
         ];
         for (what, answer, end, passed, usage, tokens) in table {
-            let cost = Cost { request: REQUEST, answer };
+            let cost = Cost { requests: 1, request: REQUEST, answer };
             let charged = Outcome { end, passed, usage }.charge(cost, reserved(answer));
             let expected = tokens.map(|tokens| Amount { tokens, requests: 1 });
             assert_eq!(charged, expected, "{what}");
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_report_far_above_what_passed_is_told() {
-        let cost = Cost { request: REQUEST, answer: OPEN };
+        let cost = Cost { requests: 1, request: REQUEST, answer: OPEN };
         let told = |usage| Outcome { end: WHOLE, passed: passed(10, 40), usage }.far_above(cost);
         assert_eq!(told(usage(0, 70_000)), Some((70_000, 50)));
         assert_eq!(told(usage(40, 1_010)), None, "not a thousand more");

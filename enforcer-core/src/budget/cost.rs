@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What an exchange may cost, as far as its request says.
 
-use crate::model::Operation;
+use crate::model::{Facts, Operation};
 use crate::policy::Budget;
 
 /// What an exchange may cost, as far as its request says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
+    /// Requests that it is: as many as a batch holds.
+    pub requests: u64,
     /// Tokens of the request, as they were counted.
     pub request: u64,
     /// Its answer.
@@ -28,9 +30,28 @@ pub enum Answer {
 }
 
 impl Cost {
-    /// What an operation may cost. What cannot be known counts as an open answer.
+    /// What an exchange may cost: the calls that it holds together, and itself unless it only carries them.
     #[must_use]
-    pub fn of(operation: &Operation) -> Self {
+    pub fn of(facts: &Facts) -> Self {
+        let own = Self::of_operation(&facts.operation);
+        let mut calls = facts.calls.iter().map(|call| Self::of_operation(&call.operation));
+        if matches!(facts.operation, Operation::Batch(_) | Operation::FileUpload(_)) {
+            return calls.next().map_or(own, |first| calls.fold(first, Self::and));
+        }
+        // Another model may answer in place of the first one, or beside it: one request all the same.
+        Self { requests: own.requests, ..calls.fold(own, Self::and) }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            request: self.request.saturating_add(other.request),
+            answer: self.answer.and(other.answer),
+        }
+    }
+
+    /// What an operation may cost. What cannot be known counts as an open answer.
+    fn of_operation(operation: &Operation) -> Self {
         let answer = match operation {
             Operation::Chat(chat) => Answer::bound(chat.max_tokens, operation.answer_count()),
             Operation::Embed(_) | Operation::Image(_) | Operation::Speech(_) => Answer::Nothing,
@@ -54,7 +75,7 @@ impl Cost {
             | Operation::Transcribe(_)
             | Operation::Video(_) => Answer::Open { choices: 1 },
         };
-        Self { request: tokens(operation.request_tokens()), answer }
+        Self { requests: 1, request: tokens(operation.request_tokens()), answer }
     }
 }
 
@@ -64,6 +85,21 @@ impl Answer {
         match named.filter(|most| *most > 0) {
             Some(most) => Self::AtMost(tokens(most).saturating_mul(choices)),
             None => Self::Open { choices },
+        }
+    }
+
+    /// Both of them.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nothing, one) | (one, Self::Nothing) => one,
+            (Self::AtMost(one), Self::AtMost(other)) => Self::AtMost(one.saturating_add(other)),
+            (Self::Open { choices }, Self::Open { choices: more }) => {
+                Self::Open { choices: choices.saturating_add(more) }
+            }
+            (Self::AtMost(_), Self::Open { choices })
+            | (Self::Open { choices }, Self::AtMost(_)) => {
+                Self::Open { choices: choices.saturating_add(1) }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
 use super::*;
-use crate::model::{Chat, Embed, Operation, Passed, Usage};
+use crate::model::{Chat, Embed, EndpointName, Facts, Operation, Passed, Usage};
 
 const DAY: u64 = 86_400_000;
 const NOW: UnixMillis = UnixMillis(5);
@@ -23,15 +23,15 @@ fn account() -> Account {
 }
 
 const fn cost(request: u64) -> Cost {
-    Cost { request, answer: Answer::Nothing }
+    Cost { requests: 1, request, answer: Answer::Nothing }
 }
 
 const fn bounded(request: u64, most: u64) -> Cost {
-    Cost { request, answer: Answer::AtMost(most) }
+    Cost { requests: 1, request, answer: Answer::AtMost(most) }
 }
 
 const fn open(request: u64, choices: u64) -> Cost {
-    Cost { request, answer: Answer::Open { choices } }
+    Cost { requests: 1, request, answer: Answer::Open { choices } }
 }
 
 const fn reported(input_tokens: u64, output_tokens: u64) -> Outcome {
@@ -59,17 +59,28 @@ fn chat(max_tokens: Option<i64>) -> Operation {
     })
 }
 
+fn cost_of(operation: Operation) -> Cost {
+    Cost::of(&Facts {
+        agent: AgentName::new("support"),
+        endpoint: EndpointName::new("openai"),
+        detected: BTreeSet::new(),
+        sought: None,
+        operation,
+        calls: Vec::new(),
+    })
+}
+
 #[test]
 fn a_chat_without_a_bound_is_open_and_an_embedding_answers_nothing() {
-    assert_eq!(Cost::of(&chat(Some(500))), bounded(12, 500));
+    assert_eq!(cost_of(chat(Some(500))), bounded(12, 500));
     for none in [None, Some(0), Some(-1), Some(i64::MIN)] {
-        assert_eq!(Cost::of(&chat(none)), open(12, 1), "{none:?}");
+        assert_eq!(cost_of(chat(none)), open(12, 1), "{none:?}");
     }
     assert_eq!(Answer::bound(Some(500), 128), Answer::AtMost(64_000));
     assert_eq!(Answer::bound(Some(i64::MAX), 128), Answer::AtMost(u64::MAX));
     assert_eq!(Answer::bound(None, 128), Answer::Open { choices: 128 });
     let embed = Embed { model: "e".to_owned(), input_count: 1, input_tokens: 7 };
-    assert_eq!(Cost::of(&Operation::Embed(embed)), cost(7));
+    assert_eq!(cost_of(Operation::Embed(embed)), cost(7));
 }
 
 #[test]
@@ -225,7 +236,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Cost, Option<u64>, bool)>> {
         (0..60_u64).prop_map(Answer::AtMost),
         (1..4_u64).prop_map(|choices| Answer::Open { choices }),
     ];
-    let cost = (0..60_u64, answer).prop_map(|(request, answer)| Cost { request, answer });
+    let cost =
+        (0..60_u64, answer).prop_map(|(request, answer)| Cost { requests: 1, request, answer });
     let step = (0..DAY / 2, cost, proptest::option::of(0..60_u64), any::<bool>());
     proptest::collection::vec(step, 0..40)
 }

@@ -28,6 +28,19 @@ pub struct Facts {
     pub sought: Option<BTreeSet<DetectorName>>,
     /// What is asked.
     pub operation: Operation,
+    /// What is asked with it, each of which is judged as a request of its own: the requests of a batch, other models
+    /// that may answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Called>,
+}
+
+/// One of several things that a request asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// What the request itself names it by (`custom_id`), or where it stands.
+    pub name: String,
+    /// What is asked.
+    pub operation: Operation,
 }
 
 /// What the codec understood: the action and its own facts.
@@ -92,8 +105,28 @@ impl Facts {
     }
 
     pub(crate) fn rewritten(self, by: &mut impl Rewrite) -> Self {
-        let Self { agent, endpoint, detected, sought, operation } = self;
-        Self { agent, endpoint, detected, sought, operation: operation.rewritten(by) }
+        let Self { agent, endpoint, detected, sought, operation, calls } = self;
+        let operation = operation.rewritten(by);
+        let mut call = |Called { name, operation }: Called| Called {
+            name: by.text(&name),
+            operation: operation.rewritten(by),
+        };
+        let calls = calls.into_iter().map(&mut call).collect();
+        Self { agent, endpoint, detected, sought, operation, calls }
+    }
+
+    /// The facts of one of the calls. What was found anywhere in the request counts for each.
+    #[must_use]
+    pub fn of_call(&self, call: &Called) -> Self {
+        let Self { agent, endpoint, detected, sought, .. } = self.clone();
+        Self {
+            agent,
+            endpoint,
+            detected,
+            sought,
+            operation: call.operation.clone(),
+            calls: Vec::new(),
+        }
     }
 }
 
@@ -416,6 +449,7 @@ mod tests {
             endpoint: EndpointName::new("openai"),
             detected: BTreeSet::new(),
             sought: None,
+            calls: Vec::new(),
             operation: Operation::Http(http.clone()),
         };
         let masked = facts.with_texts(|text| format!("<{text}>"));

@@ -256,6 +256,8 @@ pub const FOLLOW_LOOK_BACK_MILLIS: u64 = 60_000;
 pub const RULE_TOKENS_MAX: usize = 4096;
 /// Depth to which one rule is nested.
 pub const RULE_DEPTH_MAX: usize = 64;
+/// Things that one request may ask, each judged for itself: the requests of a batch. Each of them is in the record.
+pub const CALLS_MAX: usize = 1024;
 /// Characters of a `@message`.
 pub const RULE_MESSAGE_CHARS_MAX: usize = 300;
 /// Characters of all the `@message`s of a denial together.

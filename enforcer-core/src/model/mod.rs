@@ -25,7 +25,7 @@ pub use capture::Capture;
 pub use chat::Chat;
 pub use decision::{Decision, Effect, Mode, Obligations, RecordDepth, Would};
 pub use deny::{Denied, DenyReason};
-pub use facts::{Connect, Facts, Http, Opaque, OpaqueCause, Operation, Passed, Usage};
+pub use facts::{Called, Connect, Facts, Http, Opaque, OpaqueCause, Operation, Passed, Usage};
 pub use fault::{Alarm, Fault};
 pub use ids::{
     AgentName, ApprovalName, BudgetName, CredentialName, DetectorName, EndpointName, ExchangeId,

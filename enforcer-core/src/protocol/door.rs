@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::model::{Call, FileRead, OpaqueCause, Operation, Upload};
+use crate::model::{Call, Called, FileRead, OpaqueCause, Operation, Upload};
 
 use super::answer::Shape;
 use super::json_tree::Node;
@@ -43,6 +43,10 @@ pub struct Api {
     pub shape: &'static Shape,
     /// The facts; `None` if a field is not what the API says.
     pub(crate) operation: for<'b> fn(&Asked<'_>, &Node<'b>) -> Option<Operation>,
+    /// What it asks with that, each a request of its own; `None` if a field is not what the API says.
+    pub(crate) calls: for<'b> fn(&Asked<'_>, &Node<'b>) -> Option<Vec<Called>>,
+    /// True if what it asks with that may have another action than its door.
+    pub has_other_actions: bool,
     /// True if a model answers, so that what cannot be read of an answer ends it, and its tokens are counted.
     pub is_generated: bool,
     /// True if a request may come without a body.
@@ -154,11 +158,18 @@ impl Api {
     ///
     /// # Errors
     /// The cause by which the request becomes `opaque`.
-    pub(super) fn read(&self, asked: &Asked<'_>, body: &[u8]) -> Result<Operation, OpaqueCause> {
+    pub(super) fn read(
+        &self,
+        asked: &Asked<'_>,
+        body: &[u8],
+    ) -> Result<(Operation, Vec<Called>), OpaqueCause> {
         if body.is_empty() && self.is_body_optional {
-            return asked.call(String::new(), false).ok_or(OpaqueCause::Fields);
+            let operation = asked.call(String::new(), false).ok_or(OpaqueCause::Fields)?;
+            return Ok((operation, Vec::new()));
         }
-        (self.operation)(asked, &Node::read(body)?).ok_or(OpaqueCause::Fields)
+        let body = Node::read(body)?;
+        let operation = (self.operation)(asked, &body).ok_or(OpaqueCause::Fields)?;
+        Ok((operation, (self.calls)(asked, &body).ok_or(OpaqueCause::Fields)?))
     }
 }
 

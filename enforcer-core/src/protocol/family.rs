@@ -115,6 +115,12 @@ impl Route {
         matches!(self.door.reads, Reads::Json(api) if api.is_generated)
     }
 
+    /// True if a request may hold others with another action than its door.
+    #[must_use]
+    pub const fn has_other_actions(self) -> bool {
+        matches!(self.door.reads, Reads::Json(api) if api.has_other_actions)
+    }
+
     /// True if requests may come without a body, and so without its type.
     #[must_use]
     pub const fn is_body_optional(self) -> bool {
@@ -165,14 +171,14 @@ impl Route {
         }
         let asked = self.asked(path, query);
         let body = &*(self.family.spelled)(&asked, body).ok_or(OpaqueCause::Fields)?;
-        let operation = api.read(&asked, body)?;
+        let (operation, calls) = api.read(&asked, body)?;
         let is_empty = body.is_empty();
         let detected = if is_empty {
             detectors.look().names()
         } else {
             detect_body(api.shape.tables, body, detectors)?
         };
-        Ok(Understood { operation, detected })
+        Ok(Understood { operation, calls, detected })
     }
 
     /// What the head of a request says, where its body is not read; `size` as declared.

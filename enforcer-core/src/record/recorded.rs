@@ -307,7 +307,14 @@ mod tests {
 
     fn facts(operation: Operation) -> Facts {
         let (agent, endpoint) = (AgentName::new("a"), EndpointName::new("e"));
-        Facts { agent, endpoint, detected: Default::default(), sought: None, operation }
+        Facts {
+            agent,
+            endpoint,
+            detected: Default::default(),
+            sought: None,
+            operation,
+            calls: Vec::new(),
+        }
     }
 
     #[test]

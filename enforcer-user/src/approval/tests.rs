@@ -20,6 +20,7 @@ fn question(digest: &str, needs: &[&str]) -> Question {
         endpoint: EndpointName::new("openai"),
         detected: BTreeSet::new(),
         sought: None,
+        calls: Vec::new(),
         operation: Operation::Http(http),
     };
     Question {

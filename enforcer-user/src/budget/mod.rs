@@ -240,7 +240,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1);
 
     const fn cost(request: u64) -> Cost {
-        Cost { request, answer: Answer::Nothing }
+        Cost { requests: 1, request, answer: Answer::Nothing }
     }
 
     const fn reported(input_tokens: u64, output_tokens: u64) -> Outcome {
@@ -273,7 +273,7 @@ mod tests {
         let budgets = Budgets::default();
         let (wide, narrow) = (budget(100), budget(10));
         let both = [(account("wide"), &wide), (account("narrow"), &narrow)];
-        let known = Cost { request: 2, answer: Answer::AtMost(3) };
+        let known = Cost { requests: 1, request: 2, answer: Answer::AtMost(3) };
         let mut reservation = budgets.reserve(both, known, NOW).unwrap();
         reservation.cover(3).unwrap();
         reservation.cover(8).unwrap();
@@ -291,7 +291,7 @@ mod tests {
         let budgets = Budgets::default();
         let (much, little) = (budget(1_000), Budget { answer_tokens: 7, ..budget(1_000) });
         let both = [(account("much"), &much), (account("little"), &little)];
-        let open = Cost { request: 2, answer: Answer::Open { choices: 3 } };
+        let open = Cost { requests: 1, request: 2, answer: Answer::Open { choices: 3 } };
         drop(budgets.reserve(both.clone(), open, NOW).unwrap());
         let used = |number: usize| budgets.counts(NOW)[number].1.used;
         assert_eq!((used(0).tokens, used(1).tokens), (2 + 21, 2 + 150), "little, much");

@@ -206,6 +206,7 @@ mod tests {
             endpoint: EndpointName::new("e"),
             detected: Default::default(),
             sought: None,
+            calls: Vec::new(),
             operation: Operation::Http(http),
         };
         let decision = policy.decide(&facts);

@@ -78,7 +78,7 @@ fn reserve(
         let budget = policy.budget(name).ok_or_else(|| Refusal::from(DenyReason::Internal))?;
         charged.push((account(name, budget), budget));
     }
-    match cx.budgets.reserve(charged, Cost::of(&facts.operation), cx.clock.now()) {
+    match cx.budgets.reserve(charged, Cost::of(facts), cx.clock.now()) {
         Ok(reservation) => Ok(Some(reservation)),
         Err(spent) => Err(no_room(&spent, &policy.masker_of_everything())),
     }
@@ -141,7 +141,7 @@ mod tests {
         let budget = Budget { per: Per::Agent, tokens, requests, answer_tokens: 10, window };
         let (agent, endpoint) = (AgentName::new("a"), EndpointName::new("e"));
         let account = Account::of(&BudgetName::new("b"), Per::Agent, &agent, 0, &endpoint);
-        let all = Cost { request: 100, answer: Answer::Nothing };
+        let all = Cost { requests: 1, request: 100, answer: Answer::Nothing };
         let reserve = || budgets.reserve([(account.clone(), &budget)], all, UnixMillis(1));
         drop(Unsent(Some(reserve().unwrap())));
         let handed_on = Unsent(Some(reserve().unwrap())).hand_on();

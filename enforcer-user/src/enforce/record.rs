@@ -110,7 +110,7 @@ impl OpenRecord {
         } else {
             (None, None)
         };
-        let cost = Cost::of(&facts.operation);
+        let cost = Cost::of(&facts);
         let (denied, cause) = refusal.map_or((None, None), |it| (Some(it.denied), it.cause));
         let (facts, facts_cut) = stored::facts(&cx.journal, agent, facts, &everything);
         let id = cx.journal.next_exchange(session);

@@ -66,6 +66,7 @@ pub async fn tunnel(
         endpoint: endpoint.name.clone(),
         detected: std::collections::BTreeSet::new(),
         sought: None,
+        calls: Vec::new(),
         operation: Operation::Connect(connect),
     };
     let decision = policy.decide(&facts);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The one function from facts to a decision.
+//! From the facts of one thing that is asked to a decision.
 //!
 //! Asks about the conditions of the rules of one slice, and joins what the satisfied permits oblige to. That
 //! this is what Cedar answers about all rules as a whole is a property test.
@@ -43,9 +43,8 @@ impl Verdict<'_> {
 }
 
 impl Policy {
-    /// Decides one exchange. Pure: the same facts give the same decision.
-    #[must_use]
-    pub fn decide(&self, facts: &Facts) -> Decision {
+    /// Decides what a request itself asks, without what it asks with that.
+    pub(super) fn decide_one(&self, facts: &Facts) -> Decision {
         let verdict = self.verdict(facts);
         let is_allowed = verdict.is_allowed && verdict.errors.is_empty();
         let ids = |rules: &[&Rule]| {
@@ -72,12 +71,6 @@ impl Policy {
             message,
             policy: self.version.clone(),
         }
-    }
-
-    /// Decides facts of a record; nothing comes back if they lack what this policy asks for.
-    #[must_use]
-    pub fn decide_again(&self, facts: &Facts) -> Option<Decision> {
-        self.lacks(facts).is_empty().then(|| self.decide(facts))
     }
 
     /// How much of an exchange is kept that is denied.

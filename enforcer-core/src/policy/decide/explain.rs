@@ -90,14 +90,21 @@ impl Policy {
     /// Decides, and says of each rule whether it matched, nearly did, erred, or is about something else.
     #[must_use]
     pub fn explain(&self, facts: &Facts) -> Explanation {
+        let calls: Vec<Facts> = facts.calls.iter().map(|call| facts.of_call(call)).collect();
+        let calls: Vec<(&Facts, Question<'_>)> =
+            calls.iter().map(|facts| (facts, Question::new(self, facts, None))).collect();
         let question = Question::new(self, facts, None);
+        let outcome = |rule| {
+            let calls = calls.iter().map(|(facts, question)| self.outcome(rule, facts, question));
+            calls.fold(self.outcome(rule, facts, &question), Outcome::or)
+        };
         let rules = self.rules.iter().map(|rule| RuleOutcome {
             id: rule.id.clone(),
             file: rule.file.clone(),
             line: rule.place.line,
             is_permit: rule.is_permit,
             mode: rule.mode,
-            outcome: self.outcome(rule, facts, &question),
+            outcome: outcome(rule),
         });
         Explanation { facts: facts.clone(), decision: self.decide(facts), rules: rules.collect() }
     }
@@ -187,6 +194,17 @@ impl Explanation {
 }
 
 impl Outcome {
+    /// How a rule met one of several things that are asked: where it came nearest.
+    fn or(self, other: Self) -> Self {
+        let distance = |outcome: &Self| match outcome {
+            Self::Matched => 0,
+            Self::Erred { .. } => 1,
+            Self::Nearly { .. } => 2,
+            Self::OutOfScope { .. } => 3,
+        };
+        if distance(&other) < distance(&self) { other } else { self }
+    }
+
     /// How the rule met the facts, in words.
     #[must_use]
     pub fn describe(&self) -> String {

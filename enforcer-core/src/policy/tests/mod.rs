@@ -99,6 +99,7 @@ pub(super) fn facts(agent: &str, endpoint: &str, operation: Operation) -> Facts 
         endpoint: EndpointName::new(endpoint),
         detected: BTreeSet::new(),
         sought: None,
+        calls: Vec::new(),
         operation,
     }
 }

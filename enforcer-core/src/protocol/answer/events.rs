@@ -36,6 +36,8 @@ const DELTA: &str = "delta";
 pub struct Events {
     /// Events whose `delta` is a piece, or holds pieces.
     pub pieces: &'static [&'static str],
+    /// Members of `delta` that come whole: clients take the last one, or make a list of them.
+    pub whole: &'static [&'static str],
     /// Of these, the ones whose pieces are payloads in base64.
     pub payloads: &'static [&'static str],
     /// Events that begin something that may hold a text already. Pieces of such a text may not follow.
@@ -458,7 +460,8 @@ impl Editor for Pieces<'_, '_> {
         let [Step::Key(first), rest @ ..] = path else {
             return self.whole(|editor| editor.text(path, text));
         };
-        if first != DELTA || self.masking.tables.is_word(path, text) {
+        let is_whole = matches!(rest.first(), Some(Step::Key(name)) if self.masking.events.whole.contains(&name.as_str()));
+        if first != DELTA || is_whole || self.masking.tables.is_word(path, text) {
             return self.whole(|editor| editor.text(path, text));
         }
         if text.is_empty() || (self.is_payload && is_base64(text)) {

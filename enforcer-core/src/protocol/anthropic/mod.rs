@@ -2,11 +2,19 @@
 //! The Anthropic API: which requests are understood, and what a refused client receives.
 
 mod apis;
+mod batches;
+mod content;
 mod doors;
 mod error;
 mod headers;
+mod messages;
 mod shapes;
 mod tables;
+mod tokens;
+mod tools;
+
+#[cfg(test)]
+mod tests;
 
 use super::family::{Family, Place, as_sent};
 

@@ -10,6 +10,7 @@ pub(super) static MESSAGES: Shape = Shape {
     tables: &tables::MESSAGES,
     events: Some(&Events {
         pieces: &["content_block_delta"],
+        whole: &["citation", "content", "encrypted_content", "signature"],
         payloads: &[],
         starts: &["content_block_start"],
         ends: &["content_block_stop", "message_stop"],

@@ -33,7 +33,15 @@ const fn api(
     name: &'static str,
     operation: for<'b> fn(&Asked<'_>, &Node<'b>) -> Option<Operation>,
 ) -> Api {
-    Api { name, shape: &shapes::CHAT, operation, is_generated: false, is_body_optional: false }
+    Api {
+        name,
+        shape: &shapes::CHAT,
+        operation,
+        calls: |_, _| Some(Vec::new()),
+        has_other_actions: false,
+        is_generated: false,
+        is_body_optional: false,
+    }
 }
 
 /// A body of which only the model is a fact.

@@ -18,6 +18,7 @@ pub(super) static TYPED: Shape =
 /// APIs that name their events like it: transcriptions, speech.
 static EVENTS: Events = Events {
     pieces: &["*.delta"],
+    whole: &[],
     payloads: &["response.audio.delta", "response.output_audio.delta"],
     starts: &["*.added"],
     ends: &["*.done"],

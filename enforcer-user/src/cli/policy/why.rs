@@ -183,6 +183,7 @@ fn read_facts(why: &Args, policy: &Policy) -> Result<(Facts, Option<Request>), M
         endpoint: endpoint.name.clone(),
         detected: why.detected.iter().cloned().map(DetectorName::new).collect(),
         sought: None,
+        calls: Vec::new(),
         operation: operation(action, &given)?,
     };
     known_detectors(policy, &facts)?;

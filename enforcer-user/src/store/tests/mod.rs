@@ -188,6 +188,7 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
         endpoint: EndpointName::new("e"),
         detected: BTreeSet::new(),
         sought: None,
+        calls: Vec::new(),
         operation: Operation::Http(Http {
             method: "GET".to_owned(),
             path: "/".to_owned(),

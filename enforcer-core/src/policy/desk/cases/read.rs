@@ -129,6 +129,7 @@ fn read_subject(
         endpoint: EndpointName::new(endpoint?.text),
         detected: detected.into_iter().map(DetectorName::new).collect(),
         sought: None,
+        calls: Vec::new(),
         operation: operation?,
     }))
 }
