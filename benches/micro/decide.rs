@@ -91,6 +91,7 @@ fn facts() -> Facts {
         endpoint: EndpointName::new("openai"),
         detected: BTreeSet::from([DetectorName::new("email")]),
         sought: None,
+        calls: Vec::new(),
         operation: operation(action("chat").expect("an action"), &given).expect("facts"),
     }
 }

@@ -16,6 +16,7 @@ mod follow;
 mod grades;
 mod guest;
 mod ledger;
+mod messages;
 mod people;
 mod record;
 mod reload;

@@ -19,6 +19,7 @@ mod client;
 mod encoded;
 mod hostile;
 mod large;
+mod messages;
 mod obligations;
 mod opaque;
 mod provider;

@@ -43,6 +43,9 @@ mode = "enforce"
 [endpoints.openai]
 hosts = ["api.openai.com"]
 protocol = "openai"
+[endpoints.anthropic]
+hosts = ["api.anthropic.com"]
+protocol = "anthropic"
 [endpoints.files]
 hosts = ["files.example.com"]
 protocol = "http"

@@ -45,7 +45,8 @@ impl Turn {
         }
     }
 
-    fn call(function: &Value) -> Self {
+    /// A call of this function.
+    pub(super) fn call(function: &Value) -> Self {
         let mut arguments = Map::new();
         for name in function["parameters"]["properties"].as_object().into_iter().flat_map(Map::keys)
         {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A stand-in for the model provider: TLS, HTTP/1.1 and HTTP/2, the wire format of the OpenAI API.
+//! A stand-in for the model provider: TLS, HTTP/1.1 and HTTP/2, the wire formats of the OpenAI and the
+//! Anthropic API.
 //!
 //! It answers from a fixed text and writes down everything it received, so that a test can compare what
 //! an agent sent with what reached the provider. It runs on a thread of its own, so that tests with and
@@ -8,6 +9,7 @@
 mod answer;
 mod certificate;
 mod log;
+mod messages;
 mod response;
 mod serve;
 

@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answer::{self, Turn};
 use super::log::{Log, Received, StreamSent, now_ms};
+use super::messages::{self, Reply};
 use super::response;
 
 /// Bytes of a request body; far above what any test sends on purpose.
@@ -101,8 +102,12 @@ async fn exchange(
     let json = received.json();
     let is_authorized =
         received.header("authorization").is_some_and(|value| value.starts_with("Bearer "));
+    let has_key = is_authorized || received.header("x-api-key").is_some();
+    let is_anthropic = received.header("anthropic-version").is_some();
     let number = state.log.add(received);
-    let mut answer = if is_authorized {
+    let mut answer = if is_anthropic {
+        anthropic(&head.method, head.uri.path(), &json, number, (&state, has_key))
+    } else if is_authorized {
         route(&head.method, head.uri.path(), &json, number, &state)
     } else {
         let message = "You didn't provide an API key. You need to provide your API key in an \
@@ -157,6 +162,27 @@ fn route(
                  at https://platform.openai.com/docs/api-reference/."
             );
             refused(StatusCode::NOT_FOUND, &message, Some("unknown_url"))
+        }
+    }
+}
+
+/// The same for the Anthropic API, whose clients name its version.
+fn anthropic(
+    method: &Method,
+    path: &str,
+    json: &Value,
+    number: usize,
+    (state, has_key): (&Arc<State>, bool),
+) -> Response<Body> {
+    let no_key = || {
+        let error = messages::error("authentication_error", "x-api-key header is required");
+        Reply::Whole(401, error)
+    };
+    let reply = |()| messages::reply((method.as_str(), path), json, &state.answer, number);
+    match has_key.then_some(()).map_or_else(no_key, reply) {
+        Reply::Events(events) => streamed(events, number, state),
+        Reply::Whole(status, json) => {
+            whole(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &json)
         }
     }
 }
