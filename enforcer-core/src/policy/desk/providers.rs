@@ -2,8 +2,8 @@
 //! Providers of models that people use, their hosts, and what is spoken there.
 //!
 //! `openai` where a client that is given the provider's documented address sends the paths that the codec of the OpenAI
-//! API reads (`/v1/chat/completions` and so on); what it does not read there is judged as `http`. All others are `http`,
-//! as far as this version understands them. The bundle `observe` has the same endpoints; a test compares.
+//! API reads (`/v1/chat/completions` and so on); what it does not read there is judged as `http`. Anthropic has a codec of
+//! its own. All others are `http`, as far as this version understands them. The bundle `observe` has the same endpoints; a test compares.
 
 use super::super::load::hosts::HostPattern;
 use super::super::load::hosts::candidates;
@@ -26,7 +26,7 @@ const fn of(name: &'static str, protocol: Protocol, hosts: &'static [&'static st
 
 /// Every provider, in the order of their names.
 pub const PROVIDERS: &[Provider] = &[
-    of("anthropic", Protocol::Http, &["api.anthropic.com"]),
+    of("anthropic", Protocol::Anthropic, &["api.anthropic.com"]),
     of(
         "azure-openai",
         Protocol::Http,

@@ -378,7 +378,7 @@ impl Checker<'_> {
             format!("the rule can never match: {} never happens {place}", list("action", &actions));
         self.found.push(draft.error(draft.head(), message).label("this rule").help(
             "`connect` needs a passed-through endpoint, `http` and `opaque` an inspected one, and all others \
-             `protocol = \"openai\"`",
+             a protocol that has them",
         ));
     }
 

@@ -60,7 +60,7 @@ fn claude_code_does_what_its_cases_say() {
         "cases/anthropic.toml",
         "cases/code.toml"
     );
-    check(&bundle, 17);
+    check(&bundle, 23);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn strict_does_what_its_cases_say() {
 #[test]
 fn observe_does_what_its_cases_say_and_carries_none_of_it_out() {
     let bundle = shipped!("observe", "policy.toml", "rules.cedar", "cases/rules.toml");
-    check(&bundle, 7);
+    check(&bundle, 8);
     let compiled = compile(&bundle).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(compiled.policy.mode(), Mode::Observe);
 }

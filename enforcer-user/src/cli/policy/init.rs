@@ -43,7 +43,7 @@ const STARTERS: &[Starter] = &[
     ),
     starter!(
         "claude-code",
-        "Claude Code: the Anthropic API by method and path, code and packages to read, no telemetry",
+        "Claude Code: messages masked both ways, code and packages to read, no telemetry",
         ["policy.toml", "anthropic.cedar", "code.cedar", "cases/anthropic.toml", "cases/code.toml"]
     ),
     starter!(
