@@ -52,8 +52,9 @@ fn every_source_file_begins_with_its_licence() {
 fn nobody_uses_a_synonym_of_a_word_in_the_glossary() {
     let mut problems = Vec::new();
     for source in sources(&[".rs", ".md", ".toml", ".cedar", ".py", ".mjs"]) {
-        // The paths of a provider's API have words of their own.
-        let lines = source.text.lines().enumerate().filter(|(_, line)| !line.contains("/v1/"));
+        // The paths and types of a provider's API are its own words.
+        let is_ours = |line: &str| !line.contains("/v1/") && !line.contains("redacted_");
+        let lines = source.text.lines().enumerate().filter(|(_, line)| is_ours(line));
         for (number, line) in lines {
             let line = line.to_lowercase();
             for (head, tail, instead) in FORBIDDEN_WORDS {

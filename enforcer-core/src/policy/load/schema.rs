@@ -230,6 +230,7 @@ pub(in crate::policy) const RESPONSE_MASKABLE: &[&str] = &[
     "administer",
     "agent_run",
     "chat",
+    "count_tokens",
     "list_models",
     "moderate",
     "search",

@@ -40,7 +40,7 @@ fn openai_agents_does_what_its_cases_say() {
         "cases/chat.toml",
         "cases/http.toml"
     );
-    check(&bundle, 17);
+    check(&bundle, 22);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn claude_code_does_what_its_cases_say() {
         "cases/anthropic.toml",
         "cases/code.toml"
     );
-    check(&bundle, 23);
+    check(&bundle, 24);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn codex_does_what_its_cases_say() {
         "cases/api.toml",
         "cases/chatgpt.toml"
     );
-    check(&bundle, 15);
+    check(&bundle, 16);
 }
 
 #[test]

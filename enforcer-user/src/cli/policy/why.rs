@@ -244,7 +244,8 @@ fn unknown<'n>(
     known: impl IntoIterator<Item = &'n str> + Clone,
 ) -> Misdescribed {
     let message = format!("unknown {what} `{name}`");
-    let hint = suggestion(name, known);
+    let too_many = || Some(format!("`enforcer policy schema` lists every {what}"));
+    let hint = suggestion(name, known).or_else(too_many);
     Misdescribed { message, hint }
 }
 
