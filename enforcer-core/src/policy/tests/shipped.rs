@@ -60,7 +60,7 @@ fn claude_code_does_what_its_cases_say() {
         "cases/anthropic.toml",
         "cases/code.toml"
     );
-    check(&bundle, 24);
+    check(&bundle, 25);
 }
 
 #[test]
