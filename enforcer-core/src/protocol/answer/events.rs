@@ -30,6 +30,8 @@ const LAST_BYTES_MAX: usize = 4096;
 const NAME_BYTES_MAX: usize = 64;
 /// The member below which pieces stand.
 const DELTA: &str = "delta";
+/// The index of an item; one with an id has only one.
+const ITEM_INDEX: &str = "output_index";
 
 /// How the typed events of an API carry texts. A pattern is a type, or `*` and the end of one.
 #[derive(Debug)]
@@ -104,16 +106,23 @@ impl Place {
         size_of::<Self>() + self.stem.len() + keys + steps
     }
 
-    /// Whether some client takes the two for one text: those that sort by index, where only an id differs.
+    /// Whether some client takes two texts for one.
     fn is_mistakable_for(&self, other: &Self) -> bool {
-        let indexes = |place: &Self| -> Vec<_> {
-            let is_index = |name: &str| !name.ends_with("_id");
-            let found = place.keys.iter().filter(|(name, _)| is_index(name));
-            found.map(|(name, value)| (name.clone(), value.clone())).collect()
-        };
-        let is_same = self.stem == other.stem && self.path == other.path;
-        is_same && self.keys != other.keys && indexes(self) == indexes(other)
+        let is_alike = self.stem == other.stem && self.path == other.path;
+        is_alike && self.keys != other.keys && may_be_one(&self.keys, &other.keys)
     }
+}
+
+/// Whether some client takes two places for one: those that sort by index where no index differs, and those that sort
+/// by id where the same one stands at two places.
+fn may_be_one(one: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> bool {
+    let is_id = |name: &str| name.ends_with("_id");
+    let both = || one.iter().filter_map(|(name, value)| Some((name, value, other.get(name)?)));
+    let differs =
+        |are_ids: bool| both().any(|(name, value, found)| is_id(name) == are_ids && value != found);
+    let has_ids = both().any(|(name, ..)| is_id(name));
+    let is_moved = both().any(|(name, value, found)| name == ITEM_INDEX && value != found);
+    !differs(false) || (has_ids && !differs(true) && is_moved)
 }
 
 /// One text that arrives piece by piece.
@@ -140,15 +149,10 @@ impl Over {
         size_of::<Self>() + self.stem.as_ref().map_or(0, String::len) + keys
     }
 
-    /// Whether a text is one of these.
-    fn is_about(&self, stem: Option<&str>, keys: &BTreeMap<String, String>) -> bool {
-        (self.stem.is_none() || self.stem.as_deref() == stem)
-            && self.keys.iter().all(|(name, value)| keys.get(name) == Some(value))
-    }
-
     /// Whether every text of the other one is one of these.
     fn covers(&self, other: &Self) -> bool {
-        self.is_about(other.stem.as_deref(), &other.keys)
+        (self.stem.is_none() || self.stem == other.stem)
+            && self.keys.iter().all(|(name, value)| other.keys.get(name) == Some(value))
     }
 }
 
@@ -353,7 +357,10 @@ impl Masking {
 
     /// Whether the text of a piece is over.
     fn is_over(&self, place: &Place) -> bool {
-        self.over.iter().any(|over| over.is_about(Some(&place.stem), &place.keys))
+        self.over.iter().any(|over| {
+            let is_alike = over.stem.as_ref().is_none_or(|stem| *stem == place.stem);
+            is_alike && may_be_one(&over.keys, &place.keys)
+        })
     }
 
     /// Masks the next piece of a text.

@@ -48,7 +48,7 @@ const STARTERS: &[Starter] = &[
     ),
     starter!(
         "codex",
-        "the Codex CLI, with an API key or an account: responses by method and path, no analytics",
+        "the Codex CLI, with an API key or an account: chats, tools and models known, no analytics",
         ["policy.toml", "api.cedar", "chatgpt.cedar", "cases/api.toml", "cases/chatgpt.toml"]
     ),
     starter!(

@@ -287,6 +287,80 @@ proptest! {
     }
 }
 
+/// An event of a provider that puts a piece of its text anywhere.
+fn hostile() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec!["ann@exa", "mple.com", "x", "", "ann@example.com"]);
+    let keys = (0_usize..3, 0_usize..3, 0_usize..3).prop_map(|(item, output, content)| {
+        let mut keys = serde_json::Map::new();
+        let mut add = |name: &str, value: Value, is_there: bool| {
+            if is_there {
+                keys.insert(name.to_owned(), value);
+            }
+        };
+        add("item_id", json!(["a", "b", ""][item]), item < 2);
+        add("output_index", json!(output), output < 2);
+        add("content_index", json!(content), content < 2);
+        keys
+    });
+    (piece, keys, 0_usize..9).prop_map(|(text, keys, form)| {
+        let of = |kind: &str, member: &str, value: Value| {
+            let mut event = keys.clone();
+            event.insert("type".to_owned(), json!(kind));
+            event.insert(member.to_owned(), value);
+            Value::from(event)
+        };
+        match form {
+            0..4 => event(&of(TEXT, "delta", json!(text))),
+            4 => event(&of("response.output_text.done", "text", json!(text))),
+            5 => event(&of("response.content_part.done", "part", json!({ "text": text }))),
+            6 => event(&of("response.output_item.done", "item", json!({ "id": text }))),
+            7 => event(&of(
+                "response.output_item.added",
+                "item",
+                json!({ "content": [{ "text": text }] }),
+            )),
+            _ => event(&of(TEXT, "delta", json!({ "a": text, "b": [text] }))),
+        }
+    })
+}
+
+/// What clients could show that sort pieces by these members.
+fn sorted(events: &[Value], by: &[&str]) -> Vec<String> {
+    let mut texts: BTreeMap<Vec<String>, String> = BTreeMap::new();
+    for event in events {
+        let place: Vec<String> = by
+            .iter()
+            .map(|name| match &event[*name] {
+                Value::Null => "0".to_owned(),
+                value => value.to_string(),
+            })
+            .collect();
+        let begun = event["item"]["content"][0]["text"].as_str();
+        let piece = event["delta"].as_str().or(begun).unwrap_or_default();
+        *texts.entry(place).or_default() += piece;
+    }
+    texts.into_values().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_provider_does_with_typed_events_nothing_that_a_mask_names_is_shown(
+        events in prop::collection::vec(hostile(), 1..7),
+    ) {
+        let (out, _) = outcome(&mut masked(), events.concat().as_bytes(), &[usize::MAX]);
+        for side in [&out.deliver, &out.keep] {
+            prop_assert!(!String::from_utf8_lossy(side).contains("ann@example.com"));
+            let events = self::events(side);
+            for by in [&["item_id", "output_index", "content_index"][..], &["output_index", "content_index"]] {
+                let shown = sorted(&events, by);
+                prop_assert!(shown.iter().all(|text| !text.contains("ann@example.com")), "{:?} {:?}", by, shown);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_held_back_comes_before_the_end_of_its_text() {
     let said = [said(Kind::Text, &["Write to ann@exa", "mple.com"])];
@@ -381,6 +455,9 @@ fn events_that_two_clients_could_take_for_different_ones_end_the_stream() {
         // Whoever sorts by index takes it for the same text.
         delta(TEXT, json!({ "item_id": "b", "output_index": 0, "content_index": 0 }), "mple.com"),
         delta(TEXT, json!({ "output_index": 0, "content_index": 0 }), "mple.com"),
+        delta(TEXT, json!({ "output_index": 0 }), "mple.com"),
+        // Whoever sorts by id does.
+        delta(TEXT, json!({ "item_id": "a", "output_index": 1, "content_index": 0 }), "mple.com"),
         delta(TEXT, json!({}), "x")
             .replace("event: response.output_text.delta", "event: response.refusal.delta"),
         "data: {\"delta\":\"mple.com\"}\n\n".to_owned(),
