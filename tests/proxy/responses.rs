@@ -174,7 +174,7 @@ async fn a_budget_cuts_a_streamed_response() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stored_response_is_masked_too_also_as_a_stream() {
-    let rule = r#"@id("read") @mask("pii") permit (principal, action == Action::"stored_read", resource);"#;
+    let rule = r#"@id("read") @mask_response("pii") permit (principal, action == Action::"stored_read", resource);"#;
     let (rig, _provider) = Rig::with_stand_in(rule).await;
     let (head, answer) = rig.ask(request("GET", "/v1/responses/resp_1", "")).await;
     assert_eq!(head.status, 200, "{answer}");
