@@ -266,7 +266,7 @@ async fn a_stream_that_breaks_ends_with_an_error_event_of_the_family() {
     rig.provider_of(HOST, H1, |_, _| crate::provider::full("text/event-stream", STREAM)).await;
     let (_, answer) = post(&rig, H1, "/v1/messages", &asked(json!({ "stream": true }))).await;
     assert!(!answer.contains("broken") && !answer.contains("message_stop"), "{answer}");
-    let last = answer.split("\n\n").filter(|part| !part.is_empty()).last().unwrap();
+    let last = answer.trim_end().rsplit("\n\n").next().unwrap();
     let data = last.strip_prefix("event: error\ndata: ").unwrap();
     let data: Value = serde_json::from_str(data).unwrap();
     assert_eq!(
