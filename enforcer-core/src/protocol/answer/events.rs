@@ -38,7 +38,8 @@ const ITEM_INDEX: &str = "output_index";
 pub struct Events {
     /// Events whose `delta` is a piece, or holds pieces.
     pub pieces: &'static [&'static str],
-    /// Members of `delta` that come whole: clients take the last one, or make a list of them.
+    /// Members of `delta` that come whole, since clients take the last one or make a list of them: texts, and with a `/`
+    /// at its end everything in the member.
     pub whole: &'static [&'static str],
     /// Of these, the ones whose pieces are payloads in base64.
     pub payloads: &'static [&'static str],
@@ -54,6 +55,15 @@ impl Events {
     /// Whether the event carries pieces of texts.
     pub(super) fn has_pieces(&self, kind: &str) -> bool {
         is_one_of(kind, self.pieces)
+    }
+
+    /// Whether what stands there below `delta` comes whole.
+    fn is_whole(&self, path: &[Step]) -> bool {
+        let [Step::Key(first), rest @ ..] = path else { return false };
+        self.whole.iter().any(|member| match member.strip_suffix('/') {
+            Some(name) => name == first,
+            None => member == first && rest.is_empty(),
+        })
     }
 
     /// Whether the answer is over with this event.
@@ -467,7 +477,7 @@ impl Editor for Pieces<'_, '_> {
         let [Step::Key(first), rest @ ..] = path else {
             return self.whole(|editor| editor.text(path, text));
         };
-        let is_whole = matches!(rest.first(), Some(Step::Key(name)) if self.masking.events.whole.contains(&name.as_str()));
+        let is_whole = self.masking.events.is_whole(rest);
         if first != DELTA || is_whole || self.masking.tables.is_word(path, text) {
             return self.whole(|editor| editor.text(path, text));
         }

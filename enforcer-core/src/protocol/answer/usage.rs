@@ -12,6 +12,19 @@ use crate::protocol::json_tree::Node;
 pub(super) fn usage_of(body: &Node<'_>) -> Option<Usage> {
     let inner = || ["response", "message"].iter().find_map(|name| body.set(name)?.set("usage"));
     let usage = body.set("usage").or_else(inner)?;
+    let own = counted(usage)?;
+    // What was summarized or asked of an advisor on the way is not in the sum at the top, so the larger one counts.
+    let each = usage.set("iterations").and_then(Node::items).unwrap_or_default();
+    let all = each.iter().filter_map(counted).fold(Usage::default(), |all, one| Usage {
+        input_tokens: all.input_tokens.saturating_add(one.input_tokens).min(USAGE_TOKENS_MAX),
+        output_tokens: all.output_tokens.saturating_add(one.output_tokens).min(USAGE_TOKENS_MAX),
+    });
+    let input_tokens = own.input_tokens.max(all.input_tokens);
+    let output_tokens = own.output_tokens.max(all.output_tokens);
+    (input_tokens > 0 || output_tokens > 0).then_some(Usage { input_tokens, output_tokens })
+}
+
+fn counted(usage: &Node<'_>) -> Option<Usage> {
     let sum = |names: &[&str]| {
         names.iter().try_fold(0, |sum: u64, name| match usage.set(name) {
             None => Some(sum),
@@ -27,7 +40,7 @@ pub(super) fn usage_of(body: &Node<'_>) -> Option<Usage> {
         "cache_read_input_tokens",
     ])?;
     let output_tokens = sum(&["completion_tokens", "output_tokens"])?;
-    (input_tokens > 0 || output_tokens > 0).then_some(Usage { input_tokens, output_tokens })
+    Some(Usage { input_tokens, output_tokens })
 }
 
 #[cfg(test)]
@@ -46,6 +59,14 @@ mod tests {
             r#"{"message":{"usage":{"input_tokens":3,"cache_read_input_tokens":100,"output_tokens":1}}}"#,
             Some((103, 1)),
         );
+        check(
+            r#"{"usage":{"input_tokens":3,"output_tokens":4,"iterations":[
+                {"type":"message","input_tokens":3,"output_tokens":4},
+                {"type":"compaction","input_tokens":50,"output_tokens":9},
+                {"type":"advisor_message","input_tokens":7,"output_tokens":2}]}}"#,
+            Some((60, 15)),
+        );
+        check(r#"{"usage":{"input_tokens":3,"output_tokens":4,"iterations":null}}"#, Some((3, 4)));
         check(r#"{"usage":{"input_tokens":"3","output_tokens":4}}"#, None);
         check(r#"{"usage":null}"#, None);
     }

@@ -9,8 +9,18 @@ use super::{error, tables};
 pub(super) static MESSAGES: Shape = Shape {
     tables: &tables::MESSAGES,
     events: Some(&Events {
-        pieces: &["content_block_delta"],
-        whole: &["citation", "content", "encrypted_content", "signature"],
+        // Of messages, and of the events of a session (`event_delta`).
+        pieces: &["*_delta"],
+        whole: &[
+            "citation/",
+            "container/",
+            "content",
+            "encrypted_content",
+            "signature",
+            "stop_details/",
+            "stop_reason",
+            "stop_sequence",
+        ],
         payloads: &[],
         starts: &["content_block_start"],
         ends: &["content_block_stop", "message_stop"],

@@ -204,6 +204,24 @@ fn a_provider_cannot_get_a_text_past_the_mask() {
 }
 
 #[test]
+fn what_comes_whole_is_masked_whole_and_pieces_of_any_event_are_joined() {
+    let end = |end: &Value| event(&json!({ "type": "message_delta", "delta": end, "usage": {} }));
+    let stop = json!({ "stop_reason": "stop_sequence", "stop_sequence": "ann@example.com" });
+    let masked_stop = json!({ "stop_reason": "stop_sequence", "stop_sequence": "[email]" });
+    assert_eq!(read(masked(), &[&end(&stop)]).deliver, end(&masked_stop));
+    let summary = |text: &str| delta(0, json!({ "type": "compaction_delta", "content": text }));
+    assert_eq!(read(masked(), &[&summary("of ann@example.com")]).deliver, summary("of [email]"));
+    // A preview of what an agent of a session says.
+    let preview = |text: &str| {
+        let content = json!({ "type": "text", "text": text });
+        let delta = json!({ "type": "content_delta", "index": 0, "content": content });
+        event(&json!({ "type": "event_delta", "event_id": "e", "delta": delta }))
+    };
+    let found = read(masked(), &[&preview("ann@exam"), &preview("ple.com and more text")]).deliver;
+    assert!(found.contains("[email]") && !found.contains("ann@exam"), "{found}");
+}
+
+#[test]
 fn an_error_of_the_provider_passes_and_speaks_in_its_own_name() {
     let data = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
     let found = read(masked(), &[&event(&data)]);
