@@ -139,7 +139,8 @@ async fn the_input_of_a_tool_is_masked_whole_and_in_pieces() {
     assert_eq!(sent["messages"][1]["content"][0]["input"]["mail"], "[email]");
     assert_eq!(sent["messages"][2]["content"][0]["content"], "of [email]");
     assert_eq!(sent["messages"][2]["content"][0]["tool_use_id"], "toolu_1");
-    // What the model calls a tool with.
+    // What the model calls a tool with, from a provider that was not asked before.
+    let rig = Rig::start(RULES).await;
     let event =
         |data: &Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap());
     let piece = |text: &str| {

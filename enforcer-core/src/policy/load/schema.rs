@@ -238,7 +238,7 @@ pub(in crate::policy) const RESPONSE_MASKABLE: &[&str] = &[
     "stored_write",
 ];
 /// Actions after whose answers it is known what they cost.
-pub(in crate::policy) const METERED: &[&str] = &["chat", "embed"];
+pub(in crate::policy) const METERED: &[&str] = &["chat", "count_tokens", "embed"];
 
 /// Groups of actions and their members.
 pub(in crate::policy) const ACTION_GROUPS: &[(&str, &[&str])] = &[
