@@ -225,6 +225,10 @@ impl Masking {
             } else if is_one_of(kind, self.events.ends) {
                 self.end(kind, &keys, out)?;
             } else if is_one_of(kind, self.events.starts) && has_text(node) {
+                // What is held back of a text would come behind what begins in its place.
+                if self.texts.iter().any(|text| may_be_one(&keys, &text.place.keys)) {
+                    return Err(StreamError::Choices);
+                }
                 self.remember(None, keys)?;
             }
             let masked = mask_body(self.tables, data, &self.masker)

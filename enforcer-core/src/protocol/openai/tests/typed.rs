@@ -533,7 +533,7 @@ fn nothing_goes_on_behind_the_last_event() {
 
 #[test]
 fn a_long_answer_of_many_items_is_followed_to_its_end() {
-    let many: Vec<Said> = (0..1000).map(|_| said(Kind::Text, &["ann@exa", "mple.com"])).collect();
+    let many: Vec<Said> = (0..600).map(|_| said(Kind::Text, &["ann@exa", "mple.com"])).collect();
     let input: String = many
         .iter()
         .enumerate()
