@@ -246,7 +246,9 @@ fn a_program_with_another_hash_than_the_bundle_asks_for_is_not_the_agent() {
     fs::write(&chosen.program, &changed).unwrap();
     fs::set_permissions(&chosen.program, Permissions::from_mode(0o755)).unwrap();
     wait_until("the changed file to be seen", || is_free(&chosen));
-    assert!(chosen.scene.host.daemon_log().contains("does not have the hash"));
+    wait_until("the log to say so", || {
+        chosen.scene.host.daemon_log().contains("does not have the hash")
+    });
     changed.pop();
     fs::remove_file(&chosen.program).unwrap();
     fs::write(&chosen.program, &changed).unwrap();

@@ -26,7 +26,7 @@ fn set() -> Chosen {
          [endpoints.passed]\nhosts = [\"passed.example\"]\ntls = \"passthrough\"\n"
     ));
     fs::write(&path, text).unwrap();
-    let rules = "@id(\"shadow-list\")\npermit (principal == Agent::\"shadow\", action == Action::\"http\", \
+    let rules = "@id(\"shadow-list\")\npermit (principal == Agent::\"shadow\", action == Action::\"list_models\", \
                  resource == Endpoint::\"openai\") when { context.path == \"/v1/models\" };\n\
                  @id(\"shadow-passed\")\npermit (principal == Agent::\"shadow\", action == Action::\"connect\", \
                  resource == Endpoint::\"passed\");\n";
