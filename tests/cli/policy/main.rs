@@ -109,7 +109,7 @@ fn every_broken_bundle_is_refused_with_the_expected_diagnostics() {
 
 #[test]
 fn what_does_nothing_is_told_and_refuses_no_bundle() {
-    assert_eq!(check_all("odd", 0), 2);
+    assert_eq!(check_all("odd", 0), 3);
     let bundle = root().join("tests/fixtures/policy/odd/everything").display().to_string();
     let done = enforcer_policy(&["check", &bundle, "--output", "json"]);
     assert_eq!((done.code, done.err.as_str()), (0, ""));

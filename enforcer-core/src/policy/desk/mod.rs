@@ -5,6 +5,7 @@
 pub mod cases;
 mod contradiction;
 pub mod diff;
+mod doors;
 pub(super) mod probe;
 pub mod providers;
 pub(super) mod reference;

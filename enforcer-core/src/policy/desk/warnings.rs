@@ -19,6 +19,7 @@ use super::super::load::sources::INVENTORY_FILE;
 use super::super::load::sources::{SourceFile, Sources};
 use super::super::load::statement;
 use super::contradiction;
+use super::doors::behind_doors;
 use super::remark::{Remark, has_no_condition};
 use super::unmasked::unmasked;
 use super::unused::unused;
@@ -35,7 +36,8 @@ pub(in crate::policy) fn warnings(
     found.extend(groups(file, inventory, rules));
     found.extend(detectors(file, inventory, rules));
     let unmasked = unmasked(inventory, rules);
-    let remarks = [impossible(rules), overridden(inventory, rules), unmasked].concat();
+    let doors = behind_doors(inventory, rules);
+    let remarks = [impossible(rules), overridden(inventory, rules), unmasked, doors].concat();
     found.extend(at_rules(sources, &remarks));
     found
 }
