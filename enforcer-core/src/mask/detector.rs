@@ -8,6 +8,7 @@ use crate::model::DetectorName;
 use super::builtin::{Builtin, Find};
 use super::long::Long;
 use super::pattern::{Memory, Pattern};
+use super::secret::{self, Known};
 use super::window::Window;
 use super::{Error, card, email};
 
@@ -34,8 +35,12 @@ pub enum DetectorKind {
 pub(super) enum Detector {
     Card,
     Email,
+    /// Secrets that are known from elsewhere.
+    Known(Known),
     Long(Long),
     Pattern(Pattern),
+    /// Secrets that are known by where they stand.
+    Secret,
 }
 
 impl Detector {
@@ -65,8 +70,10 @@ impl Detector {
         match self {
             Self::Card => card::search(window, found),
             Self::Email => email::search(window, found),
+            Self::Known(known) => known.search(window, found),
             Self::Long(long) => long.search(window, memory, found),
             Self::Pattern(pattern) => pattern.search(window, memory, found),
+            Self::Secret => secret::search(window, found),
         }
     }
 
@@ -74,6 +81,7 @@ impl Detector {
     pub(super) fn tail<'t>(&self, matched: &'t str) -> Option<&'t str> {
         match self {
             Self::Email => email::domain(matched),
+            Self::Known(_) | Self::Secret => None,
             Self::Card | Self::Long(_) | Self::Pattern(_) => {
                 let (start, _) = matched.char_indices().rev().nth(3)?;
                 (matched.chars().count() >= 12).then(|| matched.get(start..)).flatten()

@@ -23,7 +23,7 @@ const HASH_DIGITS: usize = 10;
 /// One detector with the way in which its matches are replaced.
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
-    pub(super) detector: Detector,
+    pub(super) detector: Arc<Detector>,
     /// The detector's name as it stands in placeholders.
     pub(super) label: String,
     pub(super) style: Style,

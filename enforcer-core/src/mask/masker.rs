@@ -11,6 +11,7 @@ use super::Error;
 use super::detector::{Detector, DetectorSpec};
 use super::engine::{Engine, Hits, Joiner, Layer, Manner, Sink};
 use super::key::HashKey;
+use super::secret::{self, Known};
 use super::style::Style;
 
 /// A text after masking.
@@ -54,7 +55,7 @@ impl Masker {
     pub fn new(layers: Vec<(DetectorSpec, Style)>) -> Result<Self, Error> {
         let layer = |(spec, style): (DetectorSpec, Style)| {
             Ok(Layer {
-                detector: Detector::compile(&spec)?,
+                detector: Arc::new(Detector::compile(&spec)?),
                 label: label(spec.name.as_str()),
                 style,
             })
@@ -81,6 +82,32 @@ impl Masker {
     pub fn with_key(&self, key: HashKey) -> Self {
         let manner = Manner { key, ..self.manner };
         Self { layers: Arc::clone(&self.layers), manner }
+    }
+
+    /// The same masker, which also hides secrets that are known by where they stand: behind their name, in a URL,
+    /// behind the scheme of a header. For what is recorded, logged and shown.
+    #[must_use]
+    pub fn with_placed_secrets(&self) -> Self {
+        self.with_layer(Detector::Secret)
+    }
+
+    /// The same masker, which also hides these secrets wherever they stand. What is shorter than
+    /// [`KNOWN_SECRET_BYTES_MIN`](limits::KNOWN_SECRET_BYTES_MIN), and more than
+    /// [`KNOWN_SECRETS_MAX`](limits::KNOWN_SECRETS_MAX) of them, is left out.
+    #[must_use]
+    pub fn with_known_secrets(&self, secrets: Vec<String>) -> Self {
+        match Known::of(secrets) {
+            Some(known) => self.with_layer(Detector::Known(known)),
+            None => self.clone(),
+        }
+    }
+
+    /// Of matches that are alike, the one of this layer names the placeholder.
+    fn with_layer(&self, detector: Detector) -> Self {
+        let (label, style) = (secret::LABEL.to_owned(), Style::Label);
+        let first = Layer { detector: Arc::new(detector), label, style };
+        let layers = std::iter::once(first).chain(self.layers.iter().cloned()).collect();
+        Self { layers, manner: self.manner }
     }
 
     /// Masks a whole text.

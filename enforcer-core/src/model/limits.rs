@@ -73,6 +73,13 @@ pub const MASK_HOLD_BYTES_MAX: usize = 1024;
 /// Bytes of what a built-in detector knows by its beginning, and so what a streaming masker may hold back for one: a
 /// private key in PEM. One of RSA with 16384 bits has less than 13 KiB.
 pub const MASK_LONG_BYTES_MAX: usize = 16 * 1024;
+/// Secrets of one request that are looked for in all that is recorded of it; more of them are not.
+pub const KNOWN_SECRETS_MAX: usize = 32;
+/// Bytes of the shortest such secret: what is shorter may stand anywhere by chance.
+pub const KNOWN_SECRET_BYTES_MIN: usize = 8;
+/// Bytes of the longest piece in which such a secret is looked for, and so what a streaming masker may hold back for one;
+/// a longer one is looked for in pieces.
+pub const KNOWN_SECRET_BYTES_MAX: usize = 1024;
 /// Bytes of one field of a form that is masked for the record; a form with a longer one is not stored.
 pub const RECORDED_FIELD_BYTES_MAX: usize = 64 * 1024;
 /// Time for one upstream address to accept a connection and finish TLS.
