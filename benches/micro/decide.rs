@@ -92,6 +92,7 @@ fn facts() -> Facts {
         detected: BTreeSet::from([DetectorName::new("email")]),
         sought: None,
         calls: Vec::new(),
+        hidden: Default::default(),
         operation: operation(action("chat").expect("an action"), &given).expect("facts"),
     }
 }

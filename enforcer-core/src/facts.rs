@@ -171,7 +171,7 @@ pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
     // By name, because a later version may have more detectors than all of today's.
     let sought = Some(sought.cloned().unwrap_or_else(all));
     let (agent, endpoint) = (scope.agent.clone(), scope.endpoint.name.clone());
-    Facts { agent, endpoint, detected, sought, operation, calls }
+    Facts { agent, endpoint, detected, sought, hidden: BTreeSet::new(), operation, calls }
 }
 
 /// The facts of a request whose body is there completely, as the data path would find them.

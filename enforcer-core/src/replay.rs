@@ -3,7 +3,8 @@
 //!
 //! Judges the facts as they were recorded, with the evaluator of the data path. It does not read bodies:
 //! what no detector looked for then is not in the facts, and an exchange about which the other policy asks
-//! for it is counted as undetermined, as is one whose facts are not whole. An exchange refused for another reason than the
+//! for it is counted as undetermined, as is one whose facts are not whole, or of which the policy reads a fact that
+//! the record hides a part of. An exchange refused for another reason than the
 //! policy is judged by its decision only.
 
 use std::collections::BTreeSet;
@@ -21,8 +22,8 @@ use crate::record::{Event, EventBody, ExchangeOpened};
 pub struct Report {
     /// Exchanges judged, and those that could not be.
     pub exchanges: u64,
-    /// Exchanges that could not be judged: the other policy asks for what nobody looked for then, or not all of
-    /// the facts was recorded.
+    /// Exchanges that could not be judged: the other policy asks for what nobody looked for then, or for a fact of
+    /// which a part is hidden in the record, or not all of the facts was recorded.
     #[serde(default)]
     pub undetermined: u64,
     /// Exchanges that were allowed and would be denied.
@@ -233,6 +234,7 @@ mod tests {
             detected: BTreeSet::new(),
             sought: None,
             calls: Vec::new(),
+            hidden: Default::default(),
             operation: Operation::Http(Http {
                 method: "GET".to_owned(),
                 path: path.to_owned(),

@@ -117,6 +117,7 @@ fn opened(exchange: ExchangeId, model: &str, effect: Effect, request: BodyRef) -
         detected: BTreeSet::new(),
         sought: None,
         calls: Vec::new(),
+        hidden: Default::default(),
         operation: Operation::Chat(Chat {
             model: model.to_owned(),
             stream: false,

@@ -72,21 +72,24 @@ impl Chat {
             n,
             store,
         } = self;
-        let mut set = |texts: &BTreeSet<String>| texts.iter().map(|text| by.text(text)).collect();
-        let (tools, parts, files, unknown) = (set(&tools), set(&parts), set(&files), set(&unknown));
+        let mut set = |fact, texts: &BTreeSet<String>| {
+            texts.iter().map(|text| by.text(fact, text)).collect::<BTreeSet<String>>()
+        };
+        let (tools, parts) = (set("tools", &tools), set("parts", &parts));
+        let (files, unknown) = (set("files", &files), set("unknown", &unknown));
         Self {
             api,
-            model: by.text(&model),
+            model: by.text("model", &model),
             stream,
             message_count,
             tools,
-            tool_choice: by.text(&tool_choice),
+            tool_choice: by.text("tool_choice", &tool_choice),
             parts,
             system,
             previous,
             files,
             unknown,
-            max_tokens: max_tokens.map(|tokens| by.number(tokens)),
+            max_tokens: max_tokens.map(|tokens| by.number("max_tokens", tokens)),
             input_tokens,
             n,
             store,

@@ -26,6 +26,10 @@ pub struct Facts {
     /// Detectors that looked; no rule could ask for others. None: every one that a policy may ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sought: Option<BTreeSet<DetectorName>>,
+    /// Names of the facts that stand in the record otherwise than they were judged, because a part of them is hidden
+    /// there. Empty before they are recorded.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hidden: BTreeSet<String>,
     /// What is asked.
     pub operation: Operation,
     /// What is asked with it, each of which is judged as a request of its own: the requests of a batch, other models
@@ -96,50 +100,32 @@ pub enum Operation {
 }
 
 impl Facts {
-    /// The same facts with every text that the agent chose passed through `mask`, for the record and for people.
-    /// A number that the agent chose and that is changed as a text becomes the largest one there is. Counts of
-    /// ours stay.
-    #[must_use]
-    pub fn with_texts(self, mask: impl FnMut(&str) -> String) -> Self {
-        self.rewritten(&mut Masking(mask))
-    }
-
+    /// The same facts after `by` has seen everything in them that the agent chose. Counts of ours stay.
     pub(crate) fn rewritten(self, by: &mut impl Rewrite) -> Self {
-        let Self { agent, endpoint, detected, sought, operation, calls } = self;
+        let Self { agent, endpoint, detected, sought, hidden, operation, calls } = self;
         let operation = operation.rewritten(by);
         let mut call = |Called { name, operation }: Called| Called {
-            name: by.text(&name),
+            name: by.text("calls", &name),
             operation: operation.rewritten(by),
         };
         let calls = calls.into_iter().map(&mut call).collect();
-        Self { agent, endpoint, detected, sought, operation, calls }
+        Self { agent, endpoint, detected, sought, hidden, operation, calls }
     }
 
-    /// The facts of one of the calls. What was found anywhere in the request counts for each.
+    /// The facts of one of the calls. What was found anywhere in the request, and what is hidden in the record, counts
+    /// for each.
     #[must_use]
     pub fn of_call(&self, call: &Called) -> Self {
-        let Self { agent, endpoint, detected, sought, .. } = self.clone();
+        let Self { agent, endpoint, detected, sought, hidden, .. } = self.clone();
         Self {
             agent,
             endpoint,
             detected,
             sought,
+            hidden,
             operation: call.operation.clone(),
             calls: Vec::new(),
         }
-    }
-}
-
-struct Masking<F>(F);
-
-impl<F: FnMut(&str) -> String> Rewrite for Masking<F> {
-    fn text(&mut self, text: &str) -> String {
-        (self.0)(text)
-    }
-
-    fn number(&mut self, number: i64) -> i64 {
-        let text = number.to_string();
-        if (self.0)(&text) == text { number } else { i64::MAX }
     }
 }
 
@@ -149,54 +135,62 @@ impl Operation {
         match self {
             Self::Administer(call) => Self::Administer(call.rewritten(by)),
             Self::AgentRun(call) => Self::AgentRun(call.rewritten(by)),
-            Self::Batch(Batch { target, input_file }) => {
-                Self::Batch(Batch { target: by.text(&target), input_file: by.text(&input_file) })
-            }
+            Self::Batch(Batch { target, input_file }) => Self::Batch(Batch {
+                target: by.text("target", &target),
+                input_file: by.text("input_file", &input_file),
+            }),
             Self::Chat(chat) => Self::Chat(chat.rewritten(by)),
             Self::Connect(Connect { host, port }) => {
-                Self::Connect(Connect { host: by.text(&host), port })
+                Self::Connect(Connect { host: by.text("host", &host), port })
             }
             Self::CountTokens(CountTokens { model, input_tokens }) => {
-                Self::CountTokens(CountTokens { model: by.text(&model), input_tokens })
+                Self::CountTokens(CountTokens { model: by.text("model", &model), input_tokens })
             }
             Self::Embed(Embed { model, input_count, input_tokens }) => {
-                Self::Embed(Embed { model: by.text(&model), input_count, input_tokens })
+                Self::Embed(Embed { model: by.text("model", &model), input_count, input_tokens })
             }
             Self::FileRead(FileRead { path, is_content }) => {
-                Self::FileRead(FileRead { path: by.text(&path), is_content })
+                Self::FileRead(FileRead { path: by.text("path", &path), is_content })
             }
-            Self::FileUpload(Upload { size }) => Self::FileUpload(Upload { size: by.number(size) }),
+            Self::FileUpload(Upload { size }) => {
+                Self::FileUpload(Upload { size: by.number("size", size) })
+            }
             Self::FineTune(FineTune { model, training_file }) => Self::FineTune(FineTune {
-                model: by.text(&model),
-                training_file: by.text(&training_file),
+                model: by.text("model", &model),
+                training_file: by.text("training_file", &training_file),
             }),
             Self::Http(Http { method, path, query, has_body }) => {
-                let (method, path, query) = (by.text(&method), by.text(&path), by.text(&query));
+                let (method, path, query) =
+                    (by.text("method", &method), by.text("path", &path), by.text("query", &query));
                 Self::Http(Http { method, path, query, has_body })
             }
-            Self::Image(Image { model, count }) => {
-                Self::Image(Image { model: by.text(&model), count: by.number(count) })
-            }
+            Self::Image(Image { model, count }) => Self::Image(Image {
+                model: by.text("model", &model),
+                count: by.number("count", count),
+            }),
             Self::ListModels(call) => Self::ListModels(call.rewritten(by)),
             Self::Moderate(Moderate { model, input_count }) => {
-                Self::Moderate(Moderate { model: by.text(&model), input_count })
+                Self::Moderate(Moderate { model: by.text("model", &model), input_count })
             }
             Self::Opaque(Opaque { method, path, size, cause, detail }) => {
-                let (method, path) = (by.text(&method), by.text(&path));
-                let (size, detail) = (by.number(size), detail.map(|detail| by.text(&detail)));
+                let (method, path) = (by.text("method", &method), by.text("path", &path));
+                let (size, detail) =
+                    (by.number("size", size), detail.map(|detail| by.text("detail", &detail)));
                 Self::Opaque(Opaque { method, path, size, cause, detail })
             }
             Self::Realtime(call) => Self::Realtime(call.rewritten(by)),
             Self::Search(call) => Self::Search(call.rewritten(by)),
             Self::Speech(Speech { model, input_tokens }) => {
-                Self::Speech(Speech { model: by.text(&model), input_tokens })
+                Self::Speech(Speech { model: by.text("model", &model), input_tokens })
             }
             Self::StoredRead(call) => Self::StoredRead(call.rewritten(by)),
             Self::StoredWrite(call) => Self::StoredWrite(call.rewritten(by)),
             Self::TraceExport(TraceExport { item_count }) => {
                 Self::TraceExport(TraceExport { item_count })
             }
-            Self::Transcribe(Upload { size }) => Self::Transcribe(Upload { size: by.number(size) }),
+            Self::Transcribe(Upload { size }) => {
+                Self::Transcribe(Upload { size: by.number("size", size) })
+            }
             Self::Video(call) => Self::Video(call.rewritten(by)),
         }
     }
@@ -205,8 +199,8 @@ impl Operation {
 impl Call {
     fn rewritten(self, by: &mut impl Rewrite) -> Self {
         let Self { method, path, query, door, model, has_body } = self;
-        let (method, path) = (by.text(&method), by.text(&path));
-        let (query, model) = (by.text(&query), by.text(&model));
+        let (method, path) = (by.text("method", &method), by.text("path", &path));
+        let (query, model) = (by.text("query", &query), by.text("model", &model));
         Self { method, path, query, door, model, has_body }
     }
 }
@@ -430,35 +424,4 @@ pub struct Usage {
     pub input_tokens: u64,
     /// Tokens of the answer.
     pub output_tokens: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_text_that_the_agent_chose_is_masked_for_the_record() {
-        let http = Http {
-            method: "GET".to_owned(),
-            path: "/path".to_owned(),
-            query: "query".to_owned(),
-            has_body: true,
-        };
-        let facts = Facts {
-            agent: AgentName::new("support"),
-            endpoint: EndpointName::new("openai"),
-            detected: BTreeSet::new(),
-            sought: None,
-            calls: Vec::new(),
-            operation: Operation::Http(http.clone()),
-        };
-        let masked = facts.with_texts(|text| format!("<{text}>"));
-        let expect = Http {
-            method: "<GET>".to_owned(),
-            path: "</path>".to_owned(),
-            query: "<query>".to_owned(),
-            ..http
-        };
-        assert_eq!(masked.operation, Operation::Http(expect));
-    }
 }

@@ -26,6 +26,6 @@ pub use event::{
 };
 pub use frame::{Content, ContentRef, Frame, FrameError, MAGIC, frames_in};
 pub use ledger::{Bounds, Entry, Key, Kind, Ledger};
-pub use recorded::{Recorded, RecordedFacts};
+pub use recorded::{Recorded, RecordedFacts, masked_query};
 pub use text_body::{NotText, TextBody};
 pub use verify::{Finding, FindingKind, Verifier, verify};

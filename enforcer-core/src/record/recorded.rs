@@ -7,13 +7,14 @@
 //! ([`Recorded::command`]).
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
 use crate::facts;
-use crate::mask::Masker;
+use crate::mask::{Masker, hide_in_query};
 use crate::model::{Facts, Rewrite, limits};
 
 /// What stands where the middle of a text was left out.
@@ -126,10 +127,14 @@ impl fmt::Display for Recorded {
 pub struct RecordedFacts(Facts);
 
 impl RecordedFacts {
-    /// The facts without what the masker finds in them.
+    /// The facts without what the masker finds in them, and without the secrets in their query. Those that changed are
+    /// named in [`Facts::hidden`]. A number that is changed as a text becomes the largest one there is.
     #[must_use]
     pub fn of(facts: Facts, masker: &Masker) -> Self {
-        Self(facts.with_texts(|text| masked(text, masker)))
+        let mut hiding = Hiding { masker, hidden: BTreeSet::new() };
+        let mut facts = facts.rewritten(&mut hiding);
+        facts.hidden.extend(hiding.hidden);
+        Self(facts)
     }
 
     /// Bytes of the texts in them.
@@ -162,15 +167,54 @@ impl Deref for RecordedFacts {
     }
 }
 
+/// Hides what must not be recorded, and keeps the names of the facts in which something was.
+struct Hiding<'m> {
+    masker: &'m Masker,
+    hidden: BTreeSet<String>,
+}
+
+impl Hiding<'_> {
+    fn is_changed(&mut self, fact: &'static str, is_changed: bool) -> bool {
+        if is_changed {
+            self.hidden.insert(fact.to_owned());
+        }
+        is_changed
+    }
+}
+
+impl Rewrite for Hiding<'_> {
+    fn text(&mut self, fact: &'static str, text: &str) -> String {
+        let shown = match fact {
+            "query" => masked_query(text, self.masker),
+            _ => masked(text, self.masker),
+        };
+        self.is_changed(fact, shown != text);
+        shown
+    }
+
+    fn number(&mut self, fact: &'static str, number: i64) -> i64 {
+        let text = number.to_string();
+        let is_changed = masked(&text, self.masker) != text;
+        if self.is_changed(fact, is_changed) { i64::MAX } else { number }
+    }
+}
+
 /// Bytes of texts that still have room.
 struct Room(usize);
 
 impl Rewrite for Room {
-    fn text(&mut self, text: &str) -> String {
+    fn text(&mut self, _fact: &'static str, text: &str) -> String {
         let kept = shortened(text.to_owned(), self.0);
         self.0 -= kept.len();
         kept
     }
+}
+
+/// A query as it may be recorded or shown: without its secrets, whose names stay, and without what the masker finds.
+#[must_use]
+pub fn masked_query(query: &str, masker: &Masker) -> String {
+    // First, because a mask may take percent signs away, by which the parts of a query are told apart.
+    masked(&hide_in_query(query), masker)
 }
 
 /// Masked as it is, as JSON, as it reads behind percent signs, and as it was before a name lost its capitals.
@@ -224,9 +268,10 @@ mod tests {
     use super::*;
     use crate::mask::{Builtin, DetectorKind, DetectorSpec, Style};
     use crate::model::{
-        AgentName, Batch, Chat, Connect, DetectorName, Embed, EndpointName, FileRead, FineTune,
-        Http, Image, Opaque, OpaqueCause, Operation, Speech, TraceExport, Upload,
+        AgentName, Batch, Chat, Connect, DetectorName, Effect, Embed, EndpointName, FileRead,
+        FineTune, Http, Image, Opaque, OpaqueCause, Operation, Speech, TraceExport, Upload,
     };
+    use crate::policy::{SourceFile, Sources, compile};
 
     const CARD: &str = "4111111111111111";
 
@@ -314,6 +359,7 @@ mod tests {
             sought: None,
             operation,
             calls: Vec::new(),
+            hidden: Default::default(),
         }
     }
 
@@ -326,6 +372,60 @@ mod tests {
                 assert!(!json.contains("1111"), "{json}");
             }
         }
+    }
+
+    #[test]
+    fn of_a_query_the_record_has_the_names_of_secrets_and_says_that_it_hides_them() {
+        let http = |path: &str, query: &str| {
+            let (method, path, query) = ("GET".to_owned(), path.to_owned(), query.to_owned());
+            facts(Operation::Http(Http { method, path, query, has_body: false }))
+        };
+        let recorded = |facts| RecordedFacts::of(facts, &masker().with_placed_secrets());
+        for (path, query, shown, hidden) in [
+            (
+                "/",
+                "alt=sse&key=a\"b&to=ann%40x.example",
+                "alt=sse&key=[secret]&to=[email]",
+                "query",
+            ),
+            ("/", "a=%26&key=b", "a=%26&key=[secret]", "query"),
+            ("/bot1:abcdefghijk/x", "a=b", "a=b", "path"),
+            ("/", "a=b", "a=b", ""),
+        ] {
+            let recorded = recorded(http(path, query));
+            let Operation::Http(http) = &recorded.operation else { panic!("http") };
+            assert_eq!(http.query, shown);
+            let names: Vec<&str> = recorded.hidden.iter().map(String::as_str).collect();
+            assert_eq!(names.join(","), hidden, "{path}?{query}");
+        }
+    }
+
+    #[test]
+    fn what_the_record_hides_of_a_fact_is_not_judged_again_by_a_rule_that_reads_it() {
+        let policy = |condition: &str| {
+            let inventory = "version = 1\n[agents.a]\n[endpoints.e]\nhosts = [\"e.example\"]\n";
+            let rule = format!(
+                "@id(\"r\") permit (principal, action == Action::\"http\", resource) when {{ {condition} }};"
+            );
+            let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+            let files = vec![file("policy.toml", inventory), file("r.cedar", &rule)];
+            compile(&Sources { files }).unwrap().policy
+        };
+        let http = Http {
+            method: "GET".to_owned(),
+            path: "/v1".to_owned(),
+            query: "key=abc".to_owned(),
+            has_body: false,
+        };
+        let true_query = facts(Operation::Http(http));
+        let by_query = policy("context.query == \"key=abc\"");
+        assert_eq!(by_query.decide_again(&true_query).unwrap().effect, Effect::Allow);
+        let recorded = RecordedFacts::of(true_query, &by_query.masker_of_everything());
+        assert_eq!(by_query.decide_again(&recorded), None, "it would say that it is denied");
+        assert_eq!(by_query.lacks_hidden(&recorded), BTreeSet::from(["query".to_owned()]));
+        let by_path = policy("context.path == \"/v1\"");
+        assert_eq!(by_path.decide_again(&recorded).unwrap().effect, Effect::Allow);
+        assert_eq!(policy("context has query").decide_again(&recorded), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::mem;
 
 use crate::facts;
-use crate::mask::{Masker, TextStream};
+use crate::mask::{Masker, TextStream, hide_in_query};
 use crate::model::limits::RECORDED_FIELD_BYTES_MAX;
 
 /// Forms of which the values stand behind percent signs.
@@ -116,7 +116,7 @@ impl TextBody {
         }
         Ok(match &mut self.reading {
             Reading::Text(stream) => stream.finish(),
-            Reading::Form { masker, field } => facts::masked(field, masker),
+            Reading::Form { masker, field } => masked_field(field, masker),
         })
     }
 }
@@ -127,12 +127,17 @@ fn is_text(essence: &str) -> bool {
     is_text && !PIECES.contains(&essence)
 }
 
+/// A field of a form, `name=value`, as it may be recorded.
+fn masked_field(field: &str, masker: &Masker) -> String {
+    facts::masked(&hide_in_query(field), masker)
+}
+
 /// Masks the fields of a form that are whole; the last one stays open.
 fn fields(masker: &Masker, open: &mut String, text: &str) -> Result<String, NotText> {
     let mut masked = String::new();
     for (index, part) in text.split('&').enumerate() {
         if index > 0 {
-            masked.push_str(&facts::masked(&mem::take(open), masker));
+            masked.push_str(&masked_field(&mem::take(open), masker));
             masked.push('&');
         }
         if open.len() + part.len() > RECORDED_FIELD_BYTES_MAX {

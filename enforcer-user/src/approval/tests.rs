@@ -21,6 +21,7 @@ fn question(digest: &str, needs: &[&str]) -> Question {
         detected: BTreeSet::new(),
         sought: None,
         calls: Vec::new(),
+        hidden: Default::default(),
         operation: Operation::Http(http),
     };
     Question {

@@ -124,7 +124,7 @@ pub(super) fn text(report: &Report, policy: &Policy, paint: Paint) -> String {
     if report.undetermined > 0 {
         let _infallible = writeln!(
             text,
-            "{} cannot be judged: the policy asks for detectors that nobody ran then",
+            "{} cannot be judged: the policy asks for detectors that nobody ran then, or for facts of which the record hides a part",
             report.undetermined
         );
     }
@@ -207,6 +207,7 @@ mod tests {
             detected: Default::default(),
             sought: None,
             calls: Vec::new(),
+            hidden: Default::default(),
             operation: Operation::Http(http),
         };
         let decision = policy.decide(&facts);

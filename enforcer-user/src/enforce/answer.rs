@@ -87,7 +87,7 @@ pub(super) async fn prepare(
         answer_head::mask(head, masker);
     }
     let wants = Wants {
-        keep: keep(policy, record, owed),
+        keep: keep(record),
         deliver: masker,
         choices: expected.choices,
         is_observed,
@@ -140,15 +140,11 @@ pub(super) async fn prepare(
     }
 }
 
-fn keep(policy: &Policy, record: &OpenRecord, owed: &Obligations) -> Keep {
+fn keep(record: &OpenRecord) -> Keep {
     if !record.keeps_bodies() {
         return Keep::Nothing;
     }
-    if policy.hides_everything(&owed.mask_response) {
-        Keep::AsDelivered
-    } else {
-        Keep::Masked(policy.masker_of_everything())
-    }
+    Keep::Masked(record.masker())
 }
 
 fn withhold(head: &mut Parts) {

@@ -3,12 +3,13 @@
 //! whole before anybody is asked, and nothing changes it afterwards. What cannot be shown whole is refused at
 //! once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use enforcer_core::facts::masked;
-use enforcer_core::mask::Masker;
+use enforcer_core::mask::{Masker, hide_in_query};
 use enforcer_core::model::{
     ApprovalName, DenyReason, ExchangeId, Facts, Obligations, OpaqueCause, UnixMillis, limits,
 };
@@ -16,7 +17,7 @@ use enforcer_core::policy::{Approver, Policy};
 use enforcer_core::protocol::codec;
 use enforcer_core::protocol::codec::Route;
 use enforcer_core::protocol::headers::is_volatile;
-use enforcer_core::record::{Cause, EventBody, Limited, ShownFault};
+use enforcer_core::record::{Cause, EventBody, Limited, RecordedFacts, ShownFault, masked_query};
 use hyper::header::{CONTENT_TYPE, HeaderName};
 
 use super::content::{Body, Content};
@@ -42,7 +43,7 @@ pub(super) async fn wait(
 ) -> Result<(), Refusal> {
     let Some(facts) = facts else { return Ok(()) };
     let owed = outgoing.owed;
-    let everything = policy.masker_of_everything();
+    let everything = record.masker();
     let body = shown_body(content, everything.clone()).await?;
     let mut may: BTreeMap<ApprovalName, Vec<Approver>> = BTreeMap::new();
     let (mut hold, mut expire) = (limits::APPROVAL_HOLD_MAX, limits::APPROVAL_EXPIRE_MAX);
@@ -139,7 +140,8 @@ fn text(
         Ok(masked) => String::from_utf8(masked.bytes).map_err(|_binary| ShownFault::NotText)?,
         Err(_not_understood) => {
             let text = str::from_utf8(bytes).map_err(|_binary| ShownFault::NotText)?;
-            let plain = everything.mask_text(text).text;
+            let fields = if is_form { hide_in_query(text) } else { Cow::Borrowed(text) };
+            let plain = everything.mask_text(&fields).text;
             if is_form { masked(&plain, everything) } else { plain.into_owned() }
         }
     };
@@ -220,8 +222,11 @@ fn question(
         session: origin.session,
         endpoint: facts.endpoint.clone(),
         host: format!("{}:{}", mask(&conn.target.host), conn.target.port),
-        request_line: if query.is_empty() { line } else { format!("{line}?{}", mask(query)) },
-        facts: facts.with_texts(mask),
+        request_line: match query {
+            "" => line,
+            query => format!("{line}?{}", masked_query(query, everything)),
+        },
+        facts: RecordedFacts::of(facts, everything).into_facts(),
         headers: bound_headers(cx, outgoing, everything),
         body_bytes: bytes.len() as u64,
         hides_content: false,

@@ -34,6 +34,16 @@ impl Credentials {
         self.0.iter().map(|(name, _)| name)
     }
 
+    /// What must not be recorded of them: their values, with and without a scheme in front.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let values = self.0.iter().map(|(_, value)| String::from_utf8_lossy(value.as_bytes()));
+        let each = values.flat_map(|value| {
+            let bare = value.split_once(' ').map(|(_, bare)| bare.to_owned());
+            std::iter::once(value.into_owned()).chain(bare)
+        });
+        each.collect()
+    }
+
     /// Puts them in, instead of what the agent sent under these names.
     pub(super) fn put_into(self, headers: &mut HeaderMap) {
         for (name, value) in self.0 {

@@ -155,6 +155,7 @@ async fn judged(
     let answered = match before {
         Ok(Before { reservation, credentials }) => {
             record.charge(reservation.hand_on());
+            record.hide(credentials.secrets());
             let asked = Asked { policy, endpoint, choices };
             let headers = outgoing::headers(&content, endpoint.protocol, decision.mode);
             let outgoing = Outgoing { owed: &owed, headers, credentials, mode: decision.mode };

@@ -28,6 +28,7 @@ use hyper::header::HeaderMap;
 use super::before::no_room;
 use super::content::Content;
 use super::denials::{Asking, Denials};
+use super::head;
 use super::refusal::Refusal;
 use super::tee::{Kept, Tee};
 use super::{Conn, Enforcer, stored};
@@ -90,7 +91,7 @@ impl OpenRecord {
     ) -> Result<Self, NotRecorded> {
         let session = conn.origin.session;
         let keeps_bodies = decision.obligations.record == RecordDepth::Full;
-        let everything = policy.masker_of_everything();
+        let everything = head::masker(policy, &content.head);
         let asking = Asking::of(conn, &facts, &everything);
         let refused = |error: &store::Error| {
             let denied = Denied::because(DenyReason::JournalUnavailable);
@@ -203,10 +204,20 @@ impl OpenRecord {
         self.keeps_bodies && self.is_request_to_come
     }
 
+    /// What hides all that must not be recorded of this exchange.
+    pub(super) fn masker(&self) -> Masker {
+        self.masker.clone()
+    }
+
     /// What masks a body with these headers for the record; nothing if it is not kept.
     pub(super) fn text_body(&self, headers: &HeaderMap) -> Option<TextBody> {
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         self.keeps_bodies.then(|| TextBody::of(headers, &self.masker)).flatten()
+    }
+
+    /// Hides these secrets, too, in all that is recorded from here on: a server may quote what it was sent.
+    pub(super) fn hide(&mut self, secrets: Vec<String>) {
+        self.masker = self.masker.with_known_secrets(secrets);
     }
 
     /// Takes what was reserved; it is settled when the record is closed.

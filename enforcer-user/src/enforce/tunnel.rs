@@ -67,6 +67,7 @@ pub async fn tunnel(
         detected: std::collections::BTreeSet::new(),
         sought: None,
         calls: Vec::new(),
+        hidden: Default::default(),
         operation: Operation::Connect(connect),
     };
     let decision = policy.decide(&facts);

@@ -30,7 +30,8 @@ impl Policy {
     /// Decides facts of a record; nothing comes back if they lack what this policy asks for.
     #[must_use]
     pub fn decide_again(&self, facts: &Facts) -> Option<Decision> {
-        let is_known = |facts: &Facts| self.lacks(facts).is_empty();
+        let is_known =
+            |facts: &Facts| self.lacks(facts).is_empty() && self.lacks_hidden(facts).is_empty();
         let are_known =
             is_known(facts) && facts.calls.iter().all(|call| is_known(&facts.of_call(call)));
         are_known.then(|| self.decide(facts))

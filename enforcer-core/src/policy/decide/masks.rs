@@ -20,8 +20,6 @@ use super::slices::reads;
 #[derive(Debug)]
 pub(super) struct Maskers {
     everything: Masker,
-    /// The detectors of that masker with their styles.
-    hidden: Styles,
     key: HashKey,
     ready: RwLock<BTreeMap<BTreeSet<MaskName>, Masker>>,
 }
@@ -31,15 +29,14 @@ type Styles = BTreeMap<DetectorName, Style>;
 
 impl Maskers {
     pub(in crate::policy) fn new(inventory: &Inventory, rules: &[Rule]) -> Result<Self, String> {
-        let hidden = hidden(inventory, rules)?;
-        let everything = build(inventory, &hidden)?;
-        Ok(Self { everything, hidden, key: HashKey::default(), ready: RwLock::default() })
+        let everything = build(inventory, &hidden(inventory, rules)?)?.with_placed_secrets();
+        Ok(Self { everything, key: HashKey::default(), ready: RwLock::default() })
     }
 
     /// The same maskers with this key for their hashes.
     pub(super) fn with_key(&self, key: HashKey) -> Self {
         let everything = self.everything.with_key(key);
-        Self { everything, hidden: self.hidden.clone(), key, ready: RwLock::default() }
+        Self { everything, key, ready: RwLock::default() }
     }
 
     pub(in crate::policy) const fn key(&self) -> HashKey {
@@ -48,11 +45,6 @@ impl Maskers {
 
     pub(in crate::policy) fn everything(&self) -> Masker {
         self.everything.clone()
-    }
-
-    /// Whether these masks hide all that is hidden in the record, in the same styles.
-    pub(super) fn is_everything(&self, inventory: &Inventory, masks: &BTreeSet<MaskName>) -> bool {
-        styles(inventory, masks).is_ok_and(|styles| styles == self.hidden)
     }
 
     pub(in crate::policy) fn of(

@@ -258,6 +258,19 @@ impl Policy {
         }
     }
 
+    /// Facts that some rule reads about these facts, and of which a part is hidden in the record: without it this
+    /// policy cannot judge them.
+    #[must_use]
+    pub fn lacks_hidden(&self, facts: &Facts) -> BTreeSet<String> {
+        let (agent, endpoint) = (&facts.agent, &facts.endpoint);
+        let slice = self.slices.find(agent, facts.operation.action(), endpoint);
+        let Some(slice) = slice else { return BTreeSet::new() };
+        match &slice.read {
+            Some(read) => read.intersection(&facts.hidden).cloned().collect(),
+            None => facts.hidden.clone(),
+        }
+    }
+
     /// Names of the detectors in [`Self::detectors`].
     #[must_use]
     pub fn detector_names(&self) -> Vec<DetectorName> {
@@ -270,14 +283,9 @@ impl Policy {
         self.maskers.of(&self.inventory, masks)
     }
 
-    /// True if these masks hide all that is hidden in the record, in the same styles.
-    #[must_use]
-    pub fn hides_everything(&self, masks: &BTreeSet<MaskName>) -> bool {
-        self.maskers.is_everything(&self.inventory, masks)
-    }
-
     /// Hides everything that must not be stored or logged: what the masks of the bundle and all its detectors find,
-    /// what built-in detectors find that a rule asks for, and secrets, whatever the bundle says.
+    /// what built-in detectors find that a rule asks for, and secrets, known by their form or by where they stand,
+    /// whatever the bundle says.
     #[must_use]
     pub fn masker_of_everything(&self) -> Masker {
         self.maskers.everything()

@@ -24,6 +24,8 @@ pub(super) struct Slice {
     pub(in crate::policy) observed: Vec<usize>,
     /// The facts that Cedar needs to be asked about these rules, by name; nothing if all may count.
     pub(in crate::policy) facts: Option<BTreeSet<String>>,
+    /// The facts that some of these rules reads, by name; nothing if all may count.
+    pub(super) read: Option<BTreeSet<String>>,
     /// Names of the detectors that some of these rules asks for, or masks by.
     pub(in crate::policy) sought: BTreeSet<DetectorName>,
     /// Those of them that a rule asks for: what they found decides.
@@ -147,10 +149,11 @@ fn slice(
         }
     };
     let facts = (!asked.all_facts).then_some(asked.facts);
+    let read = (!read.all_facts).then_some(read.facts);
     let is_empty = enforced.is_empty() && observed.is_empty();
     let denied_record = record.unwrap_or(inventory.record);
     let asked = asked_for;
-    Ok(Slice { enforced, observed, facts, sought, asked, detectors, denied_record, is_empty })
+    Ok(Slice { enforced, observed, facts, read, sought, asked, detectors, denied_record, is_empty })
 }
 
 /// What the condition of a rule reads.

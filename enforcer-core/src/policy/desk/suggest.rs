@@ -114,3 +114,37 @@ fn commented(sign: &str, text: &str) -> String {
     };
     text.lines().map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::Masker;
+    use crate::model::{AgentName, EndpointName, Http, Operation};
+    use crate::record::RecordedFacts;
+
+    #[test]
+    fn no_rule_is_suggested_that_names_what_the_record_hides() {
+        let http = Http {
+            method: "GET".to_owned(),
+            path: "/bot1:abcdefghijk/getMe".to_owned(),
+            query: "alt=sse&key=abc".to_owned(),
+            has_body: false,
+        };
+        let facts = Facts {
+            agent: AgentName::new("a"),
+            endpoint: EndpointName::new("e"),
+            detected: BTreeSet::new(),
+            sought: None,
+            hidden: BTreeSet::new(),
+            operation: Operation::Http(http),
+        };
+        let recorded = RecordedFacts::of(facts, &Masker::default().with_placed_secrets());
+        let mut suggest = Suggest::default();
+        suggest.push(&recorded, false, false);
+        let rules = suggest.finish(None).rules;
+        assert!(rules.contains("// `query` is not bounded: a part of it is hidden"), "{rules}");
+        assert!(rules.contains("context.path like \"/bot*\""), "{rules}");
+        assert!(!rules.contains("[secret]") && !rules.contains("context.query"), "{rules}");
+        assert!(rules.contains("context.method == \"GET\""), "{rules}");
+    }
+}

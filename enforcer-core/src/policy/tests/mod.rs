@@ -100,6 +100,7 @@ pub(super) fn facts(agent: &str, endpoint: &str, operation: Operation) -> Facts 
         detected: BTreeSet::new(),
         sought: None,
         calls: Vec::new(),
+        hidden: Default::default(),
         operation,
     }
 }

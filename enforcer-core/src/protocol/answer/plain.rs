@@ -50,9 +50,6 @@ pub fn read_answer(
     }
     match &wants.keep {
         Keep::Nothing => {}
-        Keep::AsDelivered => {
-            answer.keep = Some(answer.deliver.clone().unwrap_or_else(|| body.to_vec()))
-        }
         Keep::Masked(masker) => match mask_body(shape.tables, body, masker) {
             Ok(masked) => answer.keep = Some(masked.bytes),
             Err(_cause) => answer.is_kept_whole = false,

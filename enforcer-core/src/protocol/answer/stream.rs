@@ -80,7 +80,6 @@ impl AnswerStream {
             shape,
             deliver: deliver.map_or(Side::AsSent, masked),
             keep: match keep {
-                Keep::AsDelivered => Side::Copied,
                 Keep::Masked(masker) if masker.is_empty() => Side::Copied,
                 Keep::Masked(masker) => masked(masker),
                 Keep::Nothing => Side::Nothing,

@@ -7,8 +7,6 @@ use crate::model::limits::CHOICES_MAX;
 /// What is kept of an answer.
 #[derive(Clone, Debug, Default)]
 pub enum Keep {
-    /// What the agent gets.
-    AsDelivered,
     /// The answer, masked by this.
     Masked(Masker),
     /// Nothing.

@@ -184,6 +184,7 @@ fn read_facts(why: &Args, policy: &Policy) -> Result<(Facts, Option<Request>), M
         detected: why.detected.iter().cloned().map(DetectorName::new).collect(),
         sought: None,
         calls: Vec::new(),
+        hidden: Default::default(),
         operation: operation(action, &given)?,
     };
     known_detectors(policy, &facts)?;

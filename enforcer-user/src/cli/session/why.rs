@@ -242,6 +242,7 @@ impl Story {
             "same_version": explained
                 .map(|(policy, _)| opened.decision.policy == *policy.version()),
             "not_looked_for": explained.map(|(policy, _)| policy.lacks(&opened.facts)),
+            "hidden_facts": explained.map(|(policy, _)| policy.lacks_hidden(&opened.facts)),
             "nearest_permit": explained
                 .and_then(|(_, explanation)| explanation.nearest_permit()),
             "explanation": explained.map(|(_, explanation)| explanation),
@@ -378,6 +379,13 @@ fn notes(policy: &Policy, opened: &ExchangeOpened, now: &Decision, paint: Paint)
     if !lacks.is_empty() {
         text += &format!(
             "{} nobody looked for {lacks} then, so what follows may not hold\n",
+            paint.bad("note:")
+        );
+    }
+    let hidden = list(policy.lacks_hidden(&opened.facts).iter());
+    if !hidden.is_empty() {
+        text += &format!(
+            "{} a part of {hidden} is hidden in the record, so what follows may not hold\n",
             paint.bad("note:")
         );
     }

@@ -189,6 +189,7 @@ fn opened(exchange: enforcer_core::model::ExchangeId, request: Option<BodyRef>) 
         detected: BTreeSet::new(),
         sought: None,
         calls: Vec::new(),
+        hidden: Default::default(),
         operation: Operation::Http(Http {
             method: "GET".to_owned(),
             path: "/".to_owned(),

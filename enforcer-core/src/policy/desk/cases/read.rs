@@ -130,6 +130,7 @@ fn read_subject(
         detected: detected.into_iter().map(DetectorName::new).collect(),
         sought: None,
         calls: Vec::new(),
+        hidden: Default::default(),
         operation: operation?,
     }))
 }

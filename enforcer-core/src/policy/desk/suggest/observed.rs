@@ -39,6 +39,8 @@ pub(super) struct Observed {
     /// Longest common beginning of `path`, up to a slash.
     pub(super) path: Option<String>,
     pub(super) detected: BTreeMap<DetectorName, u64>,
+    /// Facts of which a part is hidden in the record: no rule can name their values.
+    pub(super) hidden: BTreeSet<&'static str>,
     pub(super) examples: Vec<Facts>,
 }
 
@@ -54,8 +56,15 @@ impl Observed {
         let operation = serde_json::to_value(&facts.operation).unwrap_or_default();
         for spec in action.facts {
             let Some(value) = operation.get(spec.name) else { continue };
+            let is_hidden = facts.hidden.contains(spec.name);
+            if is_hidden {
+                self.hidden.insert(spec.name);
+            }
             if spec.name == "path" {
-                self.begin(value.as_str().unwrap_or_default());
+                let path = value.as_str().unwrap_or_default();
+                // A placeholder begins with a bracket, and what is before it is as it was sent.
+                let known = path.split('[').next().filter(|_| is_hidden);
+                self.begin(known.unwrap_or(path));
             }
             match self.facts.get_mut(spec.name) {
                 Some(values) => values.widen(value),

@@ -39,6 +39,13 @@ pub(super) fn rule(id: &str, kind: &Kind, action: &ActionSpec, observed: &Observ
     for spec in action.facts.iter().filter(|spec| !UNBOUND.contains(&spec.name)) {
         match observed.facts.get(spec.name).map(|values| bound(spec, values, observed)) {
             Some(Bound::By(condition)) => conditions.push(condition),
+            Some(Bound::Hidden) => {
+                let name = spec.name;
+                let _infallible = writeln!(
+                    text,
+                    "// `{name}` is not bounded: a part of it is hidden in the record."
+                );
+            }
             Some(Bound::TooMany) => {
                 let name = spec.name;
                 let _infallible = writeln!(text, "// `{name}` is not bounded: too many values.");
@@ -61,11 +68,16 @@ pub(super) fn rule(id: &str, kind: &Kind, action: &ActionSpec, observed: &Observ
 enum Bound {
     By(String),
     Free,
+    Hidden,
     TooMany,
 }
 
 fn bound(spec: &FactSpec, values: &Values, observed: &Observed) -> Bound {
     let fact = format!("context.{}", spec.name);
+    let is_hidden = observed.hidden.contains(spec.name);
+    if is_hidden && spec.name != "path" {
+        return Bound::Hidden;
+    }
     let condition = match values {
         Values::Bool(true, false) => fact,
         Values::Bool(false, true) => format!("!{fact}"),
@@ -74,6 +86,7 @@ fn bound(spec: &FactSpec, values: &Values, observed: &Observed) -> Bound {
             format!("{fact} == {most}")
         }
         Values::Long(_, most) => format!("{fact} <= {}", round_up(*most)),
+        Values::Texts(_) if is_hidden => like(&fact, observed.path.as_deref().unwrap_or_default()),
         Values::Texts(Some(texts)) if spec.kind == FactKind::StringSet => match texts.len() {
             0 => format!("{fact}.isEmpty()"),
             _ => format!("{}.containsAll({fact})", set(texts)),
@@ -83,11 +96,7 @@ fn bound(spec: &FactSpec, values: &Values, observed: &Observed) -> Bound {
             _ => format!("{}.contains({fact})", set(texts)),
         },
         Values::Texts(None) => match observed.path.as_deref().filter(|_| spec.name == "path") {
-            Some(beginning) => {
-                let beginning = cedar(beginning).replace('*', "\\*");
-                let beginning = beginning.strip_suffix('"').unwrap_or(&beginning);
-                format!("{fact} like {beginning}*\"")
-            }
+            Some(beginning) => like(&fact, beginning),
             None => return Bound::TooMany,
         },
     };
@@ -95,6 +104,13 @@ fn bound(spec: &FactSpec, values: &Values, observed: &Observed) -> Bound {
         Otherwise::Absent => format!("(if context has {} then {condition} else true)", spec.name),
         Otherwise::Default(_) | Otherwise::Required | Otherwise::Text(_) => condition,
     })
+}
+
+/// That a fact begins so.
+fn like(fact: &str, beginning: &str) -> String {
+    let beginning = cedar(beginning).replace('*', "\\*");
+    let beginning = beginning.strip_suffix('"').unwrap_or(&beginning);
+    format!("{fact} like {beginning}*\"")
 }
 
 /// A bound that a person would choose: the next of 1, 2 or 5 times a power of ten.
