@@ -22,6 +22,7 @@ mod record;
 mod reload;
 mod responses;
 mod scene;
+mod secrets;
 mod trust;
 mod uninstall;
 mod walk;

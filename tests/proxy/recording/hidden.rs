@@ -109,7 +109,7 @@ fn needles(examples: &[&str]) -> Vec<String> {
 }
 
 /// A text behind percent signs, but for letters and digits.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
         other => format!("%{other:02X}"),
@@ -261,7 +261,7 @@ async fn send(rig: &Rig, client: &mut Sender, request: Request<Body>) {
 }
 
 /// Everything that is stored, as files and as what a reader makes of them.
-async fn stored(rig: &Rig) -> Vec<u8> {
+pub(super) async fn stored(rig: &Rig) -> Vec<u8> {
     fn files(folder: &Path, all: &mut Vec<u8>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -5,5 +5,6 @@ mod hidden;
 mod log;
 mod record;
 mod recorded;
+mod secrets;
 mod stored;
 mod why;
