@@ -65,6 +65,7 @@ fn cost_of(operation: Operation) -> Cost {
         endpoint: EndpointName::new("openai"),
         detected: BTreeSet::new(),
         sought: None,
+        hidden: BTreeSet::new(),
         operation,
         calls: Vec::new(),
     })

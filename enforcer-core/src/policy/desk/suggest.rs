@@ -137,6 +137,7 @@ mod tests {
             sought: None,
             hidden: BTreeSet::new(),
             operation: Operation::Http(http),
+            calls: Vec::new(),
         };
         let recorded = RecordedFacts::of(facts, &Masker::default().with_placed_secrets());
         let mut suggest = Suggest::default();

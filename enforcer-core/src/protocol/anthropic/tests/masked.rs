@@ -35,7 +35,7 @@ fn the_requests_of_a_batch_are_masked_like_requests() {
 #[test]
 fn an_answer_is_masked_and_its_tokens_are_read_with_those_of_the_cache() {
     let body = fixture!("message_answer/answer.json");
-    let wants = Wants { deliver: Some(masker()), keep: Keep::AsDelivered, ..Wants::default() };
+    let wants = Wants { deliver: Some(masker()), keep: Keep::Masked(masker()), ..Wants::default() };
     let answer = read_answer(&shapes::MESSAGES, body.as_bytes(), &wants).unwrap();
     let deliver = answer.deliver.unwrap();
     assert_eq!(

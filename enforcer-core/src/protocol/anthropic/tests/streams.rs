@@ -117,7 +117,7 @@ fn read(wants: Wants, parts: &[&str]) -> Read {
 }
 
 fn masked() -> Wants {
-    Wants { deliver: Some(masker()), keep: Keep::AsDelivered, choices: 1, ..Wants::default() }
+    Wants { deliver: Some(masker()), keep: Keep::Masked(masker()), choices: 1, ..Wants::default() }
 }
 
 #[test]
