@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::model::{Call, Called, FileRead, OpaqueCause, Operation, Upload};
+use crate::model::{Call, Called, FileRead, Image, OpaqueCause, Operation, Upload};
 
 use super::answer::Shape;
 use super::json_tree::Node;
@@ -122,6 +122,8 @@ impl Asked<'_> {
                 let is_content = self.path.ends_with("/content") || self.path.ends_with("/results");
                 Some(Operation::FileRead(FileRead { path: self.path.to_owned(), is_content }))
             }
+            // The form is not read, so as many may be asked for as there are.
+            "image" => Some(Operation::Image(Image { model: String::new(), count: i64::MAX })),
             "file_upload" => Some(Operation::FileUpload(Upload { size })),
             "transcribe" => Some(Operation::Transcribe(Upload { size })),
             _ => self.call(String::new(), has_body),

@@ -13,11 +13,25 @@ use anyhow::{Context as _, Result, bail};
 use enforcer_tests::provider::Options;
 use enforcer_tests::{Authority, FakeUpstream};
 
+const HELP: &str = "\
+Stands in for the APIs of OpenAI and Anthropic; serves until it is killed.
+
+  --ca-out FILE       where to write the certificate of the CA that clients have to trust (needed)
+  --listen HOST:PORT  where to listen
+  --name HOST         a name to serve, as often as needed; api.openai.com without it
+  --answer TEXT       what models answer
+  --log FILE          where to write the requests, one JSON object a line
+  --pace-ms N         how long to wait between the events of a stream";
+
 fn main() -> Result<()> {
     let mut options = Options { names: Vec::new(), ..Options::default() };
     let mut ca_out = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
+        if matches!(name.as_str(), "--help" | "-h") {
+            writeln!(std::io::stdout(), "{HELP}")?;
+            return Ok(());
+        }
         let value = arguments.next().with_context(|| format!("`{name}` needs a value"))?;
         match name.as_str() {
             "--answer" => options.answer = value,

@@ -86,6 +86,7 @@ impl Offered {
                 if !TOOLS.contains(&kind.as_str()) {
                     self.unknown.insert(kind.clone());
                 }
+                self.names.insert(undated(&kind).to_owned());
                 self.names.insert(kind);
             }
         }
@@ -99,5 +100,42 @@ impl Offered {
         self.names.insert(format!("mcp:{}", name(label)?));
         self.names.insert("mcp".to_owned());
         Some(())
+    }
+}
+
+/// The type of a tool without the date of its version, and without `preview`: a rule on `web_search` is meant for
+/// `web_search_preview_2025_03_11`, too.
+fn undated(kind: &str) -> &str {
+    let is_date = |end: &str| end.chars().all(|it| it.is_ascii_digit() || it == '_');
+    let mut kind = kind;
+    while let Some((rest, end)) = kind.rsplit_once('_') {
+        if rest.is_empty() || !(is_date(end) || end == "preview") {
+            break;
+        }
+        kind = rest;
+    }
+    kind
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hosted_tool_counts_by_its_type_with_and_without_its_version() {
+        let check = |kind: &str, expect: &[&str]| {
+            let tools = format!(r#"[{{"type":"{kind}"}}]"#);
+            let mut offered = Offered::default();
+            offered.tools(&Node::read(tools.as_bytes()).expect("JSON")).expect("tools");
+            assert_eq!(offered.names.iter().map(String::as_str).collect::<Vec<_>>(), expect);
+        };
+        check("web_search", &["web_search"]);
+        check("web_search_2025_08_26", &["web_search", "web_search_2025_08_26"]);
+        check(
+            "web_search_preview_2025_03_11",
+            &["web_search", "web_search_preview_2025_03_11"],
+        );
+        check("computer_use_preview", &["computer_use", "computer_use_preview"]);
+        check("_1", &["_1"]);
     }
 }
