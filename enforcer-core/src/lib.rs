@@ -14,3 +14,4 @@ pub mod policy;
 pub mod protocol;
 pub mod record;
 pub mod replay;
+pub mod tool_calls;

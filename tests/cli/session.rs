@@ -44,8 +44,7 @@ struct Recorded {
 
 impl Recorded {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let recorded = Self { folder };
+        let recorded = Self { folder: tempfile::tempdir().expect("a folder") };
         block_on(async {
             let store = Store::open(&Config::at(recorded.journal()), NOW).expect("a journal");
             record(&store.journal()).await;
@@ -174,6 +173,8 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
         request_unstored: None,
         response_unstored: None,
         masked: 0,
+        tool_calls: Vec::new(),
+        more_tool_calls: 0,
         bytes_up: 0,
         bytes_down: 0,
         usage: None,

@@ -23,6 +23,7 @@ mod reload;
 mod responses;
 mod scene;
 mod secrets;
+mod tool_calls;
 mod trust;
 mod uninstall;
 mod walk;

@@ -28,4 +28,5 @@ mod reload;
 mod responses;
 mod rig;
 mod sent;
+mod tool_calls;
 mod words;

@@ -18,7 +18,8 @@ const CORE: &str = "enforcer-core/src";
 /// Circles that are known and will be opened; one that is gone is removed here, too.
 const KNOWN_CIRCLES: &[(&str, &str)] = &[];
 /// What the wing `load` may name of the wing `decide`: what a rule is made of, and what its conditions compare.
-const PARTS_OF_A_RULE: &[(&str, &str)] = &[("compared.rs", "Compared"), ("comparison.rs", "Plain")];
+const PARTS_OF_A_RULE: &[(&str, &str)] =
+    &[("compared.rs", "Compared"), ("compared.rs", "Reads"), ("comparison.rs", "Plain")];
 
 type Imports<'m> = BTreeMap<&'m str, BTreeSet<Import>>;
 

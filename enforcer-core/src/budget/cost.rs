@@ -71,6 +71,7 @@ impl Cost {
             | Operation::Search(_)
             | Operation::StoredRead(_)
             | Operation::StoredWrite(_)
+            | Operation::ToolCall(_)
             | Operation::TraceExport(_)
             | Operation::Transcribe(_)
             | Operation::Video(_) => Answer::Open { choices: 1 },

@@ -11,7 +11,7 @@ use super::limits::BYTES_PER_TOKEN;
 use super::rewrite::Rewrite;
 use super::{
     AgentName, Batch, Call, CountTokens, DetectorName, Embed, EndpointName, FileRead, FineTune,
-    Image, Moderate, Speech, TraceExport, Upload,
+    Image, Moderate, Speech, ToolCall, TraceExport, Upload,
 };
 
 /// Everything one decision is made from.
@@ -91,6 +91,8 @@ pub enum Operation {
     StoredRead(Call),
     /// A change of what the provider stores, beside new files.
     StoredWrite(Call),
+    /// A call of a tool.
+    ToolCall(ToolCall),
     /// Traces of an agent's steps.
     TraceExport(TraceExport),
     /// A text made from speech.
@@ -185,6 +187,7 @@ impl Operation {
             }
             Self::StoredRead(call) => Self::StoredRead(call.rewritten(by)),
             Self::StoredWrite(call) => Self::StoredWrite(call.rewritten(by)),
+            Self::ToolCall(call) => Self::ToolCall(call.rewritten(by)),
             Self::TraceExport(TraceExport { item_count }) => {
                 Self::TraceExport(TraceExport { item_count })
             }
@@ -193,6 +196,16 @@ impl Operation {
             }
             Self::Video(call) => Self::Video(call.rewritten(by)),
         }
+    }
+}
+
+impl ToolCall {
+    fn rewritten(self, by: &mut impl Rewrite) -> Self {
+        let Self { name, kind, server, arguments, scalars, asked, is_whole } = self;
+        let (name, server, arguments) =
+            (by.text("name", &name), by.text("server", &server), by.text("arguments", &arguments));
+        let scalars = scalars.iter().map(|scalar| by.text("scalars", scalar)).collect();
+        Self { name, kind, server, arguments, scalars, asked, is_whole }
     }
 }
 
@@ -231,6 +244,7 @@ impl Operation {
             | Self::FileUpload(_)
             | Self::Http(_)
             | Self::Opaque(_)
+            | Self::ToolCall(_)
             | Self::TraceExport(_)
             | Self::Transcribe(_) => None,
         }
@@ -261,6 +275,7 @@ impl Operation {
             | Self::Image(_)
             | Self::Opaque(_)
             | Self::Speech(_)
+            | Self::ToolCall(_)
             | Self::TraceExport(_)
             | Self::Transcribe(_) => 1,
         }
@@ -291,9 +306,17 @@ impl Operation {
             | Self::Http(_)
             | Self::Image(_)
             | Self::Opaque(_)
+            | Self::ToolCall(_)
             | Self::TraceExport(_)
             | Self::Transcribe(_) => 0,
         }
+    }
+
+    /// Whether a model asks for a call of a tool: what permitted the exchange covers its answer, so no rule has to
+    /// permit the call.
+    #[must_use]
+    pub const fn is_asked_call(&self) -> bool {
+        matches!(self, Self::ToolCall(call) if call.asked)
     }
 
     /// Name of the action in rules.
@@ -320,6 +343,7 @@ impl Operation {
             Self::Speech(_) => "speech",
             Self::StoredRead(_) => "stored_read",
             Self::StoredWrite(_) => "stored_write",
+            Self::ToolCall(_) => "tool_call",
             Self::TraceExport(_) => "trace_export",
             Self::Transcribe(_) => "transcribe",
             Self::Video(_) => "video",

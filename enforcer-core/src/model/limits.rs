@@ -324,6 +324,20 @@ pub const APPROVAL_FINGERPRINT_CHARS: usize = 12;
 pub const APPROVAL_EXPIRE: Duration = Duration::from_secs(1800);
 /// Longest time a question stands.
 pub const APPROVAL_EXPIRE_MAX: Duration = Duration::from_secs(86_400);
+/// Bytes of the arguments of one tool call in an answer; a larger call is denied where calls are judged.
+pub const TOOL_CALL_BYTES_MAX: usize = 1024 * 1024;
+/// Scalar arguments of one tool call; of more, none is known.
+pub const TOOL_CALL_SCALARS_MAX: usize = 4096;
+/// Bytes of all scalar arguments of one tool call, with their names.
+pub const TOOL_CALL_SCALARS_BYTES_MAX: usize = 2 * TOOL_CALL_BYTES_MAX;
+/// Tool calls of one answer that are judged; more are denied.
+pub const TOOL_CALLS_MAX: usize = 128;
+/// Bytes of a stream that are held until the tool calls in them are complete; calls that are larger together are denied.
+pub const TOOL_CALLS_HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Characters of the name of a tool that a refusal repeats.
+pub const TOOL_NAME_SHOWN_CHARS: usize = 64;
+/// Tool calls that the record of one exchange lists; more are counted.
+pub const RECORDED_CALLS_MAX: usize = 64;
 /// Combinations of agent, action and endpoint that have a slice of the rules of their own; beyond it one slice
 /// serves all endpoints of an agent and action.
 pub const SLICES_MAX: usize = 262_144;

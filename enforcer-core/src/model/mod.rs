@@ -16,6 +16,7 @@ pub mod limits;
 mod opaque;
 mod rewrite;
 mod step;
+mod tool_call;
 
 pub use api::{
     Batch, Call, CountTokens, Embed, FileRead, FineTune, Image, Moderate, Speech, TraceExport,
@@ -35,3 +36,4 @@ pub use launch::{Lack, Launch, LaunchMode};
 pub use opaque::{WhyOpaque, declared};
 pub(crate) use rewrite::Rewrite;
 pub use step::Step;
+pub use tool_call::{ToolCall, ToolKind};

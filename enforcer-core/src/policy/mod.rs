@@ -17,7 +17,7 @@ mod tests;
 pub use compile::{Checked, Compiled, check, compile};
 pub use decide::environment::{Environment, PLACEHOLDER, RunAs};
 pub use decide::explain::{Explanation, Outcome, Part, RuleOutcome, lacking};
-pub use decide::policy::Policy;
+pub use decide::policy::{AskedCalls, Policy};
 pub use desk::probe::{Probe, Trial};
 pub use desk::reference::reference;
 pub use desk::{cases, diff, providers, suggest};

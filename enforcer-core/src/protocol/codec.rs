@@ -18,7 +18,9 @@ use super::answer::Shape;
 use super::body::{self, Tables};
 use super::{answer, anthropic, headers, http, openai};
 
-pub use super::answer::{Answer, AnswerStream, Keep, Pieces, StreamError, Wants};
+pub use super::answer::{
+    Answer, AnswerStream, Calls, Judge, JudgedCall, Keep, Outcome, Pieces, StreamError, Wants,
+};
 pub use super::body::MaskedBody;
 pub use super::door::{Door, Reads};
 pub use super::family::{Family, Route};

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 use crate::model::OpaqueCause;
 use crate::model::limits::JSON_DEPTH_MAX;
@@ -36,6 +36,20 @@ impl<'b> Node<'b> {
         node.map_err(
             |_fault| if has_twice.get() { OpaqueCause::Fields } else { OpaqueCause::NotJson },
         )
+    }
+
+    /// The same as a value that can be changed.
+    pub(crate) fn to_value(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(is) => Value::Bool(*is),
+            Self::Number(number) => Value::Number(number.clone()),
+            Self::String(text) => Value::from(text.as_ref()),
+            Self::Array(items) => items.iter().map(Self::to_value).collect(),
+            Self::Object(members) => {
+                members.iter().map(|(name, node)| (name.to_string(), node.to_value())).collect()
+            }
+        }
     }
 
     /// The member of an object.

@@ -45,6 +45,19 @@ impl Event {
         event
     }
 
+    /// An event that is made up, with this data, which has no line ends, and a name if some is given.
+    #[must_use]
+    pub fn made(name: Option<&str>, data: &str) -> Self {
+        let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
+        Self::read(format!("{name}data: {data}\n\n").into_bytes(), false)
+    }
+
+    /// The event with other data; see [`Self::with_data`].
+    #[must_use]
+    pub fn replaced(&self, data: &[u8]) -> Self {
+        Self::read(self.with_data(data), false)
+    }
+
     const fn mark_bytes(&self) -> usize {
         if self.has_bom { BOM.len() } else { 0 }
     }

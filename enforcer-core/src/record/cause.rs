@@ -92,6 +92,8 @@ pub struct Shortage {
 pub enum AnswerFault {
     /// It broke off before its end.
     BrokeOff,
+    /// A call of a tool in it cannot be followed, so it cannot be judged.
+    Calls,
     /// It came with a content encoding, which nothing that has to be read may have.
     Encoded,
     /// It could not be read on the thread that reads large ones.
@@ -249,6 +251,9 @@ impl AnswerFault {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::BrokeOff => "the answer broke off",
+            Self::Calls => {
+                "a call of a tool in the answer cannot be followed, so it cannot be judged"
+            }
             Self::Encoded => "the answer is encoded",
             Self::Failed => "the answer could not be read",
             Self::NoMemory => "there is no memory left to read the answer",
@@ -280,9 +285,11 @@ impl AnswerFault {
             Self::Failed => "report it with the exchange's id",
             Self::NoMemory => "send less at once",
             Self::OtherType => {
-                "permit such requests without a mask of the answer, or keep the agent from sending them"
+                "permit such requests without a mask of the answer and without a rule about tool calls, or keep the agent from \
+                 sending them"
             }
             Self::NotJson
+            | Self::Calls
             | Self::StreamAfterFinish
             | Self::StreamChoices
             | Self::StreamEvents

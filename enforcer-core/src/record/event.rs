@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Recorded, RecordedFacts, Technique};
+use super::{Cause, Recorded, RecordedCall, RecordedFacts, Technique};
 use crate::budget::Amount;
 use crate::mask::Masker;
 use crate::model::{
@@ -450,6 +450,12 @@ pub struct ExchangeClosed {
     /// Places masked in the answer on its way to the agent, all of its texts together. What is hidden in the record beyond
     /// that is not counted.
     pub masked: u64,
+    /// The calls of tools that the model asked for, where a rule is about them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<RecordedCall>,
+    /// Tool calls beyond those that are listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_tool_calls: u64,
     /// Bytes of the request's body that went upstream, kept or not.
     pub bytes_up: u64,
     /// Bytes of the answer's body that went to the agent, kept or not.
@@ -465,6 +471,11 @@ pub struct ExchangeClosed {
     /// What the operator needs to know beyond the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Recorded>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What an exchange was charged to one counter of a budget.

@@ -3,6 +3,7 @@
 
 mod allowance;
 mod attempt;
+mod call;
 mod canonical;
 mod cause;
 mod chain;
@@ -16,6 +17,7 @@ mod verify;
 
 pub use allowance::{AllowanceBounds, Allowances, Spent};
 pub use attempt::{Hook, Refusal, SocketFacts, Technique, technique};
+pub use call::{CallVerdict, RecordedCall};
 pub use canonical::{CanonicalError, decode, encode};
 pub use cause::{AnswerFault, Cause, Limited, Shortage, ShownFault};
 pub use chain::{Chain, Hash, Head, NotAHash};

@@ -9,9 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use enforcer_core::model::{Obligations, Passed, limits};
+use enforcer_core::model::{Obligations, OpaqueCause, Passed, limits};
 use enforcer_core::policy::{Policy, Protocol};
-use enforcer_core::protocol::codec::{self, Answer, AnswerStream, Keep, Route, Wants};
+use enforcer_core::protocol::codec::{self, Answer, AnswerStream, Calls, Keep, Route, Wants};
 use enforcer_core::protocol::disown::disown;
 use enforcer_core::record::{AnswerFault, TextBody, Unstored};
 use http_body_util::BodyExt;
@@ -40,6 +40,8 @@ pub(super) struct Expected<'e> {
     pub(super) owed: &'e Obligations,
     pub(super) protocol: Protocol,
     pub(super) route: Option<Route>,
+    /// What is done with calls of tools in it.
+    pub(super) calls: Calls,
     /// Choices that were asked for.
     pub(super) choices: u64,
     /// True if nothing of it may change.
@@ -75,10 +77,10 @@ pub(super) async fn prepare(
     head: &mut Parts,
     body: Incoming,
     lease: Lease,
-    expected: &Expected<'_>,
+    expected: Expected<'_>,
     record: &mut OpenRecord,
 ) -> Result<Prepared, AnswerFault> {
-    let Expected { policy, owed, is_observed, .. } = *expected;
+    let Expected { policy, owed, is_observed, .. } = expected;
     let has_codec = expected.route.is_some_and(Route::reads_body);
     let is_generated = expected.route.is_some_and(Route::is_generated);
     let kind = answer_head::kind(head);
@@ -86,7 +88,13 @@ pub(super) async fn prepare(
     if let Some(masker) = &masker {
         answer_head::mask(head, masker);
     }
+    let is_error = head.status.is_client_error() || head.status.is_server_error();
+    // Nobody takes an error for a call, and what is not of an API has none.
+    let has_calls = expected.route.is_some() && !is_error;
+    let calls = if has_calls { expected.calls } else { Calls::Unjudged };
+    let (are_held, are_judged) = (calls.are_held(), calls.are_judged());
     let wants = Wants {
+        calls,
         keep: keep(record),
         deliver: masker,
         choices: expected.choices,
@@ -101,10 +109,11 @@ pub(super) async fn prepare(
     let is_encoded = answer_head::is_encoded(head);
     // SECURITY: encoded bytes say nothing of how much they stand for, and none are asked for.
     let is_counted = is_generated && record.is_charged() && !is_observed;
-    if is_encoded && (is_masked || is_counted) {
+    // What is neither JSON nor a stream of events is an answer of a model only where one was asked.
+    let is_judged = are_held && (is_generated || kind != Kind::Other);
+    if is_encoded && (is_masked || is_counted || is_judged) {
         return Err(AnswerFault::Encoded);
     }
-    let is_error = head.status.is_client_error() || head.status.is_server_error();
     let is_disowned = is_error && !is_observed && expected.protocol != Protocol::Http;
     if is_disowned && is_encoded {
         withhold(head);
@@ -113,20 +122,21 @@ pub(super) async fn prepare(
     }
     match kind {
         // An error is read as a whole by clients, whatever its type says.
-        Kind::Sse if (is_masked || has_codec) && !is_encoded && !is_disowned => {
+        Kind::Sse if (is_masked || has_codec || are_judged) && !is_encoded && !is_disowned => {
             head.headers.remove(CONTENT_LENGTH);
             let reader = Reader::Stream(Box::new(codec::read_stream(expected.route, wants)));
             Ok(Prepared { source, reader })
         }
-        Kind::Other if is_masked => Err(AnswerFault::OtherType),
-        _ if is_masked || is_disowned => {
+        Kind::Other if is_masked || is_judged => Err(AnswerFault::OtherType),
+        _ if is_masked || is_disowned || is_judged => {
             let read = source.collect(expected.buffers).await?;
             let ready = read_whole(expected.route, read, wants, is_disowned).await?;
             head.headers.remove(CONTENT_LENGTH);
             Ok(ready)
         }
         Kind::Json
-            if has_codec && (record.keeps_bodies() || record.is_charged()) && !is_encoded =>
+            if !is_encoded
+                && (are_judged || has_codec && (record.keeps_bodies() || record.is_charged())) =>
         {
             let (seen, room) = (BytesMut::new(), Room::new(expected.buffers));
             let (route, wants) = (expected.route, Box::new(wants));
@@ -165,7 +175,10 @@ async fn read_whole(
     let read = move || {
         let whole = if is_disowned { Bytes::from(disown(&whole)) } else { whole };
         let mut answer =
-            codec::read_answer(route, &whole, &wants).map_err(|_cause| AnswerFault::NotJson)?;
+            codec::read_answer(route, &whole, &wants).map_err(|cause| match cause {
+                OpaqueCause::Fields => AnswerFault::Calls,
+                _ => AnswerFault::NotJson,
+            })?;
         let deliver = answer.deliver.take().map_or(whole, Bytes::from);
         Ok::<_, AnswerFault>((deliver, answer))
     };
@@ -185,6 +198,7 @@ impl Reader {
 
     /// Writes down what was read of a whole answer.
     pub(super) fn tell(answer: &Answer, record: &mut OpenRecord) {
+        record.tool_calls(&answer.calls);
         record.masked(answer.masked);
         record.usage(answer.usage);
         record.saw(answer.passed);

@@ -122,12 +122,13 @@ impl AnswerBody {
 
     /// What the stream made of a piece.
     fn read(&mut self, read: Result<Pieces, StreamError>) -> Next {
-        let (Reader::Stream(stream), Some(record)) = (&self.reader, &mut self.record) else {
+        let (Reader::Stream(stream), Some(record)) = (&mut self.reader, &mut self.record) else {
             return Next::Nothing;
         };
         let passed = stream.passed();
         // Now, because an agent that leaves does not say so.
         record.masked(stream.masked());
+        record.tool_calls(&stream.take_judged());
         let Pieces { deliver, keep } = match read {
             Ok(pieces) => pieces,
             Err(error) => {
@@ -314,6 +315,7 @@ fn keep_text(kept: &mut Option<Box<TextBody>>, record: &mut OpenRecord, data: &B
 const fn fault(error: &StreamError) -> AnswerFault {
     match error {
         StreamError::AfterFinish => AnswerFault::StreamAfterFinish,
+        StreamError::Calls => AnswerFault::Calls,
         StreamError::Choices => AnswerFault::StreamChoices,
         StreamError::Events(_) => AnswerFault::StreamEvents,
         StreamError::NotJson => AnswerFault::StreamNotJson,

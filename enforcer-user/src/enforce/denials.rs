@@ -25,6 +25,9 @@ pub(super) const NO_ENDPOINT: &str = "-";
 /// The action of what was refused before it was a request.
 pub(super) const CONNECTION: &str = "connection";
 
+/// The action of a call in an answer.
+pub(super) const TOOL_CALL: &str = "tool_call";
+
 /// Who asked for what: all of a denial that is known before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asking {
@@ -38,7 +41,7 @@ pub(super) struct Asking {
     pub(super) endpoint: String,
     /// Host, server name or destination.
     pub(super) host: Recorded,
-    /// The action, or [`CONNECTION`].
+    /// The action, [`CONNECTION`] or [`TOOL_CALL`].
     pub(super) action: &'static str,
 }
 

@@ -2,10 +2,12 @@
 //! Sends an allowed request upstream and prepares its answer.
 
 use std::error::Error as _;
+use std::sync::Arc;
 
 use enforcer_core::model::{DenyReason, Mode, OpaqueCause};
 use enforcer_core::policy::{Endpoint, Policy};
 use enforcer_core::record::{Cause, Limited};
+use enforcer_core::tool_calls;
 use hyper::http::response::Parts;
 
 use super::answer::{self, Expected, Prepared};
@@ -18,7 +20,7 @@ use super::{Conn, Enforcer, answer_head};
 /// What the answer is read by.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
-    pub(super) policy: &'a Policy,
+    pub(super) policy: &'a Arc<Policy>,
     pub(super) endpoint: &'a Endpoint,
     /// Choices that are asked for.
     pub(super) choices: u64,
@@ -63,10 +65,11 @@ pub(super) async fn forward(
         owed,
         protocol: endpoint.protocol,
         route,
+        calls: tool_calls::calls(policy, &origin.agent, &endpoint.name, record.id()),
         choices,
         is_observed: mode == Mode::Observe,
     };
-    let prepared = answer::prepare(&mut head, body, lease, &expected, record).await;
+    let prepared = answer::prepare(&mut head, body, lease, expected, record).await;
     prepared.map(|prepared| (head, prepared)).map_err(Refusal::of_answer)
 }
 

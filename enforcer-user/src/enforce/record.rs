@@ -13,12 +13,13 @@ use enforcer_core::budget::{Cost, End, Outcome};
 use enforcer_core::mask::Masker;
 use enforcer_core::model::{
     AgentName, Decision, Denied, DenyReason, ExchangeId, Facts, Passed, RecordDepth, UnixMillis,
-    Usage,
+    Usage, limits,
 };
 use enforcer_core::policy::Policy;
+use enforcer_core::protocol::codec::JudgedCall;
 use enforcer_core::record::{
     BodyRef, Charged, EventBody, ExchangeClosed, ExchangeOpened, ExchangeOutcome, Recorded,
-    TextBody, Unstored,
+    RecordedCall, TextBody, Unstored,
 };
 use http_body_util::BodyExt;
 use hyper::StatusCode;
@@ -27,7 +28,7 @@ use hyper::header::HeaderMap;
 
 use super::before::no_room;
 use super::content::Content;
-use super::denials::{Asking, Denials};
+use super::denials::{Asking, Denials, TOOL_CALL};
 use super::head;
 use super::refusal::Refusal;
 use super::tee::{Kept, Tee};
@@ -304,6 +305,24 @@ impl OpenRecord {
         self.closed.detail = Some(Recorded::of(&detail, &self.masker));
     }
 
+    /// The model asked for calls of tools: each is written down, and one that was denied is counted and logged.
+    pub(super) fn tool_calls(&mut self, judged: &[JudgedCall]) {
+        for call in judged {
+            let recorded = RecordedCall::of(call, &self.masker, self.keeps_bodies);
+            if let (Some(denied), Some(asking)) = (call.denied(), &self.asking) {
+                let asking = Asking { action: TOOL_CALL, ..asking.clone() };
+                let detail = Some(recorded.name.clone());
+                let now = self.clock.now();
+                self.denials.denied(&asking, &denied, Some(self.id), detail, now);
+            }
+            if self.closed.tool_calls.len() < limits::RECORDED_CALLS_MAX {
+                self.closed.tool_calls.push(recorded);
+            } else {
+                self.closed.more_tool_calls = self.closed.more_tool_calls.saturating_add(1);
+            }
+        }
+    }
+
     pub(super) fn masked(&mut self, places: u64) {
         self.closed.masked = places;
     }
@@ -485,6 +504,8 @@ fn closed(exchange: ExchangeId) -> ExchangeClosed {
         request_unstored: None,
         response_unstored: None,
         masked: 0,
+        tool_calls: Vec::new(),
+        more_tool_calls: 0,
         bytes_up: 0,
         bytes_down: 0,
         usage: None,

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use cedar_policy::Policy as CedarPolicy;
 use serde_json::Value;
 
 use super::super::load::schema::DETECTED;
@@ -64,10 +65,27 @@ pub(in crate::policy) struct Reads {
     /// All findings of detectors count.
     pub(super) all_detectors: bool,
     /// All facts count.
-    pub(super) all_facts: bool,
+    pub(in crate::policy) all_facts: bool,
 }
 
 impl Reads {
+    /// What the conditions of a rule read.
+    pub(in crate::policy) fn of(rule: &CedarPolicy) -> Self {
+        let mut reads = Self::default();
+        match rule.to_json() {
+            Ok(tree) => {
+                if let Some(conditions) = tree.get("conditions") {
+                    reads.walk(conditions);
+                }
+            }
+            Err(_unreadable) => {
+                reads.all_facts = true;
+                reads.all_detectors = true;
+            }
+        }
+        reads
+    }
+
     pub(in crate::policy) fn join(&mut self, other: &Self) {
         self.facts.extend(other.facts.iter().cloned());
         self.detectors.extend(other.detectors.iter().cloned());

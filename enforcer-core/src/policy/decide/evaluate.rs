@@ -17,6 +17,8 @@ use super::question::Question;
 #[derive(Debug, Default)]
 struct Verdict<'p> {
     is_allowed: bool,
+    /// No permit is needed: what permitted the exchange covers it.
+    is_covered: bool,
     because: Vec<&'p Rule>,
     errors: Vec<&'p Rule>,
     observed: Vec<&'p Rule>,
@@ -35,7 +37,7 @@ impl Verdict<'_> {
         let is_allowed = self.errors.is_empty()
             && !self.observed_errors
             && forbids.is_empty()
-            && !permits.is_empty();
+            && (self.is_covered || !permits.is_empty());
         let effect = if is_allowed { Effect::Allow } else { Effect::Deny };
         let obligations = if is_allowed { join(&permits) } else { Obligations::default() };
         Some(Would { effect, obligations })
@@ -82,11 +84,17 @@ impl Policy {
     fn verdict(&self, facts: &Facts) -> Verdict<'_> {
         let action = facts.operation.action();
         let slice = self.slices.find(&facts.agent, action, &facts.endpoint);
-        let Some(slice) = slice.filter(|slice| !slice.is_empty) else { return Verdict::default() };
+        let Some(slice) = slice else { return Verdict::default() };
+        let is_covered = facts.operation.is_asked_call();
+        if slice.is_empty {
+            return Verdict { is_allowed: is_covered, is_covered, ..Verdict::default() };
+        }
         let question = Question::new(self, facts, slice.facts.as_ref());
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict { is_covered, ..Verdict::default() };
+        let counts = |rule: &&Rule| rule.decides_asked || !is_covered;
         let (mut permits, mut forbids) = (Vec::new(), Vec::new());
-        for rule in slice.enforced.iter().filter_map(|index| self.rules.get(*index)) {
+        for rule in slice.enforced.iter().filter_map(|index| self.rules.get(*index)).filter(counts)
+        {
             match question.holds(rule) {
                 Ok(true) if rule.is_permit => permits.push(rule),
                 Ok(true) => forbids.push(rule),
@@ -94,10 +102,11 @@ impl Policy {
                 Err(_erred) => verdict.errors.push(rule),
             }
         }
-        // Cedar's own answer: a forbid wins, and without a permit it is denied.
-        verdict.is_allowed = forbids.is_empty() && !permits.is_empty();
+        // Cedar's own answer: a forbid wins, and without a permit it is denied, unless another one covers it.
+        verdict.is_allowed = forbids.is_empty() && (is_covered || !permits.is_empty());
         verdict.because = if verdict.is_allowed { permits } else { forbids };
-        for rule in slice.observed.iter().filter_map(|index| self.rules.get(*index)) {
+        for rule in slice.observed.iter().filter_map(|index| self.rules.get(*index)).filter(counts)
+        {
             let holds = question.holds(rule);
             verdict.observed_errors |= holds.is_err();
             // One that errs would deny, so it counts, too.

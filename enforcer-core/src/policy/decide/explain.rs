@@ -130,7 +130,7 @@ impl Policy {
         let endpoint = self.endpoint_named(&facts.endpoint);
         let admits = [
             (Part::Agent, agent.is_some_and(|of| rule.admits_agent(&facts.agent, &of.groups))),
-            (Part::Action, rule.admits_action(facts.operation.action())),
+            (Part::Action, rule.is_about(&facts.operation)),
             (Part::Endpoint, endpoint.is_some_and(|endpoint| rule.admits_endpoint(endpoint))),
         ];
         admits.into_iter().filter(|(_, is_admitted)| !is_admitted).map(|(part, _)| part).collect()

@@ -14,7 +14,6 @@ use crate::model::{DetectorName, MaskName, limits};
 use super::super::load::inventory::{Inventory, chain};
 use super::super::load::rules::Rule;
 use super::compared::Reads;
-use super::slices::reads;
 
 /// All maskers of a bundle.
 #[derive(Debug)]
@@ -88,7 +87,7 @@ fn styles(inventory: &Inventory, masks: &BTreeSet<MaskName>) -> Result<Styles, S
 fn hidden(inventory: &Inventory, rules: &[Rule]) -> Result<Styles, String> {
     let mut styles = styles(inventory, &inventory.masks.keys().cloned().collect())?;
     let mut asked = Reads::default();
-    rules.iter().for_each(|rule| asked.join(&reads(rule)));
+    rules.iter().for_each(|rule| asked.join(&Reads::of(&rule.cedar)));
     let is_asked = |name: &str| asked.all_detectors || asked.detectors.contains(name);
     let builtin = Builtin::ALL.into_iter().filter(|it| it.is_secret() || is_asked(it.name()));
     let builtin = builtin.map(|it| DetectorName::new(it.name()));

@@ -37,6 +37,17 @@ pub struct Policy {
     maskers: Maskers,
 }
 
+/// What has to be done about tool calls that a model asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedCalls {
+    /// Each is held until it is judged.
+    Hold,
+    /// Nothing: no rule is about them.
+    Pass,
+    /// Each is judged, and the agent gets it whatever was decided.
+    Watch,
+}
+
 /// What requests are about, as Cedar names it; made once.
 #[derive(Debug)]
 struct Names {
@@ -246,6 +257,27 @@ impl Policy {
         Some((&slice.detectors, &slice.sought))
     }
 
+    /// What has to be done about tool calls that models ask for in answers to this agent from there. Beforehand: no
+    /// rule is evaluated.
+    #[must_use]
+    pub fn asked_calls(&self, agent: &AgentName, endpoint: &EndpointName) -> AskedCalls {
+        let Some(slice) = self.slices.find(agent, schema::TOOL_CALL, endpoint) else {
+            return AskedCalls::Pass;
+        };
+        let does = |index: &usize| {
+            self.rules.get(*index).is_some_and(|rule| {
+                let is_owed = !rule.is_permit || !rule.obligations.mask_response.is_empty();
+                rule.decides_asked && is_owed
+            })
+        };
+        let is_enforced = slice.enforced.iter().any(does);
+        match self.mode() {
+            Mode::Enforce if is_enforced => AskedCalls::Hold,
+            _ if is_enforced || slice.observed.iter().any(does) => AskedCalls::Watch,
+            _ => AskedCalls::Pass,
+        }
+    }
+
     /// Detectors that some rule asks for about these facts, and that nobody looked for when they were
     /// collected: without them this policy cannot judge them.
     #[must_use]
@@ -309,7 +341,7 @@ impl Policy {
     pub(in crate::policy) fn is_in_scope(&self, rule: &Rule, facts: &Facts) -> bool {
         let groups = self.inventory.agents.get(&facts.agent).map(|agent| agent.groups.as_slice());
         groups.is_some_and(|groups| rule.admits_agent(&facts.agent, groups))
-            && rule.admits_action(facts.operation.action())
+            && rule.is_about(&facts.operation)
             && self.endpoint_named(&facts.endpoint).is_some_and(|found| rule.admits_endpoint(found))
     }
 }

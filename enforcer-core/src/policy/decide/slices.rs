@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
 
 use crate::mask::DetectorSet;
-use crate::model::{AgentName, DetectorName, EndpointName, Mode, RecordDepth, limits};
+use crate::model::{AgentName, DetectorName, EndpointName, Mode, Operation, RecordDepth, limits};
 
 use super::super::load::inventory::{Endpoint, Inventory, chain};
 use super::super::load::rules::Rule;
@@ -50,7 +50,7 @@ pub(super) struct Slices {
 
 impl Slices {
     pub(in crate::policy) fn new(inventory: &Inventory, rules: &[Rule]) -> Result<Self, String> {
-        let reads: Vec<Reads> = rules.iter().map(reads).collect();
+        let reads: Vec<Reads> = rules.iter().map(|rule| Reads::of(&rule.cedar)).collect();
         let all = inventory.agents.len() * schema::ACTIONS.len() * inventory.endpoints.len();
         let is_fine = all <= limits::SLICES_MAX;
         let width = if is_fine { inventory.endpoints.len().max(1) } else { 1 };
@@ -156,23 +156,6 @@ fn slice(
     Ok(Slice { enforced, observed, facts, read, sought, asked, detectors, denied_record, is_empty })
 }
 
-/// What the condition of a rule reads.
-pub(in crate::policy) fn reads(rule: &Rule) -> Reads {
-    let mut reads = Reads::default();
-    match rule.cedar.to_json() {
-        Ok(tree) => {
-            if let Some(conditions) = tree.get("conditions") {
-                reads.walk(conditions);
-            }
-        }
-        Err(_unreadable) => {
-            reads.all_facts = true;
-            reads.all_detectors = true;
-        }
-    }
-    reads
-}
-
 /// A set of rules, by index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Set(Vec<u64>);
@@ -229,6 +212,12 @@ impl Rule {
                 uids.iter().any(|uid| is_named(uid, "Action", action, "Action", &groups))
             }
         }
+    }
+
+    /// Whether the rule is about an operation: its scope admits the action, and it is no rule about all that agents send
+    /// where a model asks for a call.
+    pub(in crate::policy) fn is_about(&self, operation: &Operation) -> bool {
+        self.admits_action(operation.action()) && (self.decides_asked || !operation.is_asked_call())
     }
 
     /// Whether the scope admits an endpoint.

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use crate::model::{DetectorName, Mode};
 
+use super::super::decide::compared::Reads;
 use super::super::decide::scope::Scope;
-use super::super::decide::slices::reads;
 use super::super::load::inventory::{Endpoint, Inventory, Tls};
 use super::super::load::rules::{Rule, is_possible};
 use super::super::load::schema;
@@ -76,7 +76,7 @@ fn found_and_sent<'r>(inventory: &Inventory, permit: &'r Rule) -> Vec<Remark<'r>
     let masks = permit.obligations.mask_request.iter();
     let masks = masks.filter_map(|name| inventory.masks.get(name));
     let masked: BTreeSet<&DetectorName> = masks.flat_map(|mask| &mask.detectors).collect();
-    let asked = reads(permit).detectors.into_iter();
+    let asked = Reads::of(&permit.cedar).detectors.into_iter();
     let passing = asked.filter(|name| {
         let known = Known { fact: schema::DETECTED, members: BTreeSet::from([name.as_str()]) };
         !masked.contains(&DetectorName::new(name.as_str()))

@@ -126,6 +126,7 @@ impl Checker<'_> {
                 let budget = inventory.budgets.get(name).map(|entry| &entry.value);
                 budget.is_some_and(|budget| budget.tokens.is_some())
             });
+        let actions = draft.actions();
         let (able, why): (&dyn Fn(&str) -> bool, &str) = match key {
             "mask_request" => (
                 &|action| schema::REQUEST_MASKABLE.contains(&action),
@@ -139,9 +140,12 @@ impl Checker<'_> {
                 &|action| schema::METERED.contains(&action),
                 "what it costs in tokens is not known",
             ),
+            _ if actions.contains(schema::TOOL_CALL) => (
+                &|action| action != "connect" && action != schema::TOOL_CALL,
+                "a tool call that a model asks for is a part of an answer, and is held only until it is complete",
+            ),
             _ => (&|action| action != "connect", "a passed-through connection is never opened"),
         };
-        let actions = draft.actions();
         let unable: Vec<&str> = actions.iter().copied().filter(|name| !able(name)).collect();
         let span = draft.annotation_key(key);
         if !unable.is_empty() {

@@ -9,14 +9,14 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
-    EntityUid, Expression, Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode,
-    ValidationWarning, Validator,
+    ActionConstraint, EntityUid, Expression, Policy, PolicyId, PolicySet, Schema, ValidationError,
+    ValidationMode, ValidationWarning, Validator,
 };
 
 use crate::model::{DetectorName, Mode, Obligations, RecordDepth, RuleId, limits};
 use crate::protocol::codec;
 
-use super::super::decide::compared::Compared;
+use super::super::decide::compared::{Compared, Reads};
 use super::super::decide::comparison::Plain;
 use super::annotations::{ANNOTATIONS, On, annotation};
 use super::behind_in::BehindIn;
@@ -44,6 +44,9 @@ pub(in crate::policy) struct Rule {
     pub(in crate::policy) record: Option<RecordDepth>,
     pub(in crate::policy) message: Option<String>,
     pub(in crate::policy) cedar: Policy,
+    /// It decides about tool calls that a model asks for, too: it names that action, or reads one of its facts. A rule
+    /// about every action is about what agents send.
+    pub(in crate::policy) decides_asked: bool,
     /// What of the condition Cedar need not be asked about.
     pub(in crate::policy) plain: Plain,
     /// What has to hold beside the scope; none if nothing has to.
@@ -64,6 +67,20 @@ fn condition(draft: &Draft<'_>) -> Option<Option<Expression>> {
         format!("{not}(\n{text}\n)")
     });
     Some(Some(parts.collect::<Vec<_>>().join(" && ").parse().ok()?))
+}
+
+/// Whether a rule is about tool calls, and not only about all that agents send.
+fn decides_asked(rule: &Policy) -> bool {
+    let is_named = |uid: &EntityUid| uid.id().unescaped() == schema::TOOL_CALL;
+    let is_open = match rule.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => return is_named(&uid),
+        ActionConstraint::In(uids) if uids.iter().any(is_named) => return true,
+        ActionConstraint::In(uids) => uids.iter().any(|uid| uid.id().unescaped() == schema::ANY),
+    };
+    let own = || schema::action(schema::TOOL_CALL).map(|action| action.facts).unwrap_or_default();
+    let reads = Reads::of(rule);
+    is_open && (reads.all_facts || own().iter().any(|fact| reads.facts.contains(fact.name)))
 }
 
 /// Everything the checks of one bundle need.
@@ -119,7 +136,11 @@ pub(in crate::policy) fn is_possible(action: &str, endpoint: &Endpoint) -> bool 
         (Tls::Inspect, protocol) => {
             let has =
                 |family: &codec::Family| family.doors.iter().any(|door| door.action == action);
-            matches!(action, "http" | "opaque") || codec::family(protocol).is_some_and(has)
+            match (action, codec::family(protocol)) {
+                ("http" | "opaque", _) => true,
+                (schema::TOOL_CALL, family) => family.is_some(),
+                (_, family) => family.is_some_and(has),
+            }
         }
     }
 }
@@ -190,6 +211,7 @@ impl Checker<'_> {
             obligations,
             message,
             cedar: draft.cedar.clone(),
+            decides_asked: decides_asked(&draft.cedar),
             plain: Plain::of(&draft.cedar),
             condition,
         })
@@ -396,6 +418,7 @@ impl Checker<'_> {
                 "detected" if !inventory.has_all(Named::Detectors) => continue,
                 "detected" => ("detector", detectors.as_slice()),
                 "cause" => ("cause", schema::CAUSES),
+                "kind" => ("kind of tool", schema::KINDS),
                 "method" if text.chars().any(|c| c.is_ascii_lowercase()) => {
                     let upper = text.to_ascii_uppercase();
                     let found = draft.error(draft.quoted(text), "methods are upper case");

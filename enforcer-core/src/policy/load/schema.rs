@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{Context, RestrictedExpression};
 use serde_json::{Map, Value};
 
-use crate::model::{Call, Chat, DetectorName, Facts, OpaqueCause, Operation};
+use crate::model::{Call, Chat, DetectorName, Facts, OpaqueCause, Operation, ToolCall, ToolKind};
 
 use super::closest::{closest, closest_of};
 
@@ -42,7 +42,7 @@ impl FactKind {
 pub enum Otherwise {
     /// The fact is not there.
     Absent,
-    /// An empty text or set, `false`, or this number.
+    /// An empty text or set, this number, or `true` for any number but 0.
     Default(i64),
     /// This text.
     Text(&'static str),
@@ -83,6 +83,12 @@ const CALL: &[FactSpec] = &[
     fact("model", FactKind::String, Otherwise::Default(0)),
     fact("has_body", FactKind::Bool, Otherwise::Default(0)),
 ];
+
+/// The action of a call that a model asks for, or that is sent to a tool server.
+pub(in crate::policy) const TOOL_CALL: &str = "tool_call";
+
+/// The group of all actions.
+pub(in crate::policy) const ANY: &str = "any";
 
 /// Every action of this version.
 pub const ACTIONS: &[ActionSpec] = &[
@@ -197,6 +203,18 @@ pub const ACTIONS: &[ActionSpec] = &[
     ActionSpec { name: "stored_read", facts: CALL },
     ActionSpec { name: "stored_write", facts: CALL },
     ActionSpec {
+        name: TOOL_CALL,
+        facts: &[
+            fact("name", FactKind::String, Otherwise::Required),
+            fact("kind", FactKind::String, Otherwise::Required),
+            fact("server", FactKind::String, Otherwise::Default(0)),
+            fact("arguments", FactKind::String, Otherwise::Default(0)),
+            fact("scalars", FactKind::StringSet, Otherwise::Default(0)),
+            fact("asked", FactKind::Bool, Otherwise::Default(1)),
+            fact("is_whole", FactKind::Bool, Otherwise::Default(1)),
+        ],
+    },
+    ActionSpec {
         name: "trace_export",
         facts: &[fact("item_count", FactKind::Long, Otherwise::Required)],
     },
@@ -205,7 +223,7 @@ pub const ACTIONS: &[ActionSpec] = &[
 ];
 
 /// Actions of the language that no protocol of this version has.
-pub(super) const ACTIONS_LATER: &[&str] = &["delete", "query", "resolve", "tool_call", "upsert"];
+pub(super) const ACTIONS_LATER: &[&str] = &["delete", "query", "resolve", "upsert"];
 
 /// Actions whose requests are understood well enough to be masked.
 pub(in crate::policy) const REQUEST_MASKABLE: &[&str] = &[
@@ -236,6 +254,7 @@ pub(in crate::policy) const RESPONSE_MASKABLE: &[&str] = &[
     "search",
     "stored_read",
     "stored_write",
+    TOOL_CALL,
 ];
 /// Actions after whose answers it is known what they cost.
 pub(in crate::policy) const METERED: &[&str] = &["chat", "count_tokens", "embed"];
@@ -243,7 +262,7 @@ pub(in crate::policy) const METERED: &[&str] = &["chat", "count_tokens", "embed"
 /// Groups of actions and their members.
 pub(in crate::policy) const ACTION_GROUPS: &[(&str, &[&str])] = &[
     (
-        "any",
+        ANY,
         &[
             "administer",
             "agent_run",
@@ -265,6 +284,7 @@ pub(in crate::policy) const ACTION_GROUPS: &[(&str, &[&str])] = &[
             "speech",
             "stored_read",
             "stored_write",
+            TOOL_CALL,
             "trace_export",
             "transcribe",
             "video",
@@ -313,6 +333,20 @@ pub(in crate::policy) const CAUSES: &[&str] = &[
     OpaqueCause::Query.as_str(),
     OpaqueCause::TooLarge.as_str(),
     OpaqueCause::Truncated.as_str(),
+];
+
+/// What `context.kind` may be.
+pub(in crate::policy) const KINDS: &[&str] = &[
+    ToolKind::Code.as_str(),
+    ToolKind::Computer.as_str(),
+    ToolKind::Custom.as_str(),
+    ToolKind::FileSearch.as_str(),
+    ToolKind::Function.as_str(),
+    ToolKind::Image.as_str(),
+    ToolKind::Mcp.as_str(),
+    ToolKind::Other.as_str(),
+    ToolKind::Shell.as_str(),
+    ToolKind::WebSearch.as_str(),
 ];
 
 /// The Cedar schema that every bundle is checked against.
@@ -368,7 +402,7 @@ pub fn operation(
             }
             (None, Otherwise::Text(text)) => text.into(),
             (None, Otherwise::Default(number)) => match spec.kind {
-                FactKind::Bool => false.into(),
+                FactKind::Bool => (number != 0).into(),
                 FactKind::Long => number.into(),
                 FactKind::String => Value::String(String::new()),
                 FactKind::StringSet => Value::Array(Vec::new()),
@@ -443,6 +477,7 @@ pub(in crate::policy) fn fact_of<'f>(facts: &'f Facts, name: &str) -> Option<Fac
         (Operation::Opaque(opaque), "cause") => Fact::Text(opaque.cause.as_str()),
         (Operation::Speech(speech), "model") => Fact::Text(&speech.model),
         (Operation::Speech(speech), "input_tokens") => Fact::Long(speech.input_tokens),
+        (Operation::ToolCall(call), name) => fact_of_tool_call(call, name)?,
         (Operation::TraceExport(traces), "item_count") => Fact::Long(traces.item_count),
         _ => return None,
     })
@@ -477,6 +512,20 @@ fn fact_of_call<'f>(call: &'f Call, name: &str) -> Option<Fact<'f>> {
         "door" => Fact::Text(&call.door),
         "model" => Fact::Text(&call.model),
         "has_body" => Fact::Bool(call.has_body),
+        _ => return None,
+    })
+}
+
+/// Scalars of which some are missing are no fact: a rule that reads them errs, and so denies.
+fn fact_of_tool_call<'f>(call: &'f ToolCall, name: &str) -> Option<Fact<'f>> {
+    Some(match name {
+        "name" => Fact::Text(&call.name),
+        "kind" => Fact::Text(call.kind.as_str()),
+        "server" => Fact::Text(&call.server),
+        "arguments" => Fact::Text(&call.arguments),
+        "scalars" if call.is_whole => Fact::Texts(&call.scalars),
+        "asked" => Fact::Bool(call.asked),
+        "is_whole" => Fact::Bool(call.is_whole),
         _ => return None,
     })
 }

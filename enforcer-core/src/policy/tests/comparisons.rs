@@ -97,6 +97,7 @@ fn asked() -> impl Strategy<Value = (String, Facts)> {
                 let is_there = fact.otherwise != Otherwise::Absent;
                 let value = match fact.name {
                     "cause" => Just(FactValue::String("fields".to_owned())).boxed(),
+                    "kind" => Just(FactValue::String("shell".to_owned())).boxed(),
                     "port" => Just(FactValue::Long(443)).boxed(),
                     _ => value(fact.kind).boxed(),
                 };

@@ -204,6 +204,9 @@ fn the_schema_the_table_and_the_conversion_agree() {
                     FactKind::String if fact.name == "cause" => {
                         FactValue::String("fields".to_owned())
                     }
+                    FactKind::String if fact.name == "kind" => {
+                        FactValue::String("shell".to_owned())
+                    }
                     FactKind::String => FactValue::String("x".to_owned()),
                     FactKind::StringSet => FactValue::StringSet(vec!["x".to_owned()]),
                 };

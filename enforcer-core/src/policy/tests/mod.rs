@@ -10,6 +10,7 @@ mod laws;
 mod reference;
 mod shipped;
 mod suggestions;
+mod tool_calls;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -86,7 +86,7 @@ fn strict_does_what_its_cases_say() {
         "cases/use.toml",
         "cases/never.toml"
     );
-    check(&bundle, 17);
+    check(&bundle, 20);
 }
 
 #[test]

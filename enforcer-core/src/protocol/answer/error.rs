@@ -10,6 +10,9 @@ pub enum StreamError {
     /// A text of a choice that is finished: what came before it went out as a whole.
     #[error("failed to read a stream: a text follows the finish of its choice")]
     AfterFinish,
+    /// Calls of tools that cannot be followed: two in one place, pieces of one that never began, or too many.
+    #[error("failed to judge a stream: a call of a tool in it cannot be followed")]
+    Calls,
     /// Choices or events that two clients could sort differently.
     #[error(
         "failed to read a stream: a choice or an event that two clients could take for different ones"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Answers of any API, each read once: for the agent, for the record and for accounting.
 
+pub(super) mod calls;
 mod chunks;
 mod error;
 mod events;
@@ -13,6 +14,7 @@ mod stream;
 mod usage;
 mod wants;
 
+pub use calls::{Calls, Judge, JudgedCall, Outcome};
 pub use error::StreamError;
 pub use events::Events;
 pub use plain::{Answer, read_answer};

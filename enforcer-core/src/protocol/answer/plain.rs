@@ -5,6 +5,7 @@ use crate::model::{OpaqueCause, Passed, Usage};
 use crate::protocol::body::mask_body;
 use crate::protocol::json_tree::Node;
 
+use super::calls::{Calls, JudgedCall, Ledger, Unclear, judge_all};
 use super::meter;
 use super::shape::Shape;
 use super::usage::usage_of;
@@ -19,6 +20,8 @@ pub struct Answer {
     pub keep: Option<Vec<u8>>,
     /// False if it should be kept and could not be masked.
     pub is_kept_whole: bool,
+    /// The calls of tools in it, and what was decided.
+    pub calls: Vec<JudgedCall>,
     /// Places masked for the agent.
     pub masked: u64,
     /// The tokens that the provider reports.
@@ -43,10 +46,16 @@ pub fn read_answer(
     let measure = if shape.events.is_some() { meter::answer_bytes } else { meter::text_bytes };
     let text_bytes = node.as_ref().map_or(body.len() as u64, measure);
     answer.passed = Passed { pieces: 0, text_bytes };
+    let (judged, calls) = judged(node.as_ref(), body, &wants.calls)?;
+    answer.calls = calls;
+    let body = judged.as_deref().unwrap_or(body);
     if let Some(masker) = &wants.deliver {
         let masked = mask_body(shape.tables, body, masker)?;
         answer.masked = masked.count;
         answer.deliver = Some(masked.bytes);
+    }
+    if answer.deliver.is_none() {
+        answer.deliver.clone_from(&judged);
     }
     match &wants.keep {
         Keep::Nothing => {}
@@ -56,4 +65,26 @@ pub fn read_answer(
         },
     }
     Ok(answer)
+}
+
+/// Judges the calls of a plain answer. What it becomes comes back, if it changes, and what was decided.
+fn judged(
+    node: Option<&Node<'_>>,
+    body: &[u8],
+    calls: &Calls,
+) -> Result<(Option<Vec<u8>>, Vec<JudgedCall>), OpaqueCause> {
+    if !calls.are_judged() || body.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let Some(node) = node else {
+        let nothing = (None, Vec::new());
+        return if calls.are_held() { Err(OpaqueCause::NotJson) } else { Ok(nothing) };
+    };
+    let (mut value, mut ledger) = (node.to_value(), Ledger::new(calls.clone()));
+    let is_changed = match judge_all(&mut value, &mut ledger) {
+        Ok(is_changed) => is_changed && calls.are_held(),
+        Err(Unclear) if calls.are_held() => return Err(OpaqueCause::Fields),
+        Err(Unclear) => false,
+    };
+    Ok((is_changed.then(|| value.to_string().into_bytes()), ledger.take()))
 }

@@ -15,6 +15,7 @@ use crate::protocol::disown::disown;
 use crate::protocol::json_tree::Node;
 use crate::protocol::sse;
 
+use super::calls::{Gate, JudgedCall, Unclear};
 use super::error::StreamError;
 use super::masking::Masking;
 use super::shape::Shape;
@@ -51,6 +52,8 @@ pub struct AnswerStream {
     is_observed: bool,
     is_strict: bool,
     framer: sse::Framer,
+    /// Calls of tools are judged.
+    gate: Option<Box<Gate>>,
     fault: Option<StreamError>,
     /// Events cannot be told apart any more; the rest passes and is counted by its bytes.
     is_blind: bool,
@@ -73,9 +76,9 @@ impl AnswerStream {
     /// A reader of one answer.
     #[must_use]
     pub fn new(shape: &'static Shape, wants: Wants) -> Self {
-        let Wants { deliver, keep, choices, is_observed, is_strict } = wants;
+        let Wants { deliver, keep, calls, choices, is_observed, is_strict } = wants;
         let masked = |masker| Side::Masked(Box::new(Masking::new(shape, masker)));
-        let is_masked = deliver.is_some();
+        let is_read = deliver.is_some() || calls.are_held();
         Self {
             shape,
             deliver: deliver.map_or(Side::AsSent, masked),
@@ -85,9 +88,10 @@ impl AnswerStream {
                 Keep::Nothing => Side::Nothing,
             },
             choices,
-            is_observed: is_observed && !is_masked,
-            is_strict: is_strict || is_masked,
+            is_observed: is_observed && !is_read,
+            is_strict: is_strict || is_read,
             framer: sse::Framer::default(),
+            gate: calls.are_judged().then(|| Box::new(Gate::new(calls))),
             fault: None,
             is_blind: false,
             is_kept_whole: true,
@@ -153,7 +157,7 @@ impl AnswerStream {
                 out.keep.extend_from_slice(b"\n\n");
             }
         }
-        self.release(&mut out);
+        self.release(&mut out)?;
         Ok(out)
     }
 
@@ -163,10 +167,15 @@ impl AnswerStream {
         (self.shape.last_event)(denied, exchange)
     }
 
-    /// Bytes that wait for the end of their event.
+    /// Bytes that wait for the end of their event, or of a call.
     #[must_use]
-    pub const fn waiting(&self) -> usize {
-        self.framer.waiting()
+    pub fn waiting(&self) -> usize {
+        self.framer.waiting() + self.gate.as_ref().map_or(0, |gate| gate.waiting())
+    }
+
+    /// The calls that were judged since the last time.
+    pub fn take_judged(&mut self) -> Vec<JudgedCall> {
+        self.gate.as_mut().map(|gate| gate.take_judged()).unwrap_or_default()
     }
 
     /// The tokens that the provider reports, once it did: the largest report.
@@ -208,7 +217,7 @@ impl AnswerStream {
             None => self.pass_lines(event, out),
             Some(data) if data.trim_ascii().is_empty() => self.pass_lines(event, out),
             Some(data) if is_done(data) => {
-                self.release(out);
+                self.release(out)?;
                 self.is_done = true;
                 self.pass_lines(event, out);
             }
@@ -259,24 +268,61 @@ impl AnswerStream {
             let own = disown(data);
             if own != data {
                 let chunk = Node::read(&own).map_err(|_cause| StreamError::NotJson)?;
-                return self.give(event, &own, &chunk, out);
+                return self.judge(&event.replaced(&own), &chunk, out);
             }
         }
-        self.give(event, data, chunk, out)
+        self.judge(event, chunk, out)
+    }
+
+    /// Hands on what is not held until a call in it is judged.
+    fn judge(
+        &mut self,
+        event: &sse::Event,
+        chunk: &Node<'_>,
+        out: &mut Pieces,
+    ) -> Result<(), StreamError> {
+        let Some(gate) = &mut self.gate else {
+            return self.give(event, chunk, out);
+        };
+        if gate.is_held() {
+            place::check(chunk, self.choices)?;
+            if events::kind(chunk).is_some() {
+                events::check(event, chunk)?;
+            }
+        }
+        let mut events = gate.push(event, chunk).map_err(|Unclear| StreamError::Calls)?;
+        if self.is_done {
+            events.extend(gate.finish().map_err(|Unclear| StreamError::Calls)?);
+        }
+        self.give_all(&events, out)
+    }
+
+    fn give_all(&mut self, events: &[sse::Event], out: &mut Pieces) -> Result<(), StreamError> {
+        for event in events {
+            let data = event.data.as_deref().unwrap_or_default();
+            let chunk = Node::read(data).map_err(|_cause| StreamError::NotJson)?;
+            self.give(event, &chunk, out)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses an event that two clients would sort differently.
+    fn sorted(&self, event: &sse::Event, chunk: &Node<'_>) -> Result<(), StreamError> {
+        match self.shape.events {
+            None => place::check(chunk, self.choices),
+            Some(_) => events::check(event, chunk),
+        }
     }
 
     /// Hands a chunk to both sides.
     fn give(
         &mut self,
         event: &sse::Event,
-        data: &[u8],
         chunk: &Node<'_>,
         out: &mut Pieces,
     ) -> Result<(), StreamError> {
-        let sorted = match self.shape.events {
-            None => place::check(chunk, self.choices),
-            Some(_) => events::check(event, chunk),
-        };
+        let data = event.data.as_deref().unwrap_or_default();
+        let sorted = self.sorted(event, chunk);
         let from = out.deliver.len();
         match &mut self.deliver {
             Side::Masked(masking) => {
@@ -284,8 +330,7 @@ impl AnswerStream {
                 masking.event(event, data, chunk, &mut out.deliver)?;
             }
             _ if self.is_observed => {}
-            _ if event.data.as_deref() == Some(data) => out.deliver.extend_from_slice(&event.raw),
-            _ => out.deliver.extend_from_slice(&event.with_data(data)),
+            _ => out.deliver.extend_from_slice(&event.raw),
         }
         match &mut self.keep {
             Side::Masked(masking) => {
@@ -310,7 +355,8 @@ impl AnswerStream {
         // SECURITY: what some reader could take for JSON may say what nobody here has read.
         let is_text = !data.iter().any(|byte| matches!(byte, b'{' | b'[' | b'"'));
         let passes = self.is_observed || !self.is_strict || is_text;
-        if !passes || matches!(self.deliver, Side::Masked(_)) {
+        let is_held = self.gate.as_ref().is_some_and(|gate| gate.is_held());
+        if !passes || is_held || matches!(self.deliver, Side::Masked(_)) {
             return Err(StreamError::NotJson);
         }
         let raw = &event.raw;
@@ -350,7 +396,11 @@ impl AnswerStream {
     }
 
     /// What both sides still hold back.
-    fn release(&mut self, out: &mut Pieces) {
+    fn release(&mut self, out: &mut Pieces) -> Result<(), StreamError> {
+        if let Some(gate) = &mut self.gate {
+            let events = gate.finish().map_err(|Unclear| StreamError::Calls)?;
+            self.give_all(&events, out)?;
+        }
         let from = out.deliver.len();
         if let Side::Masked(masking) = &mut self.deliver {
             masking.release(&mut out.deliver);
@@ -363,6 +413,7 @@ impl AnswerStream {
             }
             Side::AsSent | Side::Nothing => {}
         }
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 use crate::mask::Masker;
 use crate::model::limits::CHOICES_MAX;
 
+use super::calls::Calls;
+
 /// What is kept of an answer.
 #[derive(Clone, Debug, Default)]
 pub enum Keep {
@@ -21,6 +23,8 @@ pub struct Wants {
     pub deliver: Option<Masker>,
     /// What is kept.
     pub keep: Keep,
+    /// What is done with calls of tools.
+    pub calls: Calls,
     /// Choices that were asked for.
     pub choices: u64,
     /// True if the agent gets every byte as it comes, whatever it is (observe mode).
@@ -31,7 +35,7 @@ pub struct Wants {
 
 impl Default for Wants {
     fn default() -> Self {
-        let (deliver, keep) = (None, Keep::Nothing);
-        Self { deliver, keep, choices: CHOICES_MAX, is_observed: false, is_strict: true }
+        let (deliver, keep, calls) = (None, Keep::Nothing, Calls::Unjudged);
+        Self { deliver, keep, calls, choices: CHOICES_MAX, is_observed: false, is_strict: true }
     }
 }

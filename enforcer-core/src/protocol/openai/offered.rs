@@ -131,10 +131,7 @@ mod tests {
         };
         check("web_search", &["web_search"]);
         check("web_search_2025_08_26", &["web_search", "web_search_2025_08_26"]);
-        check(
-            "web_search_preview_2025_03_11",
-            &["web_search", "web_search_preview_2025_03_11"],
-        );
+        check("web_search_preview_2025_03_11", &["web_search", "web_search_preview_2025_03_11"]);
         check("computer_use_preview", &["computer_use", "computer_use_preview"]);
         check("_1", &["_1"]);
     }

@@ -391,6 +391,7 @@ fn about_action(operation: &Operation) -> Option<Cow<'static, str>> {
         | Operation::Speech(_)
         | Operation::StoredRead(_)
         | Operation::StoredWrite(_)
+        | Operation::ToolCall(_)
         | Operation::TraceExport(_)
         | Operation::Transcribe(_)
         | Operation::Video(_) => None,

@@ -8,8 +8,9 @@ use enforcer_core::model::{
     ApprovalName, Decision, Denied, DenyReason, Effect, Obligations, Operation,
 };
 use enforcer_core::record::{
-    BodyRef, Cause, Charged, Ending, Event, EventBody, ExchangeClosed, ExchangeOpened,
-    ExchangeOutcome, NetworkRefused, Process, Repeated, SessionOpened, Technique, Unstored,
+    BodyRef, CallVerdict, Cause, Charged, Ending, Event, EventBody, ExchangeClosed, ExchangeOpened,
+    ExchangeOutcome, NetworkRefused, Process, RecordedCall, Repeated, SessionOpened, Technique,
+    Unstored,
 };
 
 use crate::cli::paint::{Paint, count, time, user, visible};
@@ -285,10 +286,35 @@ fn closed_line(closed: &ExchangeClosed, paint: Paint) -> String {
         tokens.unwrap_or_default(),
         charged(&closed.charged),
         masked(closed.masked),
+        tool_calls(closed, paint),
         unstored("the request", closed.request.as_ref(), closed.request_unstored),
         unstored("the answer", closed.response.as_ref(), closed.response_unstored),
         closed.detail.as_deref().map(visible).unwrap_or_default(),
     ])
+}
+
+/// The calls of tools that the model asked for, and what was decided.
+fn tool_calls(closed: &ExchangeClosed, paint: Paint) -> String {
+    let call = |call: &RecordedCall| {
+        let server = call.server.as_deref().map(|server| format!(" of `{}`", visible(server)));
+        let rules = match call.rules.as_slice() {
+            [] => String::new(),
+            rules => format!(" by {}", list(rules.iter())),
+        };
+        let reason = call.reason.map(|reason| format!(" [{}]", reason.code())).unwrap_or_default();
+        let verdict = match call.verdict {
+            CallVerdict::Allow => "allowed".to_owned(),
+            CallVerdict::Deny => paint.bad("DENIED"),
+            CallVerdict::WouldDeny => "would be denied".to_owned(),
+        };
+        let name = visible(&call.name);
+        format!("tool call `{name}`{} {verdict}{rules}{reason}", server.unwrap_or_default())
+    };
+    let mut calls: Vec<String> = closed.tool_calls.iter().map(call).collect();
+    if closed.more_tool_calls > 0 {
+        calls.push(format!("{} more", count(closed.more_tool_calls, "tool call", "tool calls")));
+    }
+    calls.join(", ")
 }
 
 /// What it was charged, to each counter.

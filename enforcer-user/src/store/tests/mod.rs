@@ -96,6 +96,8 @@ fn closed(exchange: enforcer_core::model::ExchangeId, body: Option<BodyRef>) -> 
         request_unstored: None,
         response_unstored: None,
         masked: 0,
+        tool_calls: Vec::new(),
+        more_tool_calls: 0,
         bytes_up: 0,
         bytes_down: 0,
         usage: None,

@@ -236,6 +236,8 @@ fn read_text(sheet: &mut Sheet<'_>, facts: &Section<'_>, name: &str) -> Option<S
     let word = sheet.text(facts, name)?;
     if name == "cause" {
         is_known(sheet, &word, "cause", &all(schema::CAUSES.iter().copied()));
+    } else if name == "kind" {
+        is_known(sheet, &word, "kind of tool", &all(schema::KINDS.iter().copied()));
     }
     Some(word.text)
 }
