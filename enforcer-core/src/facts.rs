@@ -91,7 +91,7 @@ pub enum Body {
         size: i64,
     },
     /// Its codec understood all of it.
-    Understood(Understood),
+    Understood(Box<Understood>),
 }
 
 /// What has to be known of the body of a request that begins like this.
@@ -141,7 +141,10 @@ pub fn decode(
 #[must_use]
 pub fn assemble(scope: &Scope<'_>, head: &Head<'_>, body: Body) -> Facts {
     let (operation, calls, mut detected) = match body {
-        Body::Understood(Understood { operation, calls, detected }) => (operation, calls, detected),
+        Body::Understood(understood) => {
+            let Understood { operation, calls, detected } = *understood;
+            (operation, calls, detected)
+        }
         Body::Opaque { why: WhyOpaque { cause, detail }, size } => {
             let (method, path) = (head.method.to_owned(), head.path.to_owned());
             (
@@ -197,7 +200,7 @@ pub fn of_request(scope: &Scope<'_>, head: &Head<'_>, body: &[u8]) -> Facts {
 fn understood(scope: &Scope<'_>, route: Route, head: &Head<'_>, body: &[u8]) -> Body {
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
     match decode(scope, route, head.path, head.query.unwrap_or_default(), body) {
-        Ok(understood) => Body::Understood(understood),
+        Ok(understood) => Body::Understood(Box::new(understood)),
         Err(why) => Body::Opaque { why, size },
     }
 }

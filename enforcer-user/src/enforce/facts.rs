@@ -31,7 +31,7 @@ pub(super) async fn decode(
         (Body::Whole(_) | Body::Stream(_) | Body::Opaque { .. } | Body::NoRoom, _) => None,
     };
     let body = match decoded {
-        Some(Ok(understood)) => facts::Body::Understood(understood),
+        Some(Ok(understood)) => facts::Body::Understood(Box::new(understood)),
         Some(Err(why)) => {
             content.become_opaque(why);
             bare(content)

@@ -75,7 +75,8 @@ fn a_call_that_is_allowed_goes_on_byte_for_byte() {
 #[test]
 fn nothing_of_a_call_goes_on_before_it_is_judged() {
     let mut stream = codec::read_stream(route(PATH), held());
-    let mut push = |event: &Value| stream.push(sse(&[event.clone()]).as_bytes()).unwrap().deliver;
+    let mut push =
+        |event: &Value| stream.push(sse(std::slice::from_ref(event)).as_bytes()).unwrap().deliver;
     assert!(!push(&chunk(0, &json!({ "content": "hello" }), None)).is_empty());
     assert!(push(&chunk(0, &begin(0, "call_1", "look"), None)).is_empty());
     assert!(push(&chunk(0, &piece(0, "{}"), None)).is_empty());
@@ -181,7 +182,7 @@ fn what_is_held_has_a_bound() {
     events.extend((0..count).map(|_| chunk(1, &json!({ "content": large }), None)));
     let mut stream = codec::read_stream(route(PATH), held());
     for event in &events {
-        stream.push(sse(&[event.clone()]).as_bytes()).unwrap();
+        stream.push(sse(std::slice::from_ref(event)).as_bytes()).unwrap();
         assert!(stream.waiting() <= TOOL_CALLS_HELD_BYTES_MAX);
     }
     assert_eq!(stream.take_judged()[0].outcome, Outcome::TooMuch);

@@ -124,7 +124,7 @@ fn pieces_of_a_call_that_never_began_end_the_stream() {
 #[test]
 fn every_item_that_is_a_call_is_one() {
     let check = |item: Value, name: &str, kind: ToolKind, scalar: &str| {
-        let (_, answer) = plain(RESPONSES, &response(&[item.clone()]), &held());
+        let (_, answer) = plain(RESPONSES, &response(std::slice::from_ref(&item)), &held());
         let call = &answer.calls[0].call;
         assert_eq!((call.name.as_str(), call.kind), (name, kind), "{item}");
         assert!(scalar.is_empty() || call.scalars.contains(scalar), "{call:?}");
