@@ -99,7 +99,10 @@ pub enum Body {
 pub fn need(protocol: Protocol, head: &Head<'_>) -> Need {
     let route = match codec::route(protocol, head.method, head.path) {
         None => return Need::Nothing(None),
-        Some(route) if !route.reads_body() => return Need::Nothing(Some(route)),
+        Some(route) if !route.reads_body() => {
+            let why = why::cut_answer(head.query.unwrap_or_default());
+            return why.map_or(Need::Nothing(Some(route)), |why| Need::Undecodable(route, why));
+        }
         Some(route) => route,
     };
     let codings = match head.codings(route) {

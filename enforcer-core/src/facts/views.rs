@@ -32,7 +32,7 @@ pub(super) fn json_places(text: &str) -> Vec<(usize, Option<usize>)> {
 }
 
 /// A query as a form is read: `%40` is `@`, `+` is a space.
-fn decoded(raw: &str) -> String {
+pub(super) fn decoded(raw: &str) -> String {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -91,7 +91,22 @@ pub(super) fn kind<'n>(event: &'n Node<'_>) -> Option<&'n str> {
 pub(super) fn check(event: &sse::Event, node: &Node<'_>) -> Result<(), StreamError> {
     let kind = kind(node).ok_or(StreamError::Choices)?;
     let is_same = event.name.as_deref().is_none_or(|name| name == kind.as_bytes());
-    if is_same { Ok(()) } else { Err(StreamError::Choices) }
+    if is_same && has_whole_indexes(node) { Ok(()) } else { Err(StreamError::Choices) }
+}
+
+/// Whether every index that is a number is a whole one: to some clients `0.0` is `0`, to others another text.
+fn has_whole_indexes(event: &Node<'_>) -> bool {
+    let Node::Object(members) = event else { return true };
+    members.iter().all(|(name, node)| {
+        let is_index = name == "index" || name.ends_with("_index");
+        !is_index || !matches!(node, Node::Number(_)) || node.number().is_some()
+    })
+}
+
+/// Whether the answer that a stream begins with holds a text already.
+fn begins_with_text(event: &Node<'_>) -> bool {
+    let begun = |outer: &str, inner: &str| event.at(outer).and_then(|answer| answer.at(inner));
+    [begun("message", "content"), begun("response", "output")].into_iter().flatten().any(has_text)
 }
 
 /// Which text a piece belongs to.
@@ -177,6 +192,8 @@ pub(super) struct Masking {
     texts: Vec<Text>,
     /// Texts that are over, or that began whole.
     over: Vec<Over>,
+    /// True once the answer itself came with a text, which pieces could go on.
+    is_begun: bool,
     /// Bytes of all these places.
     places_bytes: usize,
     /// Places masked outside `texts`.
@@ -192,6 +209,7 @@ impl Masking {
             events,
             texts: Vec::new(),
             over: Vec::new(),
+            is_begun: false,
             places_bytes: 0,
             count: 0,
         }
@@ -210,6 +228,7 @@ impl Masking {
     ) -> Result<(), StreamError> {
         let kind = kind(node).ok_or(StreamError::Choices)?;
         let keys = keys(node);
+        self.is_begun |= keys.is_empty() && begins_with_text(node);
         let masked = if self.events.has_pieces(kind) {
             let is_payload = is_one_of(kind, self.events.payloads);
             let mut editor =
@@ -379,6 +398,9 @@ impl Masking {
 
     /// Masks the next piece of a text.
     fn piece(&mut self, place: Place, piece: &str, data: &[u8]) -> Result<String, StreamError> {
+        if self.is_begun {
+            return Err(StreamError::AfterFinish);
+        }
         let index = match self.texts.iter().position(|text| text.place == place) {
             Some(index) => index,
             None => {

@@ -4,6 +4,7 @@
 use crate::model::Operation;
 use crate::protocol::door::{Api, Asked};
 use crate::protocol::json_tree::Node;
+use crate::protocol::names::only_model;
 
 use super::{batches, messages, shapes};
 
@@ -35,6 +36,5 @@ const fn api(
 /// A body of which only the model is a fact.
 fn any(asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation> {
     let Node::Object(_) = body else { return None };
-    let model = body.set("model").and_then(Node::text).unwrap_or_default();
-    asked.call(model.to_owned(), true)
+    asked.call(only_model(body)?, true)
 }

@@ -8,7 +8,7 @@ use crate::model::{Batch, Embed, FineTune, Image, Moderate, Operation, Speech, T
 use crate::protocol::door::{Api, Asked};
 use crate::protocol::json_tree::Node;
 
-use super::names::{has_alias, model, model_if_any, name};
+use super::names::{has_alias, model, model_if_any, name, only_model};
 use super::{chat, completions, fields, responses, shapes, tokens};
 
 pub(super) static ANY: Api =
@@ -47,9 +47,7 @@ const fn api(
 /// A body of which only the model is a fact.
 fn any(asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation> {
     plain(body, &["model"])?;
-    let is_name = asked.model.is_some() || body.set("model").is_some_and(|it| it.text().is_some());
-    let model = if is_name { model(asked, body)? } else { String::new() };
-    asked.call(model, true)
+    asked.call(only_model(body)?, true)
 }
 
 fn batch(_asked: &Asked<'_>, body: &Node<'_>) -> Option<Operation> {

@@ -315,3 +315,20 @@ proptest! {
         prop_assert_eq!(joined(&masked.bytes, "/choices/0/message/content"), expect);
     }
 }
+
+#[test]
+fn a_text_in_a_part_of_another_type_hides_nothing() {
+    let check = |between: Value| {
+        let content = json!([
+            { "type": "text", "text": "ann@exa" }, between, { "type": "text", "text": "mple.com" },
+        ]);
+        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": content }] });
+        let request = decode_chat(body.to_string().as_bytes(), &detectors()).unwrap();
+        assert_eq!(request.detected, names(&["email"]), "{body}");
+        let masked = mask_request(body.to_string().as_bytes(), &masker()).unwrap();
+        assert!(!String::from_utf8(masked.bytes).unwrap().contains("mple.com"), "{body}");
+    };
+    check(json!({ "type": "refusal", "refusal": "", "text": " x " }));
+    check(json!({ "type": "holo", "text": " x " }));
+    check(json!({ "text": " x ", "type": "thinking" }));
+}

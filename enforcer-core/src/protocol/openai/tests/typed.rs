@@ -557,3 +557,24 @@ fn a_stream_that_is_cut_off_ends_with_what_every_sdk_raises() {
     assert_eq!(event["response"]["error"]["message"], event["error"]["message"]);
     assert!(event["error"]["code"].as_str().unwrap().starts_with("enforcer_"));
 }
+
+#[test]
+fn what_clients_could_go_on_with_or_sort_otherwise_ends_the_stream() {
+    let part = json!({ "type": "output_text", "text": "ann@exa" });
+    let begun =
+        json!({ "type": "response.created", "response": { "output": [{ "content": [part] }] } });
+    let piece = |index: Value, text: &str| {
+        event(&json!({
+            "type": "response.output_text.delta", "item_id": "m", "output_index": index,
+            "content_index": 0, "delta": text,
+        }))
+    };
+    let (out, _, fault) = whole(&[event(&begun), piece(json!(0), "mple.com")].concat());
+    assert_eq!(fault, Some(StreamError::AfterFinish), "{out}");
+    assert!(!out.contains("mple.com"), "{out}");
+    let (out, _, fault) =
+        whole(&[piece(json!(0), "ann@exa"), piece(json!(0.0), "mple.com")].concat());
+    assert_eq!(fault, Some(StreamError::Choices), "{out}");
+    let (out, _, fault) = whole(&[piece(json!(0), "all "), piece(json!(0), "well")].concat());
+    assert_eq!((out.contains("all "), fault), (true, None), "{out}");
+}
