@@ -10,7 +10,7 @@ use crate::scene::{Scene, own_bundle, wait_until};
 const SECRET: &str = "Qx4.t_Y8-bW1~nV6zL3mC9d";
 const RULE: &str = r#"
 @id("any-query")
-permit (principal, action == Action::"http", resource == Endpoint::"openai")
+permit (principal, action == Action::"list_models", resource == Endpoint::"openai")
 when { context.method == "GET" && context.path == "/v1/models" };
 "#;
 
