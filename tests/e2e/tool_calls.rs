@@ -42,7 +42,7 @@ fn a_denied_tool_call_is_none_for_the_sdk_and_the_text_says_why() {
         assert_eq!(last["tool_calls"][0]["verdict"], "deny");
         let shown = scene.cli(&["session", "show", last["session"].as_str().unwrap()]);
         let shown = shown.checked().unwrap().stdout;
-        expect_words(&shown, &["tool call `refund` DENIED by `no-refunds`"]);
+        expect_words(&shown, &["tool call `refund` DENIED by no-refunds [policy]"]);
         let allowed = called("look_up", stream);
         assert_eq!(
             (&allowed["calls"], &allowed["finish"]),
